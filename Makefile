@@ -1,0 +1,48 @@
+# What people type here; `make` alone lists it. Everything runs in .venv, which is made of the lock when that changed.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo down test check fmt bench lock clean
+
+RUN := .venv/bin/python
+ENVIRONMENT := .venv/.made-of-the-lock
+COMPILE := .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate pyproject.toml
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(ENVIRONMENT) ## Start a local cluster and run a real traffic simulation in it
+	@$(RUN) deploy/examples/sumo/demo.py
+
+down: $(ENVIRONMENT) ## Stop the local cluster and everything in it
+	@$(RUN) -m longshore down
+
+test: $(ENVIRONMENT) ## Run the tests; ARGS='-k name' chooses
+	@status=0; $(RUN) -m pytest $(ARGS) || status=$$?; echo "make test took $$SECONDS s"; exit $$status
+
+check: $(ENVIRONMENT) ## Lint, formatting, types, import contracts
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check
+	@$(RUN) -m mypy
+	@.venv/bin/lint-imports
+
+fmt: $(ENVIRONMENT) ## Mend what can be mended by machine
+	@.venv/bin/ruff check --fix
+	@.venv/bin/ruff format
+
+bench: $(ENVIRONMENT) ## Run the benchmarks
+	@shopt -s nullglob; benchmarks=(bench/*.py); \
+	[ $${#benchmarks[@]} -gt 0 ] || echo "bench/ holds no benchmarks yet"; \
+	for each in "$${benchmarks[@]}"; do $(RUN) "$$each"; done
+
+lock: $(ENVIRONMENT) ## Lock what pyproject.toml asks for; UPGRADE=--upgrade takes newer versions
+	@$(COMPILE) $(UPGRADE) --output-file requirements.lock
+	@$(COMPILE) $(UPGRADE) --group dev --output-file requirements-dev.lock
+
+clean: ## Remove what was made in this folder; clusters and caches outside stay
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	@find src tests deploy bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(ENVIRONMENT): requirements-dev.lock pyproject.toml .ci/environment
+	@.ci/environment
+	@touch $@

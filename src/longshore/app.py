@@ -1,0 +1,218 @@
+"""The composition root: starts the reflectors, builds the parts, and runs the two roles, `serve` and `control`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, Literal
+from uuid import uuid4
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.requests import Request
+from starlette.responses import Response
+
+from longshore import __version__
+from longshore.archive.artifacts import Artifacts
+from longshore.archive.index import Index
+from longshore.archive.logs import Logs
+from longshore.archive.objects import Objects
+from longshore.archive.records import Records
+from longshore.kinds.jobs import model as jobs
+from longshore.kinds.kind import Archive, Services, Stores
+from longshore.kinds.registry import KINDS
+from longshore.kinds.tenants import bundle
+from longshore.kinds.tenants.commands import KeyAuthenticator
+from longshore.kinds.tenants.model import LABEL_KEY, LABEL_TENANT, TENANTS
+from longshore.kube.client import Client
+from longshore.kube.config import Config
+from longshore.kube.objects import JOBS, PODS, SECRETS
+from longshore.kube.reflector import Reflector
+from longshore.kube.store import Store
+from longshore.runtime.bus import Bus
+from longshore.runtime.leader import Leader
+from longshore.settings import Settings
+from longshore.telemetry import configure_logging
+from longshore.web import auth, problems
+from longshore.web.answers import answer
+from longshore.web.hosts import AllowedHosts
+
+log = structlog.get_logger(__name__)
+
+Role = Literal["serve", "control"]
+SYNC_SECONDS = 60.0
+NOTE_KEYS_EVERY_SECONDS = 60.0
+DRAIN_SECONDS = 10
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@asynccontextmanager
+async def services(settings: Settings, *, role: Role) -> AsyncIterator[Services]:
+    """The parts, with their reflectors running for as long as the context is open.
+
+    Only `serve` reads API keys, only `control` the tenants' bundles; each may no more than that.
+    """
+    config = Config.load(settings.kubeconfig)
+    async with Client(config, user_agent=f"longshore/{__version__}") as client, asyncio.TaskGroup() as tasks:
+        stores = Stores(
+            jobs=Store(JOBS, {"id": lambda j: j.metadata.name, "tenant": jobs.tenant_of}),
+            pods=Store(PODS, {"job": lambda p: p.metadata.labels.get(jobs.LABEL_JOB_NAME)}),
+            tenants=Store(TENANTS),
+            keys=Store(SECRETS, {"tenant": lambda s: s.metadata.labels.get(LABEL_TENANT)}),
+            bundle={
+                resource.kind: Store(resource, {"tenant": lambda o: o.metadata.labels.get(LABEL_TENANT)})
+                for resource in bundle.RESOURCES
+            },
+        )
+        reflectors = [
+            Reflector(client, stores.jobs, label_selector=jobs.LABEL_KIND).run(),
+            Reflector(client, stores.pods, label_selector=jobs.LABEL_KIND).run(),
+            Reflector(client, stores.tenants).run(),
+        ]
+        if role == "serve":
+            own = Reflector(client, stores.keys, namespace=settings.namespace, label_selector=LABEL_KEY)
+            reflectors.append(own.run())
+        else:
+            parts = stores.bundle.values()
+            reflectors += [Reflector(client, store, label_selector=LABEL_TENANT).run() for store in parts]
+        running = [tasks.create_task(reflector) for reflector in reflectors]
+        yield Services(settings, client, stores, await open_archive(settings.archive), Bus(), utc_now)
+        for task in running:
+            task.cancel()
+
+
+async def open_archive(url: str) -> Archive:
+    objects = Objects(url)
+    return Archive(Records(objects), Logs(objects), Artifacts(objects), Index(objects))
+
+
+def serve(settings: Settings) -> None:
+    """Run the API until SIGTERM or SIGINT."""
+    configure_logging(settings.log_level)
+    asyncio.run(_serve(settings))
+
+
+def control(settings: Settings) -> None:
+    """Run the controllers, as leader or waiting to become it, until SIGTERM or SIGINT."""
+    configure_logging(settings.log_level)
+    asyncio.run(_until_signalled(lambda: _control(settings)))
+
+
+async def _serve(settings: Settings) -> None:
+    async with services(settings, role="serve") as parts:
+        app = build_api(parts)
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+            server_header=False,
+            lifespan="off",
+        )
+        listening = socket.create_server((settings.host, settings.port), backlog=2048)
+        async with asyncio.TaskGroup() as tasks:
+            noting = tasks.create_task(_note_keys(app.state.keys))
+            log.info("serving", url=settings.api_url, archive=settings.archive.partition("?")[0])
+            await uvicorn.Server(config).serve(sockets=[listening])
+            noting.cancel()
+
+
+async def _note_keys(keys: KeyAuthenticator) -> None:
+    while True:
+        await asyncio.sleep(NOTE_KEYS_EVERY_SECONDS)
+        await keys.note_uses()
+
+
+async def _control(settings: Settings) -> None:
+    async with services(settings, role="control") as parts:
+        stores: list[Store[Any]] = [parts.stores.tenants, parts.stores.jobs, parts.stores.pods]
+        for store in [*stores, *parts.stores.bundle.values()]:
+            await store.wait_synced(SYNC_SECONDS)
+        identity = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+        leader = Leader(parts.client, settings.namespace, "longshore-control", identity)
+        log.info("waiting to lead", identity=identity)
+        await leader.run(lambda: _lead(parts))
+
+
+async def _lead(parts: Services) -> None:
+    log.info("leading")
+    async with asyncio.TaskGroup() as tasks:
+        for kind in KINDS:
+            for controller in kind.controllers(parts) if kind.controllers else ():
+                tasks.create_task(controller.run())
+
+
+async def _until_signalled(work: Callable[[], Awaitable[None]]) -> None:
+    """Run until done, or until SIGTERM or SIGINT cancels it, which is a clean end."""
+    task = asyncio.ensure_future(work())
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        await task
+    except asyncio.CancelledError:
+        log.info("stopped")
+
+
+def build_api(parts: Services) -> FastAPI:
+    """The API over these parts."""
+    settings = parts.settings
+    app = FastAPI(title="longshore", version=__version__, description="Work on Kubernetes for many tenants.")
+    keys = KeyAuthenticator(parts.stores.keys, parts.client, settings.namespace, parts.now)
+    chain: list[auth.Authenticator] = [keys]
+    if settings.admin_token_file is not None:
+        chain.append(auth.admin_token(settings.admin_token_file))
+    chain.append(auth.PodTokens(parts.client, "longshore"))
+    app.state.services = parts
+    app.state.keys = keys
+    app.state.authentication = auth.Authentication(chain)
+    app.add_middleware(AllowedHosts, names=settings.allowed_hosts)
+    problems.install(app)
+    _health(app, parts)
+    for kind in KINDS:
+        for router in kind.routers:
+            app.include_router(router)
+    return app
+
+
+def _health(app: FastAPI, parts: Services) -> None:
+    waiting_for = {
+        "jobs": parts.stores.jobs,
+        "pods": parts.stores.pods,
+        "tenants": parts.stores.tenants,
+        "keys": parts.stores.keys,
+    }
+
+    def report() -> tuple[int, dict[str, object]]:
+        missing = [name for name, store in waiting_for.items() if not store.synced]
+        ages = {name: round(store.age, 1) for name, store in waiting_for.items() if store.synced}
+        status = 503 if missing else 200
+        return status, {"status": "starting" if missing else "ok", "not_ready": missing, "age_seconds": ages}
+
+    @app.get("/livez", include_in_schema=False)
+    async def livez() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/health", tags=["health"])
+    async def health() -> dict[str, object]:
+        return {**report()[1], "version": __version__}
+
+    @app.get("/ready", tags=["health"])
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz() -> Response:
+        status, body = report()
+        return answer(body, status)
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics(request: Request) -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,125 @@
+"""What longshore puts into a cluster before it starts: its namespace, accounts, rights, CRDs and admission policies.
+
+Applied by `longshore up`, and as often as wanted: everything is server-side applied.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import structlog
+
+from longshore.errors import NotFound, Unavailable
+from longshore.kinds.registry import KINDS
+from longshore.kinds.tenants import bundle, fence
+from longshore.kube import objects as kube
+from longshore.kube.client import Client
+from longshore.kube.objects import AnyObject, Resource
+from longshore.settings import Settings
+
+FIELD_MANAGER = "longshore-install"
+SERVED_SECONDS = 60.0
+log = structlog.get_logger(__name__)
+
+_READ = ["get", "list", "watch"]
+_WRITE = ["create", "patch", "delete"]
+
+
+def _rule(group: str, resources: list[str], verbs: list[str]) -> dict[str, Any]:
+    return {"apiGroups": [group], "resources": resources, "verbs": verbs}
+
+
+# what `serve` does: takes work in, reads, stops; it never starts anything
+SERVE_RULES = [
+    _rule("batch", ["jobs"], [*_READ, "create", "delete"]),
+    _rule("batch", ["jobs/status"], ["patch"]),
+    _rule("", ["pods"], _READ),
+    _rule("", ["pods/log"], ["get"]),
+    _rule("longshore.dev", ["tenants"], [*_READ, *_WRITE]),
+    _rule("authentication.k8s.io", ["tokenreviews"], ["create"]),
+]
+# what `control` does: admits, archives, keeps the bundles; it also holds what it grants to tenants
+CONTROL_RULES = [
+    _rule("batch", ["jobs"], [*_READ, "patch", "delete"]),
+    _rule("batch", ["jobs/status"], ["patch"]),
+    _rule("", ["pods"], [*_READ, "delete"]),
+    _rule("", ["pods/log"], ["get"]),
+    _rule("longshore.dev", ["tenants"], [*_READ, "patch"]),
+    _rule("longshore.dev", ["tenants/status"], ["patch"]),
+    _rule("", ["namespaces", "resourcequotas", "limitranges", "serviceaccounts"], [*_READ, *_WRITE]),
+    _rule("networking.k8s.io", ["networkpolicies"], [*_READ, *_WRITE]),
+    _rule("rbac.authorization.k8s.io", ["roles", "rolebindings"], [*_READ, *_WRITE]),
+    *bundle.READ_RULES,
+]
+# in longshore's own namespace
+SERVE_OWN_RULES = [_rule("", ["secrets"], [*_READ, *_WRITE])]
+CONTROL_OWN_RULES = [_rule("coordination.k8s.io", ["leases"], ["get", "create", "update", "patch"])]
+
+
+async def install(client: Client, settings: Settings) -> None:
+    """Apply everything and wait until the CRDs are served and the policies are in force (at most 60 s)."""
+    for resource, body in manifests(settings.namespace):
+        await client.apply(resource, body, field_manager=FIELD_MANAGER)
+    for kind in KINDS:
+        for body in kind.definitions:
+            await client.apply(kube.CUSTOM_RESOURCE_DEFINITIONS, body, field_manager=FIELD_MANAGER)
+    for kind in KINDS:
+        for resource in kind.resources:
+            await _wait_served(client, resource)
+    for resource, body in fence.manifests(settings.namespace):
+        await client.apply(resource, body, field_manager=FIELD_MANAGER)
+    log.info("installed", namespace=settings.namespace)
+
+
+async def _wait_served(client: Client, resource: Resource[Any]) -> None:
+    """A CRD is served a moment after it is established; nothing can be watched for that."""
+    async with asyncio.timeout(SERVED_SECONDS):
+        while not await _served(client, resource):
+            await asyncio.sleep(0.1)
+
+
+async def _served(client: Client, resource: Resource[Any]) -> bool:
+    try:
+        await client.list_page(resource, limit=1)
+    except (NotFound, Unavailable):
+        return False
+    return True
+
+
+def manifests(namespace: str) -> list[tuple[Resource[AnyObject], dict[str, Any]]]:
+    """Namespace, accounts and rights of a longshore that lives in `namespace`."""
+    labels = {"longshore.dev/system": "true", "pod-security.kubernetes.io/enforce": "restricted"}
+    out = [(kube.NAMESPACES, _object(kube.NAMESPACES, namespace, labels=labels))]
+    parts = (("longshore-serve", SERVE_RULES, SERVE_OWN_RULES), ("longshore-control", CONTROL_RULES, CONTROL_OWN_RULES))
+    for name, everywhere, own in parts:
+        account = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
+        out += [
+            (kube.SERVICE_ACCOUNTS, _object(kube.SERVICE_ACCOUNTS, name, namespace)),
+            (kube.CLUSTER_ROLES, _object(kube.CLUSTER_ROLES, name, rules=everywhere)),
+            (kube.CLUSTER_ROLE_BINDINGS, _binding(kube.CLUSTER_ROLE_BINDINGS, "ClusterRole", name, account)),
+            (kube.ROLES, _object(kube.ROLES, name, namespace, rules=own)),
+            (kube.ROLE_BINDINGS, _binding(kube.ROLE_BINDINGS, "Role", name, account, namespace)),
+        ]
+    return out
+
+
+def _object(
+    resource: Resource[AnyObject],
+    name: str,
+    namespace: str | None = None,
+    *,
+    labels: dict[str, str] | None = None,
+    **members: Any,
+) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"name": name, "labels": {"app.kubernetes.io/managed-by": "longshore", **(labels or {})}}
+    if namespace is not None:
+        metadata["namespace"] = namespace
+    return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, **members}
+
+
+def _binding(
+    resource: Resource[AnyObject], role: str, name: str, account: dict[str, str], namespace: str | None = None
+) -> dict[str, Any]:
+    ref = {"apiGroup": "rbac.authorization.k8s.io", "kind": role, "name": name}
+    return _object(resource, name, namespace, roleRef=ref, subjects=[account])

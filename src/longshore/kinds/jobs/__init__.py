@@ -1,0 +1,1 @@
+"""Containers that run to an end: the record every other kind shares."""

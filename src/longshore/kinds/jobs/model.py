@@ -1,0 +1,253 @@
+"""What a job is: the request as asked, its identity, its place in the cluster, and the state it is in.
+
+Every kind that runs as a batch/v1 Job shares this record; all of it is pure data, read by every other file here.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from longshore.kube.objects import Condition, ContainerStateTerminated, Job, Pod
+
+LABEL_KIND = "longshore.dev/kind"
+LABEL_TENANT = "longshore.dev/tenant"
+ANNOTATION_SPEC = "longshore.dev/spec"
+ANNOTATION_DIGEST = "longshore.dev/spec-digest"
+FINALIZER = "longshore.dev/archive"
+LABEL_JOB_NAME = "batch.kubernetes.io/job-name"
+MAIN_CONTAINER = "main"
+REASON_STOPPED = "Stopped"
+MAX_SPEC_BYTES = 16 * 1024
+MAX_OBJECT_BYTES = 100 * 1024
+# the account that pods run as, and what the runner's containers add to each pod
+SERVICE_ACCOUNT = "longshore-work"
+RUNNER_CPU_MILLIS = 20
+RUNNER_MEMORY_MI = 64
+EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+class Status(StrEnum):
+    """The states of a work item. Running -> Queued is legal (preemption); the last three are final."""
+
+    QUEUED = "Queued"
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    STOPPED = "Stopped"
+
+    @property
+    def final(self) -> bool:
+        return self in (Status.SUCCEEDED, Status.FAILED, Status.STOPPED)
+
+
+class Resources(Struct, frozen=True, omit_defaults=True):
+    """What the user's container asks for, as Kubernetes quantities ("500m", "2", "512Mi")."""
+
+    cpu: str = "1"
+    memory: str = "1Gi"
+
+
+class Input(Struct, frozen=True, omit_defaults=True):
+    """An artifact of this job, put under `path` in the workspace before the user's container starts."""
+
+    artifact: str
+    path: str = "."
+    unpack: bool = False
+    sha256: str | None = None
+
+
+class Progress(Struct, frozen=True, omit_defaults=True):
+    """A file in the workspace that the sidecar follows to report progress; `end` in the file's own units."""
+
+    kind: str
+    path: str
+    end: float | None = None
+
+
+class JobRequest(Struct, frozen=True, omit_defaults=True):
+    """What was asked for; kept as JSON in the annotation `longshore.dev/spec` and, for ever, in the record."""
+
+    name: str
+    image: str
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    env: dict[str, str] = {}
+    resources: Resources = Resources()
+    inputs: tuple[Input, ...] = ()
+    outputs: tuple[str, ...] = ()
+    retries: int = 0
+    timeout: int | None = None
+    tags: dict[str, str] = {}
+    progress: Progress | None = None
+    extra: dict[str, str] = {}
+
+    def digest(self) -> str:
+        """sha256 of the request: the same idempotency key with another digest is a conflict."""
+        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()
+
+
+class State(Struct, frozen=True):
+    """Where a job stands: `reason` is one CamelCase word, `message` one sentence for a person."""
+
+    status: Status
+    reason: str = ""
+    message: str = ""
+
+
+_request_decoder = msgspec.json.Decoder(JobRequest)
+
+
+def job_id(letter: str, tenant: str, kind: str, idempotency_key: str | None) -> str:
+    """Name of the Kubernetes object: the kind's letter and 26 base32 characters of sha256(tenant, kind, key).
+
+    Unique across tenants and kinds, the same again for the same key; random where no key is given.
+    """
+    key = secrets.token_hex(16) if idempotency_key is None else idempotency_key
+    digest = hashlib.sha256("\0".join((tenant, kind, key)).encode()).digest()
+    return letter + base64.b32encode(digest).decode().lower()[:26]
+
+
+def request_of(job: Job) -> JobRequest:
+    """The request a Job was made from; a bare one in its stead when someone else damaged the annotation."""
+    try:
+        return _request_decoder.decode(job.metadata.annotations[ANNOTATION_SPEC])
+    except (KeyError, msgspec.DecodeError):
+        return JobRequest(name=job.metadata.name, image="")
+
+
+def kind_of(job: Job) -> str:
+    return job.metadata.labels.get(LABEL_KIND, "job")
+
+
+def tenant_of(job: Job) -> str:
+    """Name of the Tenant object this job belongs to."""
+    return job.metadata.labels.get(LABEL_TENANT, "")
+
+
+def condition(conditions: Iterable[Condition], type_: str) -> Condition | None:
+    """The condition of that type if it is True."""
+    return next((c for c in conditions if c.type == type_ and c.status == "True"), None)
+
+
+def is_over(job: Job) -> bool:
+    """A Job is over when its Complete or Failed condition says so, never because a pod failed.
+
+    Source: Kubernetes API reference, batch/v1 JobStatus.
+    """
+    return any(condition(job.status.conditions, t) for t in ("Complete", "Failed"))
+
+
+def stop_requested(job: Job) -> bool:
+    target = condition(job.status.conditions, "FailureTarget")
+    return target is not None and target.reason == REASON_STOPPED
+
+
+def stop_patch(job: Job, now: datetime, message: str) -> dict[str, Any]:
+    """Strategic merge patch of jobs/status that ends this job for good: FailureTarget with reason Stopped.
+
+    Mere suspension would never end and Kueue would undo it. A Job that never started needs a startTime too, or the
+    Job controller's own write of Failed is refused by validation for ever.
+    Source: Kubernetes KEP-3329 (FailureTarget), pkg/controller/job.
+    """
+    stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    target = {
+        "type": "FailureTarget",
+        "status": "True",
+        "reason": REASON_STOPPED,
+        "message": message,
+        "lastProbeTime": stamp,
+        "lastTransitionTime": stamp,
+    }
+    status: dict[str, Any] = {"conditions": [target]}
+    if job.status.start_time is None:
+        status["startTime"] = stamp
+    return {"metadata": {"uid": job.metadata.uid}, "status": status}
+
+
+def waiting(jobs: Iterable[Job]) -> list[Job]:
+    """The suspended jobs that want to start, in the order in which they will: first come, first served."""
+    wanting = (
+        j
+        for j in jobs
+        if j.spec.suspend
+        and LABEL_KIND in j.metadata.labels
+        and j.metadata.deletion_timestamp is None
+        and not is_over(j)
+        and not stop_requested(j)
+    )
+    return sorted(wanting, key=lambda j: (j.metadata.creation_timestamp or EPOCH, j.metadata.name))
+
+
+def attempts(pods: Iterable[Pod]) -> list[Pod]:
+    """The pods of one Job, oldest first: attempt 1 is the first of the list."""
+    return sorted(pods, key=lambda p: (p.metadata.creation_timestamp or EPOCH, p.metadata.name))
+
+
+def finished_main(pods: Iterable[Pod]) -> ContainerStateTerminated | None:
+    """How the user's container ended in the newest attempt in which it ended."""
+    for pod in reversed(attempts(pods)):
+        for status in pod.status.container_statuses:
+            if status.name == MAIN_CONTAINER and status.state.terminated:
+                return status.state.terminated
+    return None
+
+
+def state_of(job: Job, pods: Iterable[Pod]) -> State:
+    """The state that conditions and pods say, and why."""
+    pods = tuple(pods)
+    if condition(job.status.conditions, "Complete"):
+        return State(Status.SUCCEEDED, "Completed", "The job ended with exit code 0.")
+    failed = condition(job.status.conditions, "Failed")
+    if failed:
+        return _failure(failed, pods)
+    if stop_requested(job):
+        running = Status.QUEUED if job.spec.suspend else Status.RUNNING
+        return State(running, "Stopping", "A stop was asked for; its pods are ending.")
+    if job.spec.suspend:
+        return State(Status.QUEUED, "WaitingForTurn", "Waits until the tenant's limits allow it to start.")
+    if any(p.status.phase == "Running" for p in pods):
+        return State(Status.RUNNING, "Running", "The job is running.")
+    return _pending(job, pods)
+
+
+def _pending(job: Job, pods: tuple[Pod, ...]) -> State:
+    for pod in pods:
+        for c in pod.status.conditions:
+            if c.type == "PodScheduled" and c.status == "False":
+                return State(Status.PENDING, c.reason or "Unschedulable", c.message)
+        for s in (*pod.status.init_container_statuses, *pod.status.container_statuses):
+            if s.state.waiting and s.state.waiting.reason not in ("", "PodInitializing", "ContainerCreating"):
+                return State(Status.PENDING, s.state.waiting.reason, s.state.waiting.message)
+    if job.status.failed:
+        return State(Status.PENDING, "Retrying", f"{job.status.failed} attempt(s) failed; the next one is starting.")
+    return State(Status.PENDING, "Starting", "Admitted; its pod is not running yet.")
+
+
+def _failure(failed: Condition, pods: tuple[Pod, ...]) -> State:
+    if failed.reason == REASON_STOPPED:
+        return State(Status.STOPPED, REASON_STOPPED, failed.message or "Stopped on request.")
+    if failed.reason == "DeadlineExceeded":
+        return State(Status.FAILED, failed.reason, "The job ran longer than its timeout and was ended.")
+    evicted = next((p for p in pods if p.status.phase == "Failed" and p.status.reason), None)
+    if evicted is not None:
+        return State(Status.FAILED, evicted.status.reason, evicted.status.message)
+    end = finished_main(pods)
+    if end is not None and (end.exit_code or end.signal):
+        reason = end.reason or "Error"
+        by = f"signal {end.signal}" if end.signal else f"exit code {end.exit_code}"
+        return State(Status.FAILED, reason, f"The command ended with {by}.")
+    for pod in pods:
+        for s in pod.status.init_container_statuses:
+            if s.state.terminated and s.state.terminated.exit_code:
+                return State(Status.FAILED, "InputsFailed", f"{s.name}: {s.state.terminated.message.strip()}")
+    return State(Status.FAILED, failed.reason, failed.message)

@@ -1,0 +1,92 @@
+"""What to do next about one job: end it when it is being deleted, archive it when it is over, then let it go; pure.
+
+Admission (who may start) is decided per tenant, in `kinds.tenants.admit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from longshore.kinds.jobs import model
+from longshore.kinds.jobs.manifest import STOP_GRACE_SECONDS
+from longshore.kube.objects import JOBS, PODS, Job, Patch, Pod
+from longshore.runtime.plan import Action, DeleteObject, Effect, PatchObject, Plan
+
+# a stopped pod's sidecar gets this long to send what there is
+STOPPED_POD_SECONDS = STOP_GRACE_SECONDS + 30
+# longest wait for the last pods of a finished Job to report how they ended before the record is written without that
+PODS_SETTLE_SECONDS = 120
+
+
+class ArchiveJob(Effect, frozen=True):
+    """Collect the logs of these pods, write the record and its index entry, read them back and compare."""
+
+    job: Job
+    pods: tuple[Pod, ...]
+
+
+def plan(job: Job | None, pods: Sequence[Pod], now: datetime, *, ttl_seconds: int) -> Plan:
+    """Next actions for one job; nothing for what is gone or already released."""
+    if job is None or model.FINALIZER not in job.metadata.finalizers:
+        return Plan()
+    if model.is_over(job):
+        return _archive(job, pods, now, ttl_seconds)
+    if job.metadata.deletion_timestamp is not None and not model.stop_requested(job):
+        return Plan((stop(job, now, "Deleted while it was not over; stopped."),))
+    if model.stop_requested(job):
+        return Plan(tuple(_hurry(pod) for pod in pods if _lingers(pod)))
+    return Plan()
+
+
+def stop(job: Job, now: datetime, message: str) -> PatchObject:
+    """Ask the Job controller to end this job for good."""
+    return PatchObject(
+        JOBS,
+        job.metadata.name,
+        job.metadata.namespace,
+        model.stop_patch(job, now, message),
+        type=Patch.STRATEGIC,
+        subresource="status",
+        uid=job.metadata.uid,
+    )
+
+
+def _archive(job: Job, pods: Sequence[Pod], now: datetime, ttl_seconds: int) -> Plan:
+    ended = max((c.last_transition_time or now for c in job.status.conditions), default=now)
+    unsettled = any(p.status.phase in ("Pending", "Running") for p in pods)
+    if unsettled and now - ended < timedelta(seconds=PODS_SETTLE_SECONDS):
+        # the sidecar may still be sending outputs; a pod's change wakes this key, the timer is only the bound
+        hurry = tuple(_hurry(pod) for pod in pods if model.stop_requested(job) and _lingers(pod))
+        return Plan(hurry, requeue_after=PODS_SETTLE_SECONDS)
+    return Plan((ArchiveJob(job, tuple(pods)), release(job, ttl_seconds)))
+
+
+def release(job: Job, ttl_seconds: int) -> Action:
+    """One patch that drops the finalizer and starts the TTL, never earlier: a TTL deletes in the foreground and
+    would take the pods, and their logs, while the finalizer holds only the Job."""
+    left = [f for f in job.metadata.finalizers if f != model.FINALIZER]
+    return PatchObject(
+        JOBS,
+        job.metadata.name,
+        job.metadata.namespace,
+        {"metadata": {"finalizers": left}, "spec": {"ttlSecondsAfterFinished": ttl_seconds}},
+        uid=job.metadata.uid,
+        resource_version=job.metadata.resource_version,
+    )
+
+
+def _lingers(pod: Pod) -> bool:
+    grace = pod.metadata.deletion_grace_period_seconds
+    return pod.metadata.deletion_timestamp is not None and grace is not None and grace > STOPPED_POD_SECONDS
+
+
+def _hurry(pod: Pod) -> Action:
+    """A second DELETE shortens the grace of a pod that is already ending."""
+    return DeleteObject(
+        PODS,
+        pod.metadata.name,
+        pod.metadata.namespace,
+        uid=pod.metadata.uid,
+        grace_period_seconds=STOPPED_POD_SECONDS,
+    )

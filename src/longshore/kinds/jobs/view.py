@@ -1,0 +1,166 @@
+"""What a caller sees of a job, live or archived: one record, the same fields at the same URL for life; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+
+from longshore.kinds.jobs import model
+from longshore.kinds.jobs.model import JobRequest, Status
+from longshore.kube.objects import Job, Pod
+
+
+class ResourcesView(Struct, frozen=True):
+    cpu: str
+    memory: str
+
+
+class OutputsView(Struct, frozen=True):
+    """Whether what the job made was kept: complete, partial or missing, and why not complete."""
+
+    state: str
+    why: str | None = None
+
+
+class WhyView(Struct, frozen=True):
+    """Why a job is not running yet, in one sentence."""
+
+    reason: str
+    sentence: str
+    ahead: int | None = None
+
+
+class JobRecord(Struct, frozen=True, kw_only=True):
+    """One work item. Times are RFC 3339 in UTC; `archived` says whether the Kubernetes object may be gone."""
+
+    schema: int = 1
+    id: str
+    uid: str
+    kind: str
+    tenant: str
+    name: str
+    namespace: str
+    status: Status
+    reason: str
+    message: str
+    hint: str | None = None
+    created: datetime
+    started: datetime | None = None
+    finished: datetime | None = None
+    image: str
+    command: tuple[str, ...]
+    args: tuple[str, ...] = ()
+    resources: ResourcesView
+    tags: dict[str, str] = {}
+    exit_code: int | None = None
+    attempts: int = 0
+    progress: dict[str, Any] | None = None
+    why: WhyView | None = None
+    outputs: OutputsView | None = None
+    log_tail: str | None = None
+    archived: bool = False
+    links: dict[str, str] = {}
+    resource_version: str = ""
+    request: JobRequest | None = None
+
+
+def record_of(
+    job: Job,
+    pods: Iterable[Pod],
+    *,
+    tenant_id: str,
+    progress: dict[str, Any] | None = None,
+    outputs: OutputsView | None = None,
+    why: WhyView | None = None,
+) -> JobRecord:
+    """The record of a job that is in the cluster."""
+    pods = model.attempts(pods)
+    request = model.request_of(job)
+    state = model.state_of(job, pods)
+    end = model.finished_main(pods)
+    failed = state.status is Status.FAILED
+    return JobRecord(
+        id=job.metadata.name,
+        uid=job.metadata.uid,
+        kind=model.kind_of(job),
+        tenant=tenant_id,
+        name=request.name,
+        namespace=job.metadata.namespace,
+        status=state.status,
+        reason=state.reason,
+        message=state.message,
+        hint=hint_for(state.reason) if failed else None,
+        created=job.metadata.creation_timestamp or model.EPOCH,
+        started=_started(pods),
+        finished=_finished(job),
+        image=request.image,
+        command=request.command,
+        args=request.args,
+        resources=ResourcesView(request.resources.cpu, request.resources.memory),
+        tags=request.tags,
+        exit_code=end.exit_code if end else None,
+        attempts=len(pods),
+        progress=None if state.status in (Status.QUEUED, Status.PENDING) else progress,
+        why=why,
+        outputs=outputs,
+        log_tail=end.message if failed and end else None,
+        links=links_of(job.metadata.name),
+        resource_version=job.metadata.resource_version,
+    )
+
+
+def links_of(id: str) -> dict[str, str]:
+    return {
+        "self": f"/v1/jobs/{id}",
+        "logs": f"/v1/jobs/{id}/logs",
+        "artifacts": f"/v1/jobs/{id}/artifacts",
+        "stop": f"/v1/jobs/{id}/stop",
+    }
+
+
+_HINTS = {
+    "OOMKilled": "it used more memory than it asked for: ask for more with resources.memory",
+    "DeadlineExceeded": "raise its timeout, or make it do less",
+    "Evicted": "the node ran short; submit it again",
+    "ErrImagePull": "check the image's name and the credentials to pull it",
+    "ImagePullBackOff": "check the image's name and the credentials to pull it",
+    "InputsFailed": "see the log of its container longshore-fetch: add ?container=longshore-fetch",
+}
+
+
+def hint_for(reason: str) -> str:
+    """What to do next about a failure."""
+    return _HINTS.get(reason, "its log says more: longshore jobs logs ID")
+
+
+def why_of(job: Job, pods: Sequence[Pod], *, ahead: int, running: int, concurrent: int) -> WhyView | None:
+    """Why this job does not run yet; None once it runs or is over."""
+    state = model.state_of(job, pods)
+    if state.status is Status.QUEUED and state.reason == "WaitingForTurn":
+        sentence = f"Waits for the tenant's turn: {running} of {concurrent} jobs are admitted, {ahead} wait ahead."
+        return WhyView("TenantLimit", sentence, ahead)
+    if state.status is Status.PENDING:
+        return WhyView(state.reason, state.message)
+    return None
+
+
+def _started(pods: Sequence[Pod]) -> datetime | None:
+    times = []
+    for pod in pods:
+        for status in pod.status.container_statuses:
+            if status.name == model.MAIN_CONTAINER:
+                for state in (status.state, status.last_state):
+                    begun = state.running or state.terminated
+                    if begun is not None and begun.started_at is not None:
+                        times.append(begun.started_at)
+    return min(times, default=None)
+
+
+def _finished(job: Job) -> datetime | None:
+    if job.status.completion_time is not None:
+        return job.status.completion_time
+    failed = model.condition(job.status.conditions, "Failed")
+    return failed.last_transition_time if failed else None

@@ -1,0 +1,80 @@
+"""What a kind is to the rest of longshore: a descriptor of what it brings, and the parts it is given to work with.
+
+`kinds.registry` lists the descriptors; `app` builds the Services and hands them to every kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from starlette.requests import HTTPConnection
+
+from longshore.archive.artifacts import Artifacts
+from longshore.archive.index import Index
+from longshore.archive.logs import Logs
+from longshore.archive.records import Records
+from longshore.kinds.tenants.bundle import Bundled
+from longshore.kinds.tenants.model import Tenant
+from longshore.kube.client import Client
+from longshore.kube.objects import Job, Pod, Resource, Secret
+from longshore.kube.store import Store
+from longshore.runtime.bus import Bus
+from longshore.runtime.controller import Controller
+from longshore.settings import Settings
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The cold half of the truth, by what is kept."""
+
+    records: Records
+    logs: Logs
+    artifacts: Artifacts
+    index: Index
+
+
+@dataclass(frozen=True)
+class Stores:
+    """The hot half: what every read is served from. One writer each, the reflectors that `app` starts."""
+
+    jobs: Store[Job]
+    pods: Store[Pod]
+    tenants: Store[Tenant]
+    keys: Store[Secret]
+    # by Kubernetes kind; only `control` keeps these
+    bundle: Mapping[str, Store[Bundled]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Services:
+    """The parts a kind works with."""
+
+    settings: Settings
+    client: Client
+    stores: Stores
+    archive: Archive
+    bus: Bus
+    now: Callable[[], datetime]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of work. `definitions` are its CRDs, `controllers` is called by the leader only."""
+
+    name: str
+    routers: tuple[APIRouter, ...] = ()
+    definitions: tuple[dict[str, Any], ...] = ()
+    resources: tuple[Resource[Any], ...] = ()
+    controllers: Callable[[Services], Sequence[Controller[Any]]] | None = None
+
+
+async def _services(connection: HTTPConnection) -> Services:
+    services: Services = connection.app.state.services
+    return services
+
+
+Parts = Annotated[Services, Depends(_services)]

@@ -1,0 +1,1 @@
+"""SUMO traffic simulations."""

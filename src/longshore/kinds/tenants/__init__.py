@@ -1,0 +1,1 @@
+"""Who may run how much: tenants, their API keys and the fence around them."""

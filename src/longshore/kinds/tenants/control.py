@@ -1,0 +1,70 @@
+"""The tenants' two controllers: one keeps the bundles in place, one admits work; run by the leader."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from longshore.kinds.jobs.model import tenant_of
+from longshore.kinds.kind import Services
+from longshore.kinds.tenants import admit, reconcile
+from longshore.kinds.tenants.model import LABEL_TENANT, Tenant
+from longshore.kube.objects import Job, Object
+from longshore.runtime.controller import Controller
+from longshore.runtime.executor import Executor
+from longshore.runtime.plan import Plan
+from longshore.runtime.queue import Queue
+
+
+def controllers(parts: Services) -> Sequence[Controller[Any]]:
+    return (_bundles(parts), _admission(parts))
+
+
+def _bundles(parts: Services) -> Controller[str]:
+    stores = parts.stores
+
+    def plan(name: str, now: datetime) -> Plan:
+        present = {
+            (kind, found.metadata.name): found
+            for kind, store in stores.bundle.items()
+            for found in store.by("tenant", name)
+        }
+        return reconcile.plan(stores.tenants.get(name), present, stores.jobs.by("tenant", name), now)
+
+    def leaving(job: Job) -> list[str]:
+        """A tenant that is being deleted waits for the last of its jobs; for others their jobs change nothing."""
+        tenant = stores.tenants.get(tenant_of(job))
+        return [tenant.metadata.name] if tenant and tenant.metadata.deletion_timestamp else []
+
+    controller = Controller("tenants", Queue[str](), plan, Executor(parts.client))
+    controller.watch(stores.tenants, _own_name)
+    controller.watch(stores.jobs, leaving)
+    for store in stores.bundle.values():
+        controller.watch(store, _labelled)
+    return controller
+
+
+def _admission(parts: Services) -> Controller[str]:
+    stores = parts.stores
+
+    def plan(name: str, _: datetime) -> Plan:
+        return admit.plan(stores.tenants.get(name), stores.jobs.by("tenant", name), stores.jobs.version)
+
+    controller = Controller("admission", Queue[str](), plan, Executor(parts.client))
+    controller.watch(stores.tenants, _own_name)
+    controller.watch(stores.jobs, _of_job)
+    return controller
+
+
+def _own_name(tenant: Tenant) -> list[str]:
+    return [tenant.metadata.name]
+
+
+def _of_job(job: Job) -> list[str]:
+    return [tenant_of(job)]
+
+
+def _labelled(found: Object) -> list[str]:
+    tenant = found.metadata.labels.get(LABEL_TENANT)
+    return [tenant] if tenant else []

@@ -1,0 +1,126 @@
+"""The admission policies that keep everyone, administrators too, from passing by a tenant's limits; pure.
+
+In tenants' namespaces only the identities listed here create pods or unsuspended Jobs, or change what longshore relies
+on: suspend, finalizers and its labels. Applied by `longshore.install`.
+Source: Kubernetes docs, "Validating Admission Policy" (admissionregistration.k8s.io/v1).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from longshore.kinds.tenants.model import LABEL_TENANT
+from longshore.kube.objects import (
+    VALIDATING_ADMISSION_POLICIES,
+    VALIDATING_ADMISSION_POLICY_BINDINGS,
+    AnyObject,
+    Resource,
+)
+
+HINT = "submit with 'longshore jobs submit', or create the Job in a namespace that belongs to no tenant"
+
+_KUBE_SYSTEM = "system:serviceaccount:kube-system:"
+# each controller of the controller manager is its own account by --use-service-account-credentials
+_JOB_WRITERS = tuple(
+    f"{_KUBE_SYSTEM}{name}"
+    for name in (
+        "job-controller",
+        "cronjob-controller",
+        "generic-garbage-collector",
+        "ttl-after-finished-controller",
+        "namespace-controller",
+    )
+)
+
+
+def manifests(namespace: str) -> list[tuple[Resource[AnyObject], dict[str, Any]]]:
+    """Policies and bindings for a longshore that lives in `namespace`."""
+    control = f"system:serviceaccount:{namespace}:longshore-control"
+    serve = f"system:serviceaccount:{namespace}:longshore-serve"
+    return [
+        *_policy("longshore-pods", "pods", ("CREATE",), "", [_pods_rule([f"{_KUBE_SYSTEM}job-controller"])]),
+        *_policy("longshore-jobs", "jobs", ("CREATE", "UPDATE"), "batch", _job_rules(control, serve)),
+    ]
+
+
+def _pods_rule(allowed: list[str]) -> dict[str, str]:
+    return _rule(
+        f"request.userInfo.username in {_cel(allowed)}",
+        "pods of a tenant are made only for work that its limits admitted",
+    )
+
+
+def _job_rules(control: str, serve: str) -> list[dict[str, str]]:
+    writers = f"request.userInfo.username in {_cel([control, *_JOB_WRITERS])}"
+    makers = f"request.userInfo.username in {_cel([control, serve, *_JOB_WRITERS])}"
+    create = "request.operation == 'CREATE'"
+    new, old = _our_labels("object"), _our_labels("oldObject")
+    return [
+        _rule(
+            f"!({create}) || (has(object.spec.suspend) && object.spec.suspend) || {writers}",
+            "a Job of a tenant is created suspended and starts when its limits admit it",
+        ),
+        _rule(
+            f"!({create}) || {makers} || {new}.size() == 0",
+            "labels of longshore.dev are set by longshore only",
+        ),
+        _rule(
+            f"{create} || {writers} || ({_suspend('object')} == {_suspend('oldObject')})",
+            "suspend of a tenant's Job is changed by longshore only, or its limits would not hold",
+        ),
+        _rule(
+            f"{create} || {writers} || ({_finalizers('object')} == {_finalizers('oldObject')})",
+            "finalizers of a tenant's Job are changed by longshore only, or it would go unarchived",
+        ),
+        _rule(
+            f"{create} || {writers} || ({new} == {old} && {new}.all(k, object.metadata.labels[k] =="
+            " oldObject.metadata.labels[k]))",
+            "labels of longshore.dev are changed by longshore only",
+        ),
+    ]
+
+
+def _suspend(of: str) -> str:
+    return f"(has({of}.spec.suspend) && {of}.spec.suspend)"
+
+
+def _finalizers(of: str) -> str:
+    return f"(has({of}.metadata.finalizers) ? {of}.metadata.finalizers : [])"
+
+
+def _our_labels(of: str) -> str:
+    ours = f"{of}.metadata.labels.map(k, k).filter(k, k.startsWith('longshore.dev/'))"
+    return f"(has({of}.metadata.labels) ? {ours} : [])"
+
+
+def _cel(names: list[str]) -> str:
+    return "[" + ", ".join(f"'{name}'" for name in names) + "]"
+
+
+def _rule(expression: str, why: str) -> dict[str, str]:
+    return {"expression": expression, "message": f"{why}; {HINT}", "reason": "Forbidden"}
+
+
+def _policy(
+    name: str, plural: str, operations: tuple[str, ...], group: str, validations: list[dict[str, str]]
+) -> list[tuple[Resource[AnyObject], dict[str, Any]]]:
+    tenants = {"matchExpressions": [{"key": LABEL_TENANT, "operator": "Exists"}]}
+    rule = {"apiGroups": [group], "apiVersions": ["v1"], "operations": [*operations], "resources": [plural]}
+    labels = {"app.kubernetes.io/managed-by": "longshore"}
+    policy = {
+        "apiVersion": VALIDATING_ADMISSION_POLICIES.api_version,
+        "kind": VALIDATING_ADMISSION_POLICIES.kind,
+        "metadata": {"name": name, "labels": labels},
+        "spec": {
+            "failurePolicy": "Fail",
+            "matchConstraints": {"namespaceSelector": tenants, "resourceRules": [rule]},
+            "validations": validations,
+        },
+    }
+    binding = {
+        "apiVersion": VALIDATING_ADMISSION_POLICY_BINDINGS.api_version,
+        "kind": VALIDATING_ADMISSION_POLICY_BINDINGS.kind,
+        "metadata": {"name": name, "labels": labels},
+        "spec": {"policyName": name, "validationActions": ["Deny"]},
+    }
+    return [(VALIDATING_ADMISSION_POLICIES, policy), (VALIDATING_ADMISSION_POLICY_BINDINGS, binding)]

@@ -1,0 +1,87 @@
+"""What a caller sees of a tenant and its keys; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from msgspec import Struct
+
+from longshore.kinds.jobs.model import condition, waiting
+from longshore.kinds.tenants.admit import GIB, use_of
+from longshore.kinds.tenants.model import ApiKey, Tenant, namespace_of
+from longshore.kube.objects import Job
+
+
+class LimitsView(Struct, frozen=True):
+    cpu: float
+    memory_gi: float
+    concurrent_jobs: int
+    queued_jobs: int
+    objects: int
+
+
+class UseView(Struct, frozen=True):
+    """What is admitted now, and how many wait."""
+
+    cpu: float
+    memory_gi: float
+    running: int
+    queued: int
+
+
+class TenantView(Struct, frozen=True):
+    id: str
+    display_name: str
+    namespace: str
+    ready: bool
+    message: str
+    limits: LimitsView
+    overflow: str
+    use: UseView
+    created: datetime | None
+    resource_version: str
+
+
+class KeyView(Struct, frozen=True):
+    id: str
+    name: str
+    created: datetime
+    expires: datetime | None
+    last_used: datetime | None
+
+
+def tenant_view(tenant: Tenant, jobs: Sequence[Job]) -> TenantView:
+    spec, status = tenant.spec, tenant.status
+    ready = condition(status.conditions, "Ready")
+    current = ready is not None and status.observed_generation == tenant.metadata.generation
+    deleting = tenant.metadata.deletion_timestamp is not None
+    if deleting:
+        message = "Is being deleted: its work is stopped and archived first."
+    elif ready is not None and current:
+        message = ready.message
+    else:
+        message = "Its namespace is being prepared."
+    use = use_of(status.admitted)
+    return TenantView(
+        id=tenant.id,
+        display_name=spec.display_name,
+        namespace=namespace_of(tenant.metadata.name),
+        ready=current and not deleting,
+        message=message,
+        limits=LimitsView(
+            spec.limits.cpu,
+            spec.limits.memory_gi,
+            spec.limits.concurrent_jobs,
+            spec.limits.queued_jobs,
+            spec.limits.objects,
+        ),
+        overflow=spec.overflow.value,
+        use=UseView(use.cpu_millis / 1000, use.memory_bytes / GIB, use.running, len(waiting(jobs))),
+        created=tenant.metadata.creation_timestamp,
+        resource_version=tenant.metadata.resource_version,
+    )
+
+
+def key_view(key: ApiKey, last_used: datetime | None) -> KeyView:
+    return KeyView(key.id, key.name, key.created, key.expires, last_used)

@@ -1,0 +1,1 @@
+"""Talks to Kubernetes and knows no product; usable alone."""

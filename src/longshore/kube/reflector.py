@@ -1,0 +1,216 @@
+"""Keeps one store equal to one resource of the cluster. Only composition roots start reflectors.
+
+It does what `kube.watch` says, one request at a time, and is the only writer of its store. A list is staged aside and
+swapped in when it is complete, so readers never see half of it.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from random import Random
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from longshore.errors import Gone, LongshoreError, Unavailable
+from longshore.kube.events import Applied, Bookmark, Deleted, Reader, Undecodable
+from longshore.kube.objects import Object, Resource
+from longshore.kube.store import Key, Store, Writer, key_of
+from longshore.kube.watch import ListPage, Pace, Stream, Watch
+from longshore.kube.wire import Page
+
+T = TypeVar("T", bound=Object)
+SLICE = 100  # objects decoded before other tasks get their turn
+log = structlog.get_logger()
+
+
+class Source(Protocol):
+    """The part of `kube.client.Client` that a reflector needs."""
+
+    async def list_page(
+        self,
+        resource: Resource[msgspec.Raw],
+        namespace: str | None = None,
+        *,
+        label_selector: str | None = None,
+        field_selector: str | None = None,
+        limit: int | None = 500,
+        continue_: str | None = None,
+        attempts: int = 1,
+    ) -> Page[msgspec.Raw]: ...
+
+    def watch_lines(
+        self, resource: Resource[Any], namespace: str | None = None, *, params: Mapping[str, str]
+    ) -> AbstractAsyncContextManager[AsyncIterator[list[bytes]]]: ...
+
+
+class _Staged(Struct, Generic[T]):
+    """A list on its way in. `version` is that of its first page: the whole list is as of then."""
+
+    objects: dict[Key, T] = {}
+    sizes: dict[Key, int] = {}
+    unread: set[Key | None] = set()
+    version: int = 0
+
+
+class Reflector(Generic[T]):
+    """Lists and watches `store.resource` into `store`, in one namespace or all, narrowed by selectors."""
+
+    def __init__(
+        self,
+        client: Source,
+        store: Store[T],
+        *,
+        namespace: str | None = None,
+        label_selector: str | None = None,
+        field_selector: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        rng: Random | None = None,
+        pace: Pace | None = None,
+    ) -> None:
+        self._client = client
+        self._store = store
+        self._writer = Writer(store)
+        self._namespace = namespace
+        self._selectors = {"label_selector": label_selector, "field_selector": field_selector}
+        self._clock = clock
+        self._sleep = sleep
+        self._pace = pace or Pace()
+        self._watch = Watch(self._pace, rng or Random())  # noqa: S311 - it spreads load, it hides nothing
+        self._reader = Reader(store.resource)
+        self._raw = store.resource.read_as(msgspec.Raw)
+        self._staged: _Staged[T] = _Staged()
+        self._told: set[Key | None] = set()
+
+    async def run(self) -> None:
+        """Lives until cancelled; whatever the API server does, it goes on trying."""
+        while True:
+            step = self._watch.step
+            if step.wait:
+                await self._sleep(step.wait)
+            if isinstance(step, ListPage):
+                await self._list(step)
+            else:
+                await self._stream(step)
+
+    async def _list(self, step: ListPage) -> None:
+        if step.continue_ is None:
+            self._staged = _Staged()
+        try:
+            page = await self._client.list_page(
+                self._raw, self._namespace, **self._selectors, limit=step.limit, continue_=step.continue_, attempts=1
+            )
+            version = _version(page, step)
+        except LongshoreError as error:
+            self._failed(error)
+            self._watch.list_failed(error)
+            return
+        self._writer.heard()
+        self._staged.version = self._staged.version or version
+        await self._stage(page.items)
+        if self._watch.listed(page.continue_):
+            self._swap()
+
+    async def _stage(self, items: list[msgspec.Raw]) -> None:
+        staged = self._staged
+        for number, raw in enumerate(items, 1):
+            item = self._reader.item(raw)
+            if isinstance(item, Applied):
+                key = key_of(item.obj)
+                staged.objects[key], staged.sizes[key] = item.obj, item.size
+            else:
+                self._skip(item)
+                staged.unread.add(item.key)
+            if number % SLICE == 0:
+                await asyncio.sleep(0)
+
+    def _swap(self) -> None:
+        staged, self._staged = self._staged, _Staged()
+        self._writer.replace(staged.objects.values(), staged.version, sizes=staged.sizes, keep=staged.unread)
+        self._store.stats.relists += 1
+        self._writer.trouble(None)
+
+    async def _stream(self, step: Stream) -> None:
+        began = self._clock()
+        error: LongshoreError | None = None
+        params = self._watch_params(step.timeout)
+        try:
+            async with self._client.watch_lines(self._raw, self._namespace, params=params) as batches:
+                self._watch.opened()
+                self._writer.heard()
+                await self._follow(batches, step.silence)
+            lived = self._clock() - began
+            if lived < self._pace.short:
+                error = Unavailable(f"watch of {self._raw.plural}: it was closed after {lived:.1f} s")
+        except LongshoreError as caught:
+            error = caught
+        if error is not None:
+            self._failed(error)
+        self._watch.ended(self._clock() - began, error)
+
+    async def _follow(self, batches: AsyncIterator[list[bytes]], silence: float) -> None:
+        loop = asyncio.get_running_loop()
+        resumed_at = self._store.version
+        try:
+            async with asyncio.timeout(silence) as dead:
+                async for batch in batches:
+                    dead.reschedule(loop.time() + silence)
+                    self._writer.heard()
+                    for line in batch:
+                        self._take(self._reader.event(line), resumed_at)
+        except TimeoutError:
+            raise Unavailable(f"watch of {self._raw.plural}: silent for {silence:.0f} s") from None
+
+    def _take(self, event: Applied[T] | Deleted | Bookmark | Undecodable, resumed_at: int) -> None:
+        if event.version is not None and event.version < resumed_at:
+            raise Gone(f"watch of {self._raw.plural}: its history is another one than ours")
+        self._watch.bore()
+        self._store.stats.events += 1
+        self._writer.trouble(None)
+        match event:
+            case Applied(obj, _, size):
+                self._writer.put(obj, size)
+            case Deleted(key, version):
+                self._writer.delete(key, version)
+            case Bookmark(version):
+                self._writer.advance(version)
+            case Undecodable(_, _, version):
+                self._skip(event)
+                self._writer.advance(version or 0)
+
+    def _watch_params(self, timeout: int) -> dict[str, str]:
+        params = {
+            "resourceVersion": str(self._store.version),
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(timeout),
+            "labelSelector": self._selectors["label_selector"],
+            "fieldSelector": self._selectors["field_selector"],
+        }
+        return {name: value for name, value in params.items() if value}
+
+    def _failed(self, error: LongshoreError) -> None:
+        self._store.stats.failures += 1
+        self._store.stats.gone += isinstance(error, Gone)
+        self._writer.trouble(error.message)
+        log.warning("cache is behind", resource=self._raw.plural, why=error.message)
+
+    def _skip(self, unread: Undecodable) -> None:
+        """Counted each time, told once for each object."""
+        self._store.stats.undecodable += 1
+        if unread.key not in self._told and len(self._told) < SLICE:
+            self._told.add(unread.key)
+            log.warning("object skipped", resource=self._raw.plural, object=unread.key, why=unread.why)
+
+
+def _version(page: Page[msgspec.Raw], step: ListPage) -> int:
+    """The list's resourceVersion. Raises when this page can lead nowhere."""
+    if page.continue_ and page.continue_ == step.continue_:
+        raise Gone("a list continues with the page it just sent")
+    try:
+        return int(page.resource_version)
+    except ValueError:
+        raise Unavailable("a list came without an integer resourceVersion") from None

@@ -1,0 +1,97 @@
+"""How a reader follows a store: a snapshot, then every change after it, with at most one pending entry per key.
+
+Made by `Store.subscribe`, read by the controllers' feeds and by the live streams of `web`. A slow reader costs at most
+`bound` entries; past that it is told to take a new snapshot.
+"""
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from msgspec import Struct
+
+from longshore.errors import LongshoreError
+from longshore.kube.objects import Object
+
+T = TypeVar("T", bound=Object)
+Key = tuple[str, str]  # (namespace, name); the namespace is "" for cluster-scoped objects
+
+
+class Delta(Struct, Generic[T], frozen=True):
+    """One change of one object: `old` is None when it was added, `new` is None when it was deleted.
+
+    `seq` counts the changes of the store; a reader sees it only grow.
+    """
+
+    key: Key
+    old: T | None
+    new: T | None
+    seq: int
+
+
+class Overflowed(LongshoreError):
+    """The reader fell too far behind: subscribe again and begin from the new snapshot."""
+
+
+class Subscription(Generic[T]):
+    """`snapshot` is the store at `seq`; `next` returns what changed after it: no gap, no duplicate.
+
+    The snapshot is let go at the first `next`, so that a long-lived reader does not keep old objects alive.
+    """
+
+    def __init__(self, snapshot: list[T], seq: int, bound: int, leave: Callable[["Subscription[T]"], None]) -> None:
+        self.snapshot = snapshot
+        self.seq = seq
+        self._bound = bound
+        self._leave = leave
+        self._pending: dict[Key, Delta[T]] = {}
+        self._overflowed = False
+        self._changed = asyncio.Event()
+
+    async def next(self) -> list[Delta[T]]:
+        """Wait for changes and return them, oldest first, at most one per object (two when it was replaced by
+        another of the same name: a deletion, then an addition). Raises Overflowed.
+        """
+        self.snapshot = []
+        while not self._pending:
+            if self._overflowed:
+                raise Overflowed("the reader fell behind", hint="subscribe again and begin from the new snapshot")
+            self._changed.clear()
+            await self._changed.wait()
+        pending, self._pending = self._pending, {}
+        self.seq = next(reversed(pending.values())).seq
+        return [part for delta in pending.values() for part in _split(delta)]
+
+    def offer(self, delta: Delta[T]) -> None:
+        """Called by the store for each change. What a reader has not seen yet is merged with what came before it."""
+        earlier = self._pending.pop(delta.key, None)
+        if earlier is not None:
+            delta = Delta(delta.key, earlier.old, delta.new, delta.seq)
+        if delta.old is None and delta.new is None:
+            return  # came and went unseen
+        self._pending[delta.key] = delta
+        if len(self._pending) > self._bound:
+            self._overflowed = True
+            self.close()
+        self._changed.set()
+
+    def close(self) -> None:
+        """Stop receiving, and forget what is pending."""
+        self._leave(self)
+        self._pending = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _split(delta: Delta[T]) -> tuple[Delta[T], ...]:
+    """The same name with a new uid is another object: a reader sees the first go before the second comes."""
+    if delta.old is None or delta.new is None or delta.old.metadata.uid == delta.new.metadata.uid:
+        return (delta,)
+    return (Delta(delta.key, delta.old, None, delta.seq), Delta(delta.key, None, delta.new, delta.seq))

@@ -1,0 +1,105 @@
+"""What to ask the API server next so that a copy of one resource stays true: a state machine without I/O.
+
+    ListPage ──last page──▶ Stream ──ended──▶ Stream (resumed)
+       ▲  └─more pages─▶ ListPage   └─Gone, refused, or barren three times─▶ ListPage
+
+The reflector does what `step` says and reports what came of it. Every step says how long to wait before it, so nothing
+can make it hammer a server: a wait is left out only after a page came or a stream lived long enough.
+"""
+
+from random import Random
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from longshore.errors import Forbidden, Gone, LongshoreError, TooManyRequests, Unauthenticated, Unavailable
+from longshore.kube.backoff import Backoff
+
+_PASSING = (Forbidden, TooManyRequests, Unauthenticated, Unavailable)  # they say nothing about the version we hold
+
+
+class Pace(Struct, frozen=True):
+    """How fast to go, in seconds where not said otherwise. Tests shorten it; nobody else should need to."""
+
+    page: int = 500  # objects in a page of a list
+    backoff: float = 1.0  # ceiling of the first wait
+    backoff_cap: float = 30.0
+    timeout: tuple[int, int] = (240, 300)  # after which the server is asked to end a stream; random against herds
+    silence: tuple[float, float] = (90.0, 180.0)  # after which a stream without a byte is dead
+    short: float = 10.0  # a stream that ends sooner has failed, however cleanly it closed
+    barren: int = 3  # streams in a row without one event or bookmark, after which the version is no longer trusted
+
+
+class ListPage(Struct, frozen=True):
+    """List, consistently, the first page or the one that `continue_` names; `limit` None asks for all in one."""
+
+    wait: float
+    continue_: str | None
+    limit: int | None
+
+
+class Stream(Struct, frozen=True):
+    """Watch from the version that the store is at."""
+
+    wait: float
+    timeout: int
+    silence: float
+
+
+class Watch:
+    """`step` is what to do now."""
+
+    def __init__(self, pace: Pace, rng: Random) -> None:
+        self._pace = pace
+        self._rng = rng
+        self._backoff = Backoff(pace.backoff, pace.backoff_cap, rng)
+        self._barren = 0
+        self.step: ListPage | Stream = ListPage(0, None, pace.page)
+
+    def listed(self, continue_: str) -> bool:
+        """A page came. True when it was the last."""
+        if not continue_:
+            self._stream(0)
+        elif isinstance(self.step, ListPage):
+            self.step = replace(self.step, wait=0, continue_=continue_)
+        return not continue_
+
+    def list_failed(self, error: LongshoreError) -> None:
+        """Ask for the page again, or begin anew when it was refused. Pages that expire while they are fetched are
+        too slow for this history: then everything is asked for at once.
+        """
+        assert isinstance(self.step, ListPage)
+        wait = self._backoff.next(_retry_after(error))
+        if isinstance(error, _PASSING):
+            self.step = replace(self.step, wait=wait)
+        else:
+            limit = None if isinstance(error, Gone) and self.step.continue_ else self.step.limit
+            self.step = ListPage(wait, None, limit)
+
+    def opened(self) -> None:
+        """A stream began; it is barren until it bears something."""
+        self._barren += 1
+
+    def bore(self) -> None:
+        """An event or a bookmark came: the version we asked for is alive."""
+        self._barren = 0
+
+    def ended(self, lived: float, error: LongshoreError | None) -> None:
+        """The stream ended after `lived` seconds, cleanly when `error` is None, or could not be had at all."""
+        if lived >= self._pace.short:
+            self._backoff.reset()
+        wait = 0.0 if error is None else self._backoff.next(_retry_after(error))
+        if self._barren >= self._pace.barren or not (error is None or isinstance(error, _PASSING)):
+            self._barren = 0
+            self.step = ListPage(wait, None, self._pace.page)
+        else:
+            self._stream(wait)
+
+    def _stream(self, wait: float) -> None:
+        self.step = Stream(wait, self._rng.randint(*self._pace.timeout), self._rng.uniform(*self._pace.silence))
+
+
+def _retry_after(error: LongshoreError | None) -> float:
+    """What the server asked for. Our errors say 1 s where it asked for nothing; the jitter alone is enough then."""
+    wait = error.retry_after if isinstance(error, TooManyRequests | Unavailable) else 0.0
+    return wait if wait > 1.0 else 0.0

@@ -1,0 +1,83 @@
+"""Bytes to Structs and back: lists, single objects, lines of a stream. Used by the client and by `kube.watch`."""
+
+from collections.abc import AsyncIterator, Hashable, Mapping
+from functools import cache
+from typing import Any, Generic, TypeVar, cast
+
+import msgspec
+from msgspec import Struct, field
+
+from longshore.errors import Terminal, Unavailable
+from longshore.kube.objects import Resource
+
+T = TypeVar("T")
+LINE_MAX = 32 * 1024 * 1024  # bytes of one watch event; etcd holds objects of 1.5 MB by default
+
+
+class Page(Struct, Generic[T], frozen=True):
+    """One page of a list. `continue_` is "" on the last one; `remaining` is the server's guess of what follows."""
+
+    items: list[T]
+    resource_version: str
+    continue_: str = ""
+    remaining: int | None = None
+
+
+class _ListMeta(Struct, frozen=True, rename="camel"):
+    resource_version: str = ""
+    continue_: str = field(default="", name="continue")
+    remaining_item_count: int | None = None
+
+
+class _List(Struct, Generic[T], frozen=True):
+    metadata: _ListMeta
+    kind: str = ""
+    items: list[T] | None = None
+
+
+def decode(type_: type[T], body: bytes, what: str) -> T:
+    """`what` names the request. Raises Terminal when the JSON does not fit, Unavailable when it is no JSON at all."""
+    try:
+        value: T = _decoder(cast(Hashable, type_)).decode(body)
+    except msgspec.ValidationError as error:
+        raise Terminal(f"{what}: the answer does not fit: {error}") from None
+    except msgspec.DecodeError:
+        raise Unavailable(f"{what}: the answer is not JSON", hint="is a proxy in the way?") from None
+    return value
+
+
+def decode_page(resource: Resource[T], body: bytes, what: str) -> Page[T]:
+    listed: _List[T] = decode(_list_of(cast(Hashable, resource.type)), body, what)
+    if listed.kind not in (f"{resource.kind}List", "List"):
+        raise Unavailable(f"{what}: the answer is no list of {resource.plural}")
+    meta = listed.metadata
+    return Page(listed.items or [], meta.resource_version, meta.continue_, meta.remaining_item_count)
+
+
+def encode(resource: Resource[T], body: Mapping[str, Any]) -> bytes:
+    """With apiVersion and kind, which callers need not repeat."""
+    return msgspec.json.encode({"apiVersion": resource.api_version, "kind": resource.kind, **body})
+
+
+async def lines(chunks: AsyncIterator[bytes], what: str) -> AsyncIterator[list[bytes]]:
+    """Whole lines, as many at a time as arrived together. What is left at the end was cut off and is no line."""
+    buffer = bytearray()
+    async for chunk in chunks:
+        buffer += chunk
+        end = buffer.rfind(b"\n", len(buffer) - len(chunk))
+        if end >= 0:
+            whole = bytes(buffer[:end])
+            del buffer[: end + 1]
+            yield [line for line in whole.split(b"\n") if line]
+        if len(buffer) > LINE_MAX:
+            raise Unavailable(f"{what}: an event of more than {LINE_MAX} bytes")
+
+
+@cache
+def _decoder(type_: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(type_)
+
+
+@cache
+def _list_of(type_: Any) -> Any:
+    return _List[type_]

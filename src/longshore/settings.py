@@ -1,0 +1,56 @@
+"""Everything that can be configured, read once from the environment by the composition roots and handed down.
+
+Each setting is an environment variable: `LONGSHORE_` and the field's name in capitals, unless it says otherwise.
+"""
+
+from pathlib import Path
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from longshore import __version__
+
+
+class Settings(BaseSettings):
+    """Frozen configuration of one longshore process. A bad value ends the start with the variable's name."""
+
+    model_config = SettingsConfigDict(env_prefix="LONGSHORE_", frozen=True, extra="ignore", populate_by_name=True)
+
+    host: str = Field(default="127.0.0.1", description="Address that `serve` listens on.")
+    port: int = Field(default=8484, ge=0, le=65535, description="Port that `serve` listens on.")
+    api_url: str = Field(
+        default="http://127.0.0.1:8484",
+        description="Where pods and people reach the API; the runner is given this address.",
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        default=("127.0.0.1", "localhost", "[::1]"),
+        description="Host and Origin names the API answers to (against DNS rebinding), as a JSON list.",
+    )
+    archive: str = Field(
+        default="file:///var/lib/longshore/archive",
+        description="Where records, logs and artifacts are kept: file:///, s3://, gs:// or az://.",
+    )
+    kubeconfig: Path | None = Field(
+        default=None,
+        validation_alias=AliasChoices("LONGSHORE_KUBECONFIG", "KUBE_CONFIG_PATH"),
+        description="kubeconfig file; otherwise KUBECONFIG, ~/.kube/config, or the pod's own account.",
+    )
+    namespace: str = Field(
+        default="longshore-system", description="longshore's own namespace: keys and leases live there."
+    )
+    admin_token_file: Path | None = Field(
+        default=None, description="File with the token of this cluster's administrator; unset: nobody is one by token."
+    )
+    runner_image: str = Field(
+        default=f"longshore/runner:{__version__}", description="Image of the runner's containers."
+    )
+    sumo_image: str = Field(default="longshore/sumo:1", description="Image that simulations run in.")
+    ttl_seconds: int = Field(
+        default=3600, ge=60, description="How long a finished Job stays in the cluster once archived."
+    )
+    upload_max_mb: int = Field(default=100, ge=1, description="Largest scenario upload, in MB.")
+    log_level: str = Field(
+        default="INFO",
+        validation_alias=AliasChoices("LONGSHORE_LOG_LEVEL", "LOG_LEVEL"),
+        description="DEBUG, INFO, WARNING or ERROR.",
+    )

@@ -1,0 +1,1 @@
+"""What every HTTP route shares; knows no kind."""

@@ -1,0 +1,170 @@
+"""Who asks: turns a request's credential into a Caller; knows no kind.
+
+The composition root hands in the authenticators in order; each says who a credential belongs to, or that it is not one
+of its own. What a Caller may do is decided by the routes, through the methods here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from fastapi import Depends
+from msgspec import Struct
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
+
+from longshore.errors import Forbidden, NotFound, Unauthenticated, UserMistake
+from longshore.kube.client import Client
+
+HINT = "send an API key as 'X-API-Key: ls_...' or 'Authorization: Bearer ls_...'"
+
+
+class PodIdentity(Struct, frozen=True):
+    """A pod that showed its bound ServiceAccount token."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+class Caller(Struct, frozen=True):
+    """Who asks. Exactly one of: an administrator, a tenant's key (by the Tenant object's name), a pod."""
+
+    name: str
+    tenant: str | None = None
+    admin: bool = False
+    pod: PodIdentity | None = None
+
+    def require_admin(self) -> None:
+        if not self.admin:
+            raise Forbidden("this is for administrators", hint="use the administrator's token")
+
+    def tenant_for(self, asked: str | None) -> str:
+        """The tenant a write is for: the key's own, or the one an administrator names."""
+        if self.admin:
+            if asked is None:
+                raise UserMistake("which tenant is this for?", hint="add ?tenant=ID", field="tenant")
+            return asked
+        if self.tenant is None:
+            raise Forbidden("a pod's token does not open this", hint=HINT)
+        if asked not in (None, self.tenant):
+            raise NotFound(f"there is no tenant {asked!r} here", hint="a key acts for its own tenant only")
+        return self.tenant
+
+    def sees(self, tenant: str) -> bool:
+        return self.admin or (self.tenant is not None and self.tenant == tenant)
+
+
+Authenticator = Callable[[str], Awaitable[Caller | None]]
+
+
+class Authentication:
+    """The chain of authenticators; the first that knows the credential decides."""
+
+    def __init__(self, chain: Sequence[Authenticator]) -> None:
+        self._chain = tuple(chain)
+
+    async def caller(self, headers: Headers) -> Caller:
+        """Raises Unauthenticated; the credential itself is never in the message."""
+        credential = credential_of(headers)
+        if credential is None:
+            raise Unauthenticated("no credential was sent", hint=HINT)
+        for authenticator in self._chain:
+            caller = await authenticator(credential)
+            if caller is not None:
+                return caller
+        raise Unauthenticated("this credential is unknown, expired or revoked", hint=HINT)
+
+
+def credential_of(headers: Headers) -> str | None:
+    """What a request shows: `X-API-Key`, or a bearer token (RFC 6750)."""
+    if key := headers.get("x-api-key"):
+        return key
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and token.strip() else None
+
+
+async def current_caller(connection: HTTPConnection) -> Caller:
+    """FastAPI dependency: the Caller of this request."""
+    authentication: Authentication = connection.app.state.authentication
+    return await authentication.caller(connection.headers)
+
+
+Who = Annotated[Caller, Depends(current_caller)]
+
+
+def admin_token(path: Path) -> Authenticator:
+    """The administrator of the local cluster, by the token in a file that only he can read."""
+    wanted = hashlib.sha256(path.read_text().strip().encode()).digest()
+
+    async def authenticate(credential: str) -> Caller | None:
+        shown = hashlib.sha256(credential.encode()).digest()
+        return Caller("administrator", admin=True) if hmac.compare_digest(shown, wanted) else None
+
+    return authenticate
+
+
+class _User(Struct, frozen=True):
+    username: str = ""
+    extra: dict[str, list[str]] = {}
+
+
+class _ReviewStatus(Struct, frozen=True):
+    authenticated: bool = False
+    user: _User = _User()
+
+
+class _Review(Struct, frozen=True):
+    status: _ReviewStatus = _ReviewStatus()
+
+
+class PodTokens:
+    """Authenticator for the runner: projected ServiceAccount tokens with audience `longshore`, bound to their pod.
+
+    Source: Kubernetes API reference, authentication.k8s.io/v1 TokenReview; KEP-1205 (bound tokens).
+    """
+
+    REMEMBER_SECONDS = 60.0
+    MOST = 4096
+
+    def __init__(self, client: Client, audience: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._audience = audience
+        self._clock = clock
+        self._known: OrderedDict[bytes, tuple[float, Caller | None]] = OrderedDict()
+
+    async def __call__(self, credential: str) -> Caller | None:
+        if credential.count(".") != 2:
+            return None
+        digest = hashlib.sha256(credential.encode()).digest()
+        known = self._known.get(digest)
+        if known is not None and self._clock() - known[0] < self.REMEMBER_SECONDS:
+            return known[1]
+        caller = await self._review(credential)
+        self._known[digest] = (self._clock(), caller)
+        self._known.move_to_end(digest)
+        while len(self._known) > self.MOST:
+            self._known.popitem(last=False)
+        return caller
+
+    async def _review(self, token: str) -> Caller | None:
+        body = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenReview",
+            "spec": {"token": token, "audiences": [self._audience]},
+        }
+        answer = await self._client.call("POST", "/apis/authentication.k8s.io/v1/tokenreviews", body=body)
+        status = msgspec.json.decode(answer, type=_Review).status
+        extra = status.user.extra
+        name, uid = (extra.get(f"authentication.kubernetes.io/{field}", [""])[0] for field in ("pod-name", "pod-uid"))
+        parts = status.user.username.split(":")
+        if not (status.authenticated and uid and len(parts) == 4 and parts[:2] == ["system", "serviceaccount"]):
+            return None
+        return Caller(f"pod {parts[2]}/{name}", pod=PodIdentity(parts[2], name, uid))

@@ -1,0 +1,94 @@
+"""The one table from longshore's errors to HTTP, as RFC 9457 problem documents with a `hint`; knows no kind."""
+
+from __future__ import annotations
+
+import math
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from longshore import errors
+
+log = structlog.get_logger(__name__)
+
+# the first that matches decides, so subclasses come before what they inherit from
+STATUS: tuple[tuple[type[errors.LongshoreError], int], ...] = (
+    (errors.TooLarge, 413),
+    (errors.BadUpload, 400),
+    (errors.UserMistake, 422),
+    (errors.Unauthenticated, 401),
+    (errors.Forbidden, 403),
+    (errors.NotFound, 404),
+    (errors.Conflict, 409),
+    (errors.Gone, 410),
+    (errors.TooManyRequests, 429),
+    (errors.Unavailable, 503),
+)
+
+
+def status_of(error: errors.LongshoreError) -> int:
+    return next((status for kind, status in STATUS if isinstance(error, kind)), 500)
+
+
+def problem(request: Request, status: int, detail: str, **members: Any) -> Response:
+    """A problem document; members that are None are left out."""
+    title = HTTPStatus(status).phrase
+    body = {
+        "type": f"https://longshore.dev/problems/{title.lower().replace(' ', '-')}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": request.url.path,
+        **{k: v for k, v in members.items() if v is not None},
+    }
+    return Response(msgspec.json.encode(body), status, media_type="application/problem+json")
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of this app a problem document."""
+    app.add_exception_handler(errors.LongshoreError, _longshore)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _longshore(request: Request, error: Exception) -> Response:
+    assert isinstance(error, errors.LongshoreError)
+    status = status_of(error)
+    response = problem(request, status, error.message, hint=error.hint, field=getattr(error, "field", None))
+    if isinstance(error, errors.TooManyRequests | errors.Unavailable):
+        response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    if status == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+async def _validation(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    # the input is left out on purpose: it may hold what nobody else should read
+    faults = [{"field": ".".join(str(p) for p in e["loc"][1:]), "detail": e["msg"]} for e in error.errors()]
+    first = faults[0] if faults else {"field": "", "detail": "the request cannot be read"}
+    detail = f"{first['field']}: {first['detail']}" if first["field"] else str(first["detail"])
+    hint = "see /docs for what this route takes"
+    return problem(request, 422, detail, hint=hint, field=first["field"] or None, errors=faults)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    hints = {404: "see /docs for the routes there are", 405: "see /docs for the methods of this route"}
+    response = problem(request, error.status_code, str(error.detail), hint=hints.get(error.status_code))
+    for name, value in (error.headers or {}).items():
+        response.headers[name] = value
+    return response
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    log.error("request failed", path=request.url.path, method=request.method, exc_info=error)
+    return problem(request, 500, "longshore failed at this request", hint="its log says why; please report it")
