@@ -16,7 +16,6 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.requests import Request
 from starlette.responses import Response
 
 from longshore import __version__
@@ -25,6 +24,7 @@ from longshore.archive.index import Index
 from longshore.archive.logs import Logs
 from longshore.archive.objects import Objects
 from longshore.archive.records import Records
+from longshore.errors import LongshoreError
 from longshore.kinds.jobs import model as jobs
 from longshore.kinds.kind import Archive, Services, Stores
 from longshore.kinds.registry import KINDS
@@ -49,6 +49,7 @@ log = structlog.get_logger(__name__)
 Role = Literal["serve", "control"]
 SYNC_SECONDS = 60.0
 NOTE_KEYS_EVERY_SECONDS = 60.0
+COMPACT_EVERY_SECONDS = 30.0
 DRAIN_SECONDS = 10
 
 
@@ -86,12 +87,13 @@ async def services(settings: Settings, *, role: Role) -> AsyncIterator[Services]
             parts = stores.bundle.values()
             reflectors += [Reflector(client, store, label_selector=LABEL_TENANT).run() for store in parts]
         running = [tasks.create_task(reflector) for reflector in reflectors]
-        yield Services(settings, client, stores, await open_archive(settings.archive), Bus(), utc_now)
+        explain = {kind.name: kind.explain for kind in KINDS if kind.explain}
+        yield Services(settings, client, stores, open_archive(settings.archive), Bus(), utc_now, explain)
         for task in running:
             task.cancel()
 
 
-async def open_archive(url: str) -> Archive:
+def open_archive(url: str) -> Archive:
     objects = Objects(url)
     return Archive(Records(objects), Logs(objects), Artifacts(objects), Index(objects))
 
@@ -130,7 +132,10 @@ async def _serve(settings: Settings) -> None:
 async def _note_keys(keys: KeyAuthenticator) -> None:
     while True:
         await asyncio.sleep(NOTE_KEYS_EVERY_SECONDS)
-        await keys.note_uses()
+        try:
+            await keys.note_uses()
+        except LongshoreError as error:
+            log.warning("last uses of keys were not written", why=error.message)
 
 
 async def _control(settings: Settings) -> None:
@@ -150,6 +155,18 @@ async def _lead(parts: Services) -> None:
         for kind in KINDS:
             for controller in kind.controllers(parts) if kind.controllers else ():
                 tasks.create_task(controller.run())
+        tasks.create_task(_compact(parts.archive.index))
+
+
+async def _compact(index: Index) -> None:
+    """Keep the archive's index in few files, however many jobs pass through."""
+    while True:
+        await asyncio.sleep(COMPACT_EVERY_SECONDS)
+        try:
+            for tenant in await index.tenants():
+                await index.compact(tenant)
+        except LongshoreError as error:
+            log.warning("the index was not compacted", why=error.message)
 
 
 async def _until_signalled(work: Callable[[], Awaitable[None]]) -> None:
@@ -186,7 +203,7 @@ def build_api(parts: Services) -> FastAPI:
 
 
 def _health(app: FastAPI, parts: Services) -> None:
-    waiting_for = {
+    waiting_for: dict[str, Store[Any]] = {
         "jobs": parts.stores.jobs,
         "pods": parts.stores.pods,
         "tenants": parts.stores.tenants,
@@ -214,5 +231,5 @@ def _health(app: FastAPI, parts: Services) -> None:
         return answer(body, status)
 
     @app.get("/metrics", include_in_schema=False)
-    async def metrics(request: Request) -> Response:
+    async def metrics() -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

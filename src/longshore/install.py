@@ -20,6 +20,7 @@ from longshore.settings import Settings
 
 FIELD_MANAGER = "longshore-install"
 SERVED_SECONDS = 60.0
+SERVED_POLL_SECONDS = 0.1
 log = structlog.get_logger(__name__)
 
 _READ = ["get", "list", "watch"]
@@ -54,7 +55,7 @@ CONTROL_RULES = [
 ]
 # in longshore's own namespace
 SERVE_OWN_RULES = [_rule("", ["secrets"], [*_READ, *_WRITE])]
-CONTROL_OWN_RULES = [_rule("coordination.k8s.io", ["leases"], ["get", "create", "update", "patch"])]
+CONTROL_OWN_RULES = [_rule("coordination.k8s.io", ["leases"], ["get", "create", "patch"])]
 
 
 async def install(client: Client, settings: Settings) -> None:
@@ -75,16 +76,12 @@ async def install(client: Client, settings: Settings) -> None:
 async def _wait_served(client: Client, resource: Resource[Any]) -> None:
     """A CRD is served a moment after it is established; nothing can be watched for that."""
     async with asyncio.timeout(SERVED_SECONDS):
-        while not await _served(client, resource):
-            await asyncio.sleep(0.1)
-
-
-async def _served(client: Client, resource: Resource[Any]) -> bool:
-    try:
-        await client.list_page(resource, limit=1)
-    except (NotFound, Unavailable):
-        return False
-    return True
+        while True:
+            try:
+                await client.list_page(resource, limit=1)
+                return
+            except (NotFound, Unavailable):
+                await asyncio.sleep(SERVED_POLL_SECONDS)
 
 
 def manifests(namespace: str) -> list[tuple[Resource[AnyObject], dict[str, Any]]]:

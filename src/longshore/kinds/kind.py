@@ -17,6 +17,7 @@ from longshore.archive.artifacts import Artifacts
 from longshore.archive.index import Index
 from longshore.archive.logs import Logs
 from longshore.archive.records import Records
+from longshore.kinds.jobs.view import JobRecord
 from longshore.kinds.tenants.bundle import Bundled
 from longshore.kinds.tenants.model import Tenant
 from longshore.kube.client import Client
@@ -59,6 +60,8 @@ class Services:
     archive: Archive
     bus: Bus
     now: Callable[[], datetime]
+    # by kind: adds to a record what only that kind can read out of it, such as a simulator's own error line
+    explain: Mapping[str, Callable[[JobRecord], JobRecord]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ class Kind:
     definitions: tuple[dict[str, Any], ...] = ()
     resources: tuple[Resource[Any], ...] = ()
     controllers: Callable[[Services], Sequence[Controller[Any]]] | None = None
+    explain: Callable[[JobRecord], JobRecord] | None = None
 
 
 async def _services(connection: HTTPConnection) -> Services:

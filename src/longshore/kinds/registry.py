@@ -1,8 +1,38 @@
 """All kinds, in one tuple; imported by the composition roots alone."""
 
-from longshore.kinds.jobs import kind as jobs
+from longshore.kinds import crd
+from longshore.kinds.jobs import control as jobs
+from longshore.kinds.jobs import exchange
+from longshore.kinds.jobs import routes as job_routes
 from longshore.kinds.kind import Kind
-from longshore.kinds.simulations import kind as simulations
-from longshore.kinds.tenants import kind as tenants
+from longshore.kinds.simulations import compat as simulation_compat
+from longshore.kinds.simulations import routes as simulation_routes
+from longshore.kinds.simulations import view as simulation_view
+from longshore.kinds.tenants import control as tenants
+from longshore.kinds.tenants import routes as tenant_routes
+from longshore.kinds.tenants.model import TENANTS, TenantSpec, TenantStatus
 
-KINDS: tuple[Kind, ...] = (tenants.KIND, jobs.KIND, simulations.KIND)
+_TENANT_COLUMNS = (
+    {"name": "Namespace", "type": "string", "jsonPath": ".status.namespace"},
+    {"name": "Jobs", "type": "integer", "jsonPath": ".spec.limits.concurrentJobs"},
+    {"name": "CPU", "type": "number", "jsonPath": ".spec.limits.cpu"},
+    {"name": "Ready", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Ready")].status'},
+    {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+)
+
+KINDS: tuple[Kind, ...] = (
+    Kind(
+        name="tenant",
+        routers=(tenant_routes.router,),
+        definitions=(crd.definition(TENANTS, TenantSpec, TenantStatus, columns=_TENANT_COLUMNS, short="tn"),),
+        resources=(TENANTS,),
+        controllers=tenants.controllers,
+    ),
+    # the runner's routes come first: they are below /v1/jobs/{id}
+    Kind(name="job", routers=(exchange.router, job_routes.router), controllers=jobs.controllers),
+    Kind(
+        name="simulation",
+        routers=(simulation_routes.router, simulation_compat.router),
+        explain=simulation_view.explain,
+    ),
+)

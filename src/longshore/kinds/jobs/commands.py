@@ -1,40 +1,51 @@
-"""What a caller may ask of jobs: submit, stop, delete; each one write to the API server.
+"""What a caller may ask of jobs: submit and stop, each one write to the API server.
 
 Other kinds submit through here too, so that limits, identity and the fence are the same for all work.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+
+import msgspec
 
 from longshore.errors import AlreadyExists, Conflict, NotFound, TooManyRequests, Unavailable, UserMistake
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.manifest import job_manifest
 from longshore.kinds.jobs.model import JobRequest
+from longshore.kinds.jobs.view import JobRecord
 from longshore.kinds.kind import Services
 from longshore.kinds.tenants.model import Overflow, Tenant, cpu_millis, memory_bytes, namespace_of, object_name
 from longshore.kube.objects import JOBS, Job, Patch
+from longshore.web.auth import Caller
 
 GIB = 1 << 30
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """What became of a submission: the Job, and whether it is new or an earlier one with the same key and body."""
+    """What became of a submission: the Job, new or made earlier by the same key; or, where that is gone, its record."""
 
-    job: Job
+    id: str
     created: bool
+    job: Job | None = None
+    record: JobRecord | None = None
 
 
-def tenant_for_work(parts: Services, tenant_id: str) -> Tenant:
-    """The tenant that work is for. Raises NotFound, or Unavailable while its namespace is being prepared."""
-    tenant = parts.stores.tenants.get(object_name(tenant_id))
+def tenant_for_work(parts: Services, who: Caller, asked: str | None) -> Tenant:
+    """The tenant that work is for: the caller's own, or the one an administrator asked for by its id.
+
+    Raises NotFound, or Unavailable while its namespace is being prepared.
+    """
+    name = who.tenant_for(object_name(asked) if asked else None)
+    tenant = parts.stores.tenants.get(name)
     if tenant is None:
-        raise NotFound(f"there is no tenant {tenant_id!r}", hint="create it: longshore tenants create ID")
+        raise NotFound(f"there is no tenant {asked or name!r}", hint="create it: longshore tenants create ID")
     if tenant.metadata.deletion_timestamp is not None:
-        raise Conflict(f"tenant {tenant_id} is being deleted", hint="it takes no more work")
+        raise Conflict(f"tenant {tenant.id} is being deleted", hint="it takes no more work")
     if model.condition(tenant.status.conditions, "Ready") is None:
-        raise Unavailable(f"tenant {tenant_id} is still being prepared", hint="try again in a moment", retry_after=1)
+        raise Unavailable(f"tenant {tenant.id} is still being prepared", hint="try again in a moment", retry_after=1)
     return tenant
 
 
@@ -79,42 +90,55 @@ async def submit(
     kind: str = "job",
     letter: str = "j",
     idempotency_key: str | None = None,
-    id: str | None = None,
+    prepare: Callable[[str], Awaitable[None]] | None = None,
 ) -> Submitted:
     """Create the Job of this request, suspended; the leader starts it when the tenant's limits allow.
 
-    The same idempotency key with the same request answers the same job; with another request, Conflict; also after
-    the Job is gone, by its record.
+    The same idempotency key with the same request answers the same job, with another request Conflict; also after the
+    Job is gone, by its record. `prepare` is called with the id of a new job before it is created, to keep its inputs.
     """
-    name = tenant.metadata.name
-    id = id or model.job_id(letter, name, kind, idempotency_key)
-    existing = parts.stores.jobs.get(id, namespace_of(name))
-    if existing is not None:
-        return Submitted(_same(existing, request), created=False)
+    name, namespace = tenant.metadata.name, namespace_of(tenant.metadata.name)
+    id = model.job_id(letter, name, kind, idempotency_key)
+    earlier = await _earlier(parts, name, id, request) if idempotency_key else None
+    if earlier is not None:
+        return earlier
     check_limits(tenant, request, parts.stores.jobs.by("tenant", name))
-    body = job_manifest(request, id=id, kind=kind, tenant=name, namespace=namespace_of(name), settings=parts.settings)
+    body = job_manifest(request, id=id, kind=kind, tenant=name, namespace=namespace, settings=parts.settings)
+    if prepare is not None:
+        await prepare(id)
     try:
-        return Submitted(await parts.client.create(JOBS, body, namespace_of(name)), created=True)
+        made = await parts.client.create(JOBS, body, namespace)
+        return Submitted(id, created=True, job=made)
     except AlreadyExists:
-        return Submitted(_same(await parts.client.get(JOBS, id, namespace_of(name)), request), created=False)
+        job = await parts.client.get(JOBS, id, namespace)
+        _require_same(model.request_of(job), request)
+        return Submitted(id, created=False, job=job)
 
 
-async def request_stop(parts: Services, job: Job, message: str) -> None:
+async def _earlier(parts: Services, tenant: str, id: str, request: JobRequest) -> Submitted | None:
+    """What this idempotency key made before, live or archived."""
+    job = parts.stores.jobs.get(id, namespace_of(tenant))
+    if job is not None:
+        _require_same(model.request_of(job), request)
+        return Submitted(id, created=False, job=job)
+    kept = await parts.archive.records.get(tenant, id)
+    if kept is None:
+        return None
+    record = msgspec.json.decode(kept, type=JobRecord)
+    _require_same(record.request, request)
+    return Submitted(id, created=False, record=record)
+
+
+async def request_stop(parts: Services, job: Job, message: str) -> Job:
     """Ask for a job's end; its controller and the Job controller see to it. A job that is over stays as it is."""
     if model.is_over(job) or model.stop_requested(job):
-        return
+        return job
     patch = model.stop_patch(job, parts.now(), message)
-    await parts.client.patch(
+    return await parts.client.patch(
         JOBS, job.metadata.name, patch, job.metadata.namespace, type=Patch.STRATEGIC, subresource="status"
     )
 
 
-async def delete(parts: Services, job: Job) -> None:
-    """Delete the object; its finalizer holds it until it is stopped and archived."""
-    await parts.client.delete(JOBS, job.metadata.name, job.metadata.namespace, uid=job.metadata.uid)
-
-
-def _same(job: Job, request: JobRequest) -> Job:
-    if job.metadata.annotations.get(model.ANNOTATION_DIGEST) != request.digest():
+def _require_same(earlier: JobRequest | None, request: JobRequest) -> None:
+    if earlier is None or earlier.digest() != request.digest():
         raise Conflict("this idempotency key was used for another request", hint="use a new key for a new request")
-    return job

@@ -138,5 +138,13 @@ def _runner_containers(request: JobRequest, id: str, tenant: str, settings: Sett
         ],
     }
     fetch = {"name": "longshore-fetch", "command": ["longshore-runner", "fetch"], **shared}
-    send = {"name": "longshore-send", "command": ["longshore-runner", "send"], "restartPolicy": "Always", **shared}
+    # a SIGTERM that comes before the sidecar listens would be lost: it says so before the user's container starts
+    listens = {"command": ["test", "-e", f"{WORKSPACE}/.longshore-send"]}
+    send = {
+        "name": "longshore-send",
+        "command": ["longshore-runner", "send"],
+        "restartPolicy": "Always",
+        "startupProbe": {"exec": listens, "periodSeconds": 1, "failureThreshold": 60},
+        **shared,
+    }
     return [*([fetch] if request.inputs else []), *([send] if request.outputs else [])]

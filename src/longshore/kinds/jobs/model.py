@@ -147,6 +147,11 @@ def is_over(job: Job) -> bool:
     return any(condition(job.status.conditions, t) for t in ("Complete", "Failed"))
 
 
+def is_released(job: Job) -> bool:
+    """Whether its log and record are in the archive, so that the object may go."""
+    return is_over(job) and FINALIZER not in job.metadata.finalizers
+
+
 def stop_requested(job: Job) -> bool:
     target = condition(job.status.conditions, "FailureTarget")
     return target is not None and target.reason == REASON_STOPPED

@@ -4,13 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import Struct
 
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.model import JobRequest, Status
 from longshore.kube.objects import Job, Pod
+
+
+class Archived(Protocol):
+    """What the archive's index keeps of a job, for lists."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def created(self) -> datetime: ...
+
+    @property
+    def finished(self) -> datetime | None: ...
+
+    @property
+    def status(self) -> str: ...
+
+    @property
+    def reason(self) -> str: ...
 
 
 class ResourcesView(Struct, frozen=True):
@@ -31,6 +56,14 @@ class WhyView(Struct, frozen=True):
     reason: str
     sentence: str
     ahead: int | None = None
+
+
+class LogView(Struct, frozen=True):
+    """What was kept of the log: whether all of it, why not, and the bytes of each stream (attempt and container)."""
+
+    complete: bool
+    why: str | None = None
+    streams: dict[str, int] = {}
 
 
 class JobRecord(Struct, frozen=True, kw_only=True):
@@ -61,6 +94,7 @@ class JobRecord(Struct, frozen=True, kw_only=True):
     why: WhyView | None = None
     outputs: OutputsView | None = None
     log_tail: str | None = None
+    log: LogView | None = None
     archived: bool = False
     links: dict[str, str] = {}
     resource_version: str = ""
@@ -107,9 +141,26 @@ def record_of(
         why=why,
         outputs=outputs,
         log_tail=end.message if failed and end else None,
+        archived=model.is_released(job),
         links=links_of(job.metadata.name),
         resource_version=job.metadata.resource_version,
     )
+
+
+def summary_of(entry: Archived, tenant_id: str) -> dict[str, Any]:
+    """What a list shows of an archived job; its record at `links.self` has the rest."""
+    return {
+        "id": entry.id,
+        "kind": entry.kind,
+        "tenant": tenant_id,
+        "name": entry.name,
+        "status": entry.status,
+        "reason": entry.reason,
+        "created": entry.created,
+        "finished": entry.finished,
+        "archived": True,
+        "links": links_of(entry.id),
+    }
 
 
 def links_of(id: str) -> dict[str, str]:

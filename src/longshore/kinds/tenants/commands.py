@@ -60,8 +60,9 @@ async def delete(client: Client, tenant: Tenant, *, live_jobs: int, force: bool)
 
 async def create_key(
     client: Client, namespace: str, tenant: Tenant, name: str, expires_in: timedelta | None, now: datetime
-) -> tuple[ApiKey, str]:
-    """A new API key of this tenant, and the key itself, which is shown this once and kept nowhere."""
+) -> tuple[ApiKey, str, str]:
+    """A new API key of this tenant; the key itself, which is shown this once and kept nowhere; and the resourceVersion
+    from which on it is known."""
     key_id = base64.b32encode(random.token_bytes(10)).decode().lower()
     key = f"{_PREFIX}{key_id}_{random.token_urlsafe(32)}"
     expires = now + expires_in if expires_in else None
@@ -86,8 +87,8 @@ async def create_key(
         },
         "data": {"key.json": base64.b64encode(msgspec.json.encode(kept)).decode()},
     }
-    await client.create(SECRETS, body, namespace)
-    return kept, key
+    made = await client.create(SECRETS, body, namespace)
+    return kept, key, made.metadata.resource_version
 
 
 async def revoke_key(client: Client, namespace: str, key: ApiKey) -> None:

@@ -69,6 +69,8 @@ async def me(who: Who, parts: Parts) -> dict[str, Any]:
 async def create_tenant(body: TenantInput, who: Who, parts: Parts) -> Response:
     who.require_admin()
     tenant = await commands.create(parts.client, body.id, body.spec())
+    # so that the next request about it, here, finds it
+    await parts.stores.tenants.wait_for(tenant.metadata.resource_version)
     return answer(tenant_view(tenant, ()), 202, headers={"Location": f"/v1/tenants/{tenant.id}"})
 
 
@@ -107,9 +109,10 @@ async def create_key(tenant_id: str, body: KeyInput, who: Who, parts: Parts) -> 
     who.require_admin()
     tenant = find(tenant_id, who, parts)
     expires_in = timedelta(seconds=body.expires_in) if body.expires_in else None
-    kept, key = await commands.create_key(
+    kept, key, version = await commands.create_key(
         parts.client, parts.settings.namespace, tenant, body.name, expires_in, parts.now()
     )
+    await parts.stores.keys.wait_for(version)
     view = {"id": kept.id, "name": kept.name, "tenant": tenant.id, "created": kept.created, "expires": kept.expires}
     return answer({**view, "key": key}, 201, headers={"Cache-Control": "no-store"})
 

@@ -1,0 +1,1 @@
+"""Keeps records, logs and artifacts in object storage and knows no kind."""

@@ -1,0 +1,209 @@
+"""The list of all that has finished, by tenant, newest first, out of immutable files and without a database.
+
+`add` writes one small file before an object is let go; `page` merges, from the newest on, only the files whose names
+say that they can hold rows of the page (format: `batches`); `compact`, called by the leader now and then, turns small
+files into large sorted ones. Entries are deduplicated by uid, so every write may be repeated. A file that goes away
+under a read means that compaction was there: the read lists again. A list of hot and archived work reads the hot
+objects first: what leaves them meanwhile is in the index already.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_right
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from longshore.archive.batches import LOADS, Batch, Batches, Entry, Mark, gathered
+from longshore.archive.compaction import Limits, compact, newer
+from longshore.archive.objects import Objects
+from longshore.archive.records import record_path
+from longshore.errors import LongshoreError, NotFound, Unavailable
+
+__all__ = ["Entry", "Index", "Limits"]
+Position = tuple[datetime, str]
+_ATTEMPTS = 5
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Index:
+    """History by tenant; `now` is the clock, `cached` bounds the entries kept in memory."""
+
+    def __init__(
+        self,
+        objects: Objects,
+        *,
+        limits: Limits | None = None,
+        now: Callable[[], datetime] = _now,
+        cached: int = 50_000,
+    ) -> None:
+        self._batches = Batches(objects, cached=cached)
+        self._objects = objects
+        self._limits = limits or Limits()
+        self._now = now
+
+    async def add(self, entries: Sequence[Entry]) -> None:
+        """Make `entries` part of history, with one file a tenant; adding the same again is harmless."""
+        by_tenant: defaultdict[str, list[Entry]] = defaultdict(list)
+        for entry in entries:
+            by_tenant[entry.tenant].append(entry)
+        for tenant, mine in by_tenant.items():
+            mine.sort(key=lambda entry: entry.position)
+            await self._batches.write(tenant, "e0", mine, mine[0].created, mine[-1].created)
+
+    async def hide(self, tenant: str, uid: str) -> None:
+        """Show this entry no more."""
+        now = self._now()
+        await self._batches.write(tenant, "h0", [Mark(uid, now)], now, now)
+
+    async def page(
+        self,
+        tenant: str | None,
+        *,
+        before: Position | None = None,
+        limit: int = 50,
+        keep: Callable[[Entry], bool] | None = None,
+    ) -> list[Entry]:
+        """Up to `limit` entries that `keep` likes, by (created, uid) from the highest, strictly below `before`.
+
+        Fewer than `limit` means the end. None as tenant means all. Raises Unavailable when the archive is away.
+        """
+        for _ in range(_ATTEMPTS):
+            try:
+                return await self._page(tenant, before, limit, keep)
+            except NotFound:
+                continue  # compaction replaced a file between listing and reading it
+        raise Unavailable("the archive's index changes faster than it can be read", hint="ask again in a second")
+
+    async def find(self, tenant: str | None, id: str) -> Entry | None:
+        """The entry of one work item, None where no record of it exists or it is hidden; None as tenant asks all.
+
+        The record tells the position, so this is a few reads and not a search, and a wrong id is one per tenant.
+        """
+        tenants = await self._batches.tenants() if tenant is None else [tenant]
+        for start in range(0, len(tenants), LOADS):
+            for found in await gathered(self._find(each, id) for each in tenants[start : start + LOADS]):
+                if found is not None:
+                    return found
+        return None
+
+    async def _find(self, tenant: str, id: str) -> Entry | None:
+        try:
+            recorded = msgspec.json.decode(await self._objects.get(record_path(tenant, id)), type=_Recorded)
+        except NotFound:
+            return None
+        except msgspec.DecodeError as error:
+            raise LongshoreError(f"the record of {id} is damaged", hint="restore it from a backup") from error
+        just_above = (recorded.created, recorded.uid + "\0")
+        found = await self.page(tenant, before=just_above, limit=1)
+        return found[0] if found and found[0].uid == recorded.uid else None
+
+    async def tenants(self) -> Sequence[str]:
+        """Everyone who has history, sorted."""
+        return await self._batches.tenants()
+
+    async def compact(self, tenant: str) -> None:
+        """Merge small files, apply marks, remove what was replaced a while ago; cheap when there is little to do."""
+        try:
+            await compact(self._batches, tenant, self._limits, self._now())
+        except NotFound:
+            return  # another compaction is at it; whatever was written here is deduplicated by the next one
+
+    async def _page(
+        self, tenant: str | None, before: Position | None, limit: int, keep: Callable[[Entry], bool] | None
+    ) -> list[Entry]:
+        files = await self._batches.listing(await self._batches.tenants() if tenant is None else [tenant])
+        hidden = await self._hidden(files)
+        page: list[Entry] = []
+        if limit <= 0:
+            return page
+        async for entry in _deduplicated(self._merged(files, before, limit)):
+            if (entry.tenant, entry.uid) not in hidden and (keep is None or keep(entry)):
+                page.append(entry)
+                if len(page) == limit:
+                    break
+        return page
+
+    async def _hidden(self, files: Sequence[Batch]) -> set[tuple[str, str]]:
+        marks = [file for file in files if file.sort in ("h0", "h1")]
+        rows = await self._batches.read_all(marks, Mark)
+        return {(file.tenant, mark.uid) for file, some in zip(marks, rows, strict=True) for mark in some}
+
+    async def _merged(self, files: Sequence[Batch], before: Position | None, wanted: int) -> AsyncIterator[Entry]:
+        """Entries below `before` from the highest on, duplicates next to each other; opens files as it gets there."""
+        entries = [file for file in files if file.sort in ("e0", "e1") and (not before or file.first <= before[0])]
+        waiting = deque(sorted(entries, key=lambda file: file.last, reverse=True))
+        heap: list[_Run] = []
+        while waiting or heap:
+            while waiting and (not heap or waiting[0].last >= heap[0].top.created):
+                wave = _wave(waiting, wanted)
+                for rows in await self._batches.read_all(wave, Entry):
+                    if run := _Run.below(rows, before):
+                        heapq.heappush(heap, run)
+            if heap:
+                yield heap[0].top
+                if heap[0].advance():
+                    heapq.heapreplace(heap, heap[0])
+                else:
+                    heapq.heappop(heap)
+
+
+class _Recorded(msgspec.Struct, frozen=True):
+    """What every record says at its top, whatever its kind."""
+
+    uid: str
+    created: datetime
+
+
+class _Run:
+    """A file being read from its end, which holds its highest entry, down."""
+
+    __slots__ = ("_at", "_rows", "top")
+
+    def __init__(self, rows: Sequence[Entry], at: int) -> None:
+        self._rows = rows
+        self._at = at
+        self.top = rows[at]
+
+    @classmethod
+    def below(cls, rows: Sequence[Entry], before: Position | None) -> _Run | None:
+        end = len(rows) if before is None else bisect_right(rows, before, key=lambda row: row.position)
+        if before is not None and end and rows[end - 1].position == before:
+            end -= 1
+        return cls(rows, end - 1) if end else None
+
+    def advance(self) -> bool:
+        self._at -= 1
+        if self._at < 0:
+            return False
+        self.top = self._rows[self._at]
+        return True
+
+    def __lt__(self, other: _Run) -> bool:
+        return self.top.position > other.top.position  # heapq keeps the least first, a list the highest
+
+
+def _wave(waiting: deque[Batch], wanted: int) -> list[Batch]:
+    """The next files to open at once: enough for a page, as their names count."""
+    wave = [waiting.popleft()]
+    while waiting and len(wave) < LOADS and sum(file.count for file in wave) < wanted:
+        wave.append(waiting.popleft())
+    return wave
+
+
+async def _deduplicated(entries: AsyncIterator[Entry]) -> AsyncIterator[Entry]:
+    last: Entry | None = None
+    async for entry in entries:
+        if last is None or entry.uid == last.uid:
+            last = entry if last is None else newer(last, entry)
+        else:
+            yield last
+            last = entry
+    if last is not None:
+        yield last

@@ -1,0 +1,46 @@
+"""What a finished work item was, kept for good: `records/{tenant}/{id}.json`, written once.
+
+The archiver writes here before it lets an object go; the API reads here when the object is gone.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from longshore.archive.objects import Objects
+from longshore.archive.paths import segment
+from longshore.errors import AlreadyExists, Conflict, NotFound
+
+
+class Records:
+    """Immutable records by tenant and id. What is in them is the kinds' business."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+
+    async def put(self, tenant: str, id: str, record: bytes) -> None:
+        """Write once and read back; the same again is fine, Conflict when another content is (or comes) there."""
+        path = record_path(tenant, id)
+        with suppress(AlreadyExists):  # an earlier try got this far, or it is another content: the comparison tells
+            await self._objects.put(path, record, if_absent=True)
+        if await self._objects.get(path) != record:
+            raise Conflict(
+                f"another record of {id} is archived already",
+                hint="the archived one stays; compare both before removing either",
+            )
+
+    async def get(self, tenant: str, id: str) -> bytes | None:
+        """The record, None when there is none."""
+        try:
+            return await self._objects.get(record_path(tenant, id))
+        except NotFound:
+            return None
+
+    async def delete(self, tenant: str, id: str) -> None:
+        """Remove; absent is fine."""
+        await self._objects.delete(record_path(tenant, id))
+
+
+def record_path(tenant: str, id: str) -> str:
+    """Where the record is; the index looks here too, to say no without a search."""
+    return f"records/{segment(tenant)}/{segment(id)}.json"

@@ -1,0 +1,132 @@
+"""Makes a CLI command of an async function: adds the options that all share, opens the client, minds Ctrl-C.
+
+`cli.tenants`, `cli.jobs` and `cli.simulations` register their commands with `command`.
+"""
+
+import asyncio
+import inspect
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
+
+import typer
+
+from longshore import errors
+from longshore.cli.output import Output
+
+if TYPE_CHECKING:
+    from longshore.sdk import LongshoreClient
+
+INTERRUPTED: Final = 130
+_PATIENCE: Final = 2.0  # seconds; a person waits for the answer
+_DEFAULT_URL: Final = "http://127.0.0.1:8484"
+_PANEL: Final = "Which API, and how to answer"
+
+
+@dataclass
+class Call:
+    """What a command is handed besides its own parameters. `goes_on`: what Ctrl-C does not end, told when it comes."""
+
+    client: "LongshoreClient"
+    out: Output
+    tenant: str | None
+    goes_on: str | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where to call, and as whom."""
+
+    url: str
+    key: str | None
+
+    @classmethod
+    def choose(cls, url: str | None, key: str | None, cluster: str | None) -> "Target":
+        """Options, else environment, else the local cluster, whose administrator's token goes to no other address."""
+        from longshore.cli.local import DEFAULT_CLUSTER, local_api
+        from longshore.cluster.state import Folder
+
+        wanted = url or (None if cluster else os.environ.get("LONGSHORE_URL"))
+        key = key or os.environ.get("LONGSHORE_API_KEY")
+        api = local_api(Folder(cluster or os.environ.get("LONGSHORE_CLUSTER") or DEFAULT_CLUSTER))
+        if cluster and api is None and not wanted:
+            raise errors.Unavailable(f"there is no local cluster {cluster!r} that runs longshore", hint=_up(cluster))
+        if api and wanted in (None, api.url):
+            return cls(api.url, key or api.admin_token)
+        return cls(wanted or _DEFAULT_URL, key)
+
+
+def _up(cluster: str) -> str:
+    return f"`longshore up --cluster {cluster}` starts one"
+
+
+_SHARED: Final = {
+    "tenant": Annotated[
+        str | None,
+        typer.Option("--tenant", "-t", help="For whom an administrator acts.", rich_help_panel=_PANEL),
+    ],
+    "url": Annotated[
+        str | None,
+        typer.Option("--url", help="Address of the API, else LONGSHORE_URL.", rich_help_panel=_PANEL),
+    ],
+    "key": Annotated[
+        str | None,
+        typer.Option(
+            "--key", help="API key; LONGSHORE_API_KEY keeps it out of the process list.", rich_help_panel=_PANEL
+        ),
+    ],
+    "cluster": Annotated[
+        str | None,
+        typer.Option("--cluster", help="A local cluster by name, as its administrator.", rich_help_panel=_PANEL),
+    ],
+    "json": Annotated[bool, typer.Option("--json", help="For programs: JSON on stdout.", rich_help_panel=_PANEL)],
+}
+
+Handler = Callable[..., Awaitable[int | None]]
+
+
+def command(app: typer.Typer, name: str) -> Callable[[Handler], Handler]:
+    """Register an async function as a command: it takes a Call first and returns the exit code (None is 0)."""
+
+    def register(handler: Handler) -> Handler:
+        def run(
+            *, tenant: str | None, url: str | None, key: str | None, cluster: str | None, json: bool, **own: Any
+        ) -> None:
+            code = _run(handler, own, Target.choose(url, key, cluster), tenant, Output(json=json))
+            if code:
+                raise typer.Exit(code)
+
+        described = cast(Any, run)
+        described.__signature__ = _signature(handler)
+        described.__doc__ = handler.__doc__
+        app.command(name)(described)
+        return handler
+
+    return register
+
+
+def _signature(handler: Handler) -> inspect.Signature:
+    own = list(inspect.signature(handler, eval_str=True).parameters.values())[1:]
+    defaults: dict[str, Any] = {"json": False}
+    shared = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(name), annotation=annotation)
+        for name, annotation in _SHARED.items()
+    ]
+    return inspect.Signature([each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own] + shared)
+
+
+def _run(handler: Handler, own: dict[str, Any], target: Target, tenant: str | None, out: Output) -> int:
+    from longshore.sdk import LongshoreClient
+
+    call = Call(LongshoreClient(target.url, target.key, tenant=tenant, patience=_PATIENCE), out, tenant)
+
+    async def opened() -> int | None:
+        async with call.client:
+            return await handler(call, **own)
+
+    try:
+        return asyncio.run(opened()) or 0
+    except KeyboardInterrupt:
+        out.say(f"\ninterrupted; {call.goes_on}" if call.goes_on else "\ninterrupted")
+        return INTERRUPTED

@@ -1,0 +1,167 @@
+"""Follows a job until it has ended: its log as data, its progress as talk; `jobs` and `simulations` use it.
+
+On a terminal a bar stays below the log; a program reads JSON lines; a pipe gets the bare log.
+"""
+
+import asyncio
+import sys
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Final, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from longshore.cli.command import Call
+from longshore.cli.lines import Lines
+from longshore.cli.output import Output, duration, printable
+
+if TYPE_CHECKING:
+    from longshore.sdk import Job
+
+_LOG_END: Final = 30.0
+
+
+class View(Protocol):
+    """How a followed job is shown."""
+
+    def log(self, chunk: bytes) -> None:
+        """The next bytes of the log; none when it has ended."""
+
+    def job(self, job: "Job") -> None:
+        """The job as it is now."""
+
+
+async def follow(call: Call, job_id: str) -> int:
+    """Show the log and progress of a job until it has ended; 0 when it succeeded, else 1."""
+    call.goes_on = f"{job_id} goes on running; `longshore jobs stop {job_id}` ends it"
+    with ExitStack() as stack:
+        view = _view(call.out, stack)
+        async with asyncio.TaskGroup() as group:
+            reading = group.create_task(_read_log(call, job_id, view))
+            job = await call.client.jobs.wait(job_id, seen=view.job)
+            call.goes_on = None
+            await asyncio.wait([reading], timeout=_LOG_END)
+            if not reading.done():
+                reading.cancel()
+                call.out.say(f"the log did not end in {_LOG_END:.0f} s; read it with `longshore jobs logs {job_id}`")
+    return conclude(call.out, job)
+
+
+def conclude(out: Output, job: "Job") -> int:
+    """Say how a job ended; the exit code of a command that waited for it."""
+    if out.json:
+        return 0 if job.status == "Succeeded" else 1
+    took = duration(job.started, job.finished)
+    text = f"{job.id} {job.status.lower()}" + (f" after {took}" if took else "")
+    if job.status == "Succeeded":
+        out.say(text)
+        return 0
+    out.say(f"{text}: {job.message or job.reason or 'no reason is known'}")
+    if job.hint:
+        out.say(f"hint: {job.hint}")
+    return 1
+
+
+async def _read_log(call: Call, job_id: str, view: View) -> None:
+    async for chunk in call.client.jobs.logs(job_id, follow=True):
+        view.log(chunk)
+    view.log(b"")
+
+
+def _view(out: Output, stack: ExitStack) -> View:
+    if out.json:
+        return _JsonLines(out)
+    if sys.stderr.isatty():
+        bar = _Bar(out)
+        stack.enter_context(bar.drawn)
+        return bar
+    return _Plain(out)
+
+
+class _JsonLines:
+    """One JSON object a line: {"log": a line} and, whenever it changed, {"job": the record}."""
+
+    def __init__(self, out: Output) -> None:
+        self._out = out
+        self._lines = Lines()
+        self._last: Job | None = None
+
+    def log(self, chunk: bytes) -> None:
+        for line in self._lines.feed(chunk) if chunk else self._lines.rest():
+            self._out.line({"log": line})
+
+    def job(self, job: "Job") -> None:
+        if job != self._last:
+            self._out.line({"job": job})
+            self._last = job
+
+
+class _Plain:
+    """Bare log on stdout, a line on stderr whenever the status, the stage or the tenth of the way is another."""
+
+    def __init__(self, out: Output) -> None:
+        self._out = out
+        self._said: tuple[object, ...] = ()
+
+    def log(self, chunk: bytes) -> None:
+        self._out.raw(chunk)
+
+    def job(self, job: "Job") -> None:
+        progress = job.progress
+        tenth = int(progress.fraction * 10) if progress and progress.fraction is not None else None
+        state = (job.status, progress.stage if progress else None, tenth)
+        if not job.final and state != self._said:
+            self._said = state
+            self._out.say(f"{job.id} {headline(job)}")
+
+
+class _Bar:
+    """A bar below the log. Where both go to one terminal, the log is printed above it, line by line."""
+
+    def __init__(self, out: Output) -> None:
+        self._out = out
+        console = Console(highlight=False) if out.terminal else out.people
+        self.drawn = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
+            console=console,
+            transient=True,
+        )
+        self._task = self.drawn.add_task("", total=None, note="")
+        self._lines = Lines()
+
+    def log(self, chunk: bytes) -> None:
+        if not self._out.terminal:
+            self._out.raw(chunk)
+            return
+        for line in self._lines.feed(chunk) if chunk else self._lines.rest():
+            # Programs redraw a line by a carriage return; what they left standing is what counts.
+            shown = line.rstrip("\r").rpartition("\r")[2]
+            self.drawn.console.print(Text.from_ansi(shown), soft_wrap=True)
+
+    def job(self, job: "Job") -> None:
+        progress = job.progress
+        fraction = progress.fraction if progress else None
+        total = 1.0 if fraction is not None else None
+        self.drawn.update(self._task, description=job.status, total=total, completed=fraction or 0.0, note=_note(job))
+
+
+def headline(job: "Job") -> str:
+    """A job's state in one line: status, how far, and what it says of itself or waits for."""
+    fraction = job.progress.fraction if job.progress else None
+    parts = [job.status.lower(), f"{fraction:.0%}" if fraction is not None else "", _note(job)]
+    return " ".join(part for part in parts if part)
+
+
+def _note(job: "Job") -> str:
+    if job.progress and not job.final:
+        said = (job.progress.stage, job.progress.message)
+        return printable(": ".join(part for part in said if part))
+    if job.why and job.why.sentence and not job.final:
+        return printable(job.why.sentence)
+    return printable(job.message or "")

@@ -1,0 +1,85 @@
+"""Puts the command line together and runs it: one place turns what goes wrong into `error:`, `hint:` and an exit code.
+
+Exit codes: 0 done; 1 the job that was waited for did not succeed; 2 the request was refused or is wrong;
+3 nobody answers; 130 interrupted.
+"""
+
+import platform
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+import typer
+
+from longshore import __version__, errors
+from longshore.cli import cluster, jobs, roles, simulations, tenants, up
+from longshore.cli.output import Output
+
+REFUSED: Final = 2
+UNREACHABLE: Final = 3
+
+
+def build() -> typer.Typer:
+    """Every command of longshore."""
+    app = typer.Typer(
+        name="longshore",
+        help="Runs work on Kubernetes for many tenants, with the cluster as its only database.",
+        epilog="Exit codes: 0 done; 1 the job did not succeed; 2 refused; 3 nobody answers; 130 interrupted.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.command()(version)
+    up.register(app)
+    roles.register(app)
+    app.add_typer(cluster.app, name="cluster")
+    app.add_typer(tenants.app, name="tenants")
+    app.add_typer(jobs.app, name="jobs")
+    app.add_typer(simulations.app, name="simulations")
+    return app
+
+
+def version(json: Annotated[bool, typer.Option("--json", help="For programs: JSON on stdout.")] = False) -> None:
+    """Print the version."""
+    out = Output(json=json)
+    if json:
+        out.document({"longshore": __version__, "python": platform.python_version()})
+    else:
+        out.text(f"longshore {__version__}")
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; the exit code."""
+    try:
+        return build()(args=argv, prog_name="longshore", standalone_mode=False) or 0
+    except typer.TyperException as error:
+        return _misused(error)
+    except errors.LongshoreError as error:
+        return _failed(error)
+    except ExceptionGroup as group:
+        known, rest = group.split(errors.LongshoreError)
+        if rest or known is None:
+            raise
+        return _failed(_first(known))
+
+
+def _misused(error: typer.TyperException) -> int:
+    """A command line that cannot be understood; `longshore jobs` alone prints its help this way."""
+    message = error.format_message()
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        typer.echo(message, err=True)
+        return REFUSED
+    path = context.command_path if context else "longshore"
+    Output(json=False).error(errors.UserMistake(message, hint=f"`{path} --help` shows how it is called"))
+    return REFUSED
+
+
+def _failed(error: errors.LongshoreError) -> int:
+    Output(json=False).error(error)
+    return UNREACHABLE if isinstance(error, errors.Unavailable) else REFUSED
+
+
+def _first(group: ExceptionGroup[errors.LongshoreError]) -> errors.LongshoreError:
+    """What stood at the beginning, out of groups in groups."""
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, ExceptionGroup) else first

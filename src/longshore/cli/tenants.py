@@ -1,0 +1,168 @@
+"""`longshore tenants ...`: who may use this cluster, how much of it, and with which keys."""
+
+import re
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from longshore.cli.command import Call, command
+from longshore.cli.output import cell
+
+if TYPE_CHECKING:
+    from longshore.sdk import Tenant
+
+app = typer.Typer(help="Tenants, their limits and API keys.", no_args_is_help=True)
+keys = typer.Typer(help="API keys of a tenant.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+TenantId = Annotated[str, typer.Argument(metavar="TENANT", help="The tenant's id.")]
+
+
+def lifetime(text: str) -> int:
+    """Seconds of a span such as 90d, 12h, 30m, 45s or plain seconds."""
+    match = re.fullmatch(r"(\d+)([smhd]?)", text)
+    if not match:
+        raise typer.BadParameter("a number and s, m, h or d, such as 90d")
+    return int(match[1]) * _UNITS[match[2] or "s"]
+
+
+@command(app, "create")
+async def create(
+    call: Call,
+    tenant_id: TenantId,
+    display_name: Annotated[str | None, typer.Option(help="Name for people.")] = None,
+    cpu: Annotated[float | None, typer.Option(help="Cores in use at once.")] = None,
+    memory_gi: Annotated[float | None, typer.Option(help="GiB of memory in use at once.")] = None,
+    concurrent_jobs: Annotated[int | None, typer.Option(help="Jobs running at once.")] = None,
+    queued_jobs: Annotated[int | None, typer.Option(help="Jobs that may wait.")] = None,
+    objects: Annotated[int | None, typer.Option(help="Kubernetes objects at once.")] = None,
+    overflow: Annotated[str | None, typer.Option(help="Over the limit: queue or reject.")] = None,
+) -> None:
+    """Make a tenant; limits that are not named get the server's defaults."""
+    limits = {
+        "cpu": cpu,
+        "memory_gi": memory_gi,
+        "concurrent_jobs": concurrent_jobs,
+        "queued_jobs": queued_jobs,
+        "objects": objects,
+    }
+    chosen = {name: value for name, value in limits.items() if value is not None}
+    tenant = await call.client.tenants.create(
+        tenant_id, display_name=display_name, limits=chosen or None, overflow=overflow
+    )
+    _show(call, tenant)
+    if not call.out.json:
+        call.out.say(f"next: longshore tenants keys create {tenant.id}")
+
+
+@command(app, "list")
+async def list_(call: Call) -> None:
+    """List tenants with what they use of their limits."""
+    tenants = await call.client.tenants.list()
+    if call.out.json:
+        call.out.document({"items": tenants})
+        return
+    call.out.table(
+        ("TENANT", "READY", "CPU", "MEMORY", "RUNNING", "QUEUED", "CREATED", "NAME"),
+        (
+            (
+                tenant.id,
+                "yes" if tenant.ready else "no",
+                _of(tenant.use.cpu, tenant.limits.cpu),
+                _of(tenant.use.memory_gi, tenant.limits.memory_gi, " GiB"),
+                _of(tenant.use.running, tenant.limits.concurrent_jobs),
+                _of(tenant.use.queued, tenant.limits.queued_jobs),
+                tenant.created,
+                tenant.display_name,
+            )
+            for tenant in tenants
+        ),
+    )
+
+
+@command(app, "get")
+async def get(call: Call, tenant_id: TenantId) -> None:
+    """Show a tenant."""
+    _show(call, await call.client.tenants.get(tenant_id))
+
+
+@command(app, "delete")
+async def delete(
+    call: Call,
+    tenant_id: TenantId,
+    force: Annotated[bool, typer.Option("--force", help="Also when it has unfinished work: stop it.")] = False,
+) -> None:
+    """Delete a tenant with its namespace and keys; what it archived stays."""
+    await call.client.tenants.delete(tenant_id, force=force)
+    if call.out.json:
+        call.out.document({"id": tenant_id, "deleting": True})
+    else:
+        call.out.say(f"tenant {tenant_id} is being deleted")
+
+
+@command(keys, "create")
+async def create_key(
+    call: Call,
+    tenant_id: TenantId,
+    name: Annotated[str | None, typer.Option(help="What the key is for.")] = None,
+    expires_in: Annotated[
+        int | None, typer.Option(parser=lifetime, metavar="SPAN", help="Ends by itself, such as 90d or 12h.")
+    ] = None,
+) -> None:
+    """Make an API key: the secret is printed once, here."""
+    key = await call.client.keys.create(tenant_id, name=name, expires_in=expires_in)
+    if call.out.json:
+        call.out.document(key)
+        return
+    call.out.text(key.key)
+    until = f", valid until {cell(key.expires)}" if key.expires else ""
+    call.out.say(f"key {key.id} of tenant {tenant_id}{until}; it is not shown again: keep it in LONGSHORE_API_KEY")
+
+
+@command(keys, "list")
+async def list_keys(call: Call, tenant_id: TenantId) -> None:
+    """List a tenant's keys, without their secrets."""
+    found = await call.client.keys.list(tenant_id)
+    if call.out.json:
+        call.out.document({"items": found})
+        return
+    rows = ((key.id, key.created, key.expires, key.last_used, key.name) for key in found)
+    call.out.table(("KEY", "CREATED", "EXPIRES", "LAST USED", "NAME"), rows)
+
+
+@command(keys, "revoke")
+async def revoke(
+    call: Call, tenant_id: TenantId, key_id: Annotated[str, typer.Argument(metavar="KEY", help="The key's id.")]
+) -> None:
+    """End a key at once."""
+    await call.client.keys.revoke(tenant_id, key_id)
+    if call.out.json:
+        call.out.document({"id": key_id, "revoked": True})
+    else:
+        call.out.say(f"key {key_id} of tenant {tenant_id} is revoked")
+
+
+def _show(call: Call, tenant: "Tenant") -> None:
+    if call.out.json:
+        call.out.document(tenant)
+        return
+    call.out.card(
+        (
+            ("tenant", tenant.id),
+            ("name", tenant.display_name),
+            ("namespace", tenant.namespace),
+            ("ready", "yes" if tenant.ready else "not yet"),
+            ("message", tenant.message),
+            ("cpu", _of(tenant.use.cpu, tenant.limits.cpu)),
+            ("memory", _of(tenant.use.memory_gi, tenant.limits.memory_gi, " GiB")),
+            ("running", _of(tenant.use.running, tenant.limits.concurrent_jobs)),
+            ("queued", _of(tenant.use.queued, tenant.limits.queued_jobs)),
+            ("created", tenant.created),
+        )
+    )
+
+
+def _of(used: float, limit: float | None, unit: str = "") -> str:
+    return f"{used:g}{unit}" if limit is None else f"{used:g} of {limit:g}{unit}"

@@ -1,0 +1,124 @@
+"""`longshore up` and `down`: a local cluster with longshore running in it, supervised as one.
+
+`compose` is the way there for the demo too. What `up` starts are ordinary processes of `longshore serve` and
+`longshore control`, configured by LONGSHORE_* and logged in as the ServiceAccounts that a real cluster gives them.
+"""
+
+import asyncio
+import secrets
+import sys
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from longshore.cli.local import DEFAULT_CLUSTER, LocalApi, local_api, token_file, write_local_api
+from longshore.cli.output import Output
+from longshore.cli.steps import Steps
+from longshore.cluster.progress import Report, Step
+
+if TYPE_CHECKING:
+    from longshore.cluster.cluster import LocalCluster
+    from longshore.cluster.parts import Part
+    from longshore.cluster.state import Folder
+
+NODE: Final = "node0"
+_STOP_GRACE: Final = 15.0
+
+ClusterName = Annotated[str, typer.Option("--cluster", "-c", envvar="LONGSHORE_CLUSTER", help="Name of the cluster.")]
+Json = Annotated[bool, typer.Option("--json", help="For programs: JSON on stdout.")]
+
+
+def up(cluster: ClusterName = DEFAULT_CLUSTER, json: Json = False) -> None:
+    """Start a local Kubernetes with a node and longshore in it; returns when all of it is ready."""
+    from longshore.cluster.cluster import LocalCluster
+    from longshore.telemetry import configure_logging
+
+    configure_logging("WARNING")
+    out = Output(json=json)
+    local = LocalCluster(cluster)
+    with Steps(out.people) as report:
+        try:
+            api = asyncio.run(compose(local, report))
+        except KeyboardInterrupt:
+            out.say("interrupted; what this `up` started is stopped again")
+            raise
+    if json:
+        out.document({"cluster": cluster, "api": api.url, "kubeconfig": str(local.kubeconfig_path)})
+        return
+    out.card((("api", api.url), ("kubectl", f"kubectl --kubeconfig {local.kubeconfig_path} get pods -A")))
+    out.say("`longshore down` stops it and keeps its state")
+
+
+def down(cluster: ClusterName = DEFAULT_CLUSTER, json: Json = False) -> None:
+    """Stop a local cluster with all that runs in it; its state stays for the next `up`."""
+    from longshore.cluster.cluster import LocalCluster
+
+    out = Output(json=json)
+    with Steps(out.people) as report:
+        asyncio.run(LocalCluster(cluster).down(report))
+    if json:
+        out.document({"cluster": cluster, "running": False})
+    else:
+        out.say(f"cluster {cluster} is down")
+
+
+async def compose(cluster: "LocalCluster", report: Report) -> LocalApi:
+    """Bring everything up, or put what is missing back; a cluster that it started is taken down again if it fails."""
+    was_running = (await cluster.status()).running
+    try:
+        await cluster.up(progress=report)
+        report(Step("installing longshore into the cluster"))
+        await _install(cluster)
+        api = LocalApi(f"http://127.0.0.1:{cluster.port('serve')}", _admin_token(cluster.folder))
+        write_local_api(cluster.folder, api)
+        await cluster.up(extra_parts=(cluster.node_part(NODE), *longshore_parts(cluster, api)), progress=report)
+    except BaseException:
+        if not was_running:
+            await asyncio.shield(cluster.down(report))
+        raise
+    return api
+
+
+async def _install(cluster: "LocalCluster") -> None:
+    from longshore.install import install
+    from longshore.kube.client import Client
+    from longshore.kube.config import Config
+    from longshore.settings import Settings
+
+    async with Client(Config.load(cluster.kubeconfig_path)) as admin:
+        await install(admin, Settings())
+
+
+def _admin_token(folder: "Folder") -> str:
+    """The token of the last time, so that open sessions go on, else a new one."""
+    before = local_api(folder)
+    return before.admin_token if before and before.admin_token else f"lsa_{secrets.token_urlsafe(32)}"
+
+
+def longshore_parts(cluster: "LocalCluster", api: LocalApi) -> "tuple[Part, Part]":
+    """The two processes that make a local cluster a longshore."""
+    from longshore.cluster.controlplane import API
+    from longshore.cluster.parts import Check, Part
+
+    shared = {
+        "LONGSHORE_API_URL": api.url,
+        "LONGSHORE_ARCHIVE": (cluster.folder.root / "archive").as_uri(),
+        "LONGSHORE_HOST": "127.0.0.1",
+        "LONGSHORE_PORT": api.url.rpartition(":")[2],
+        "LONGSHORE_ADMIN_TOKEN_FILE": str(token_file(cluster.folder)),
+    }
+
+    def part(role: str, ready: Check | None) -> Part:
+        login = cluster.identity_kubeconfig(f"longshore-{role}")
+        # -P: a module in the current folder must not stand in for one that Python ships.
+        argv = (sys.executable, "-P", "-m", "longshore", role)
+        env = shared | {"LONGSHORE_KUBECONFIG": str(login)}
+        return Part(role, argv, env=env, after=(API,), ready=ready, grace=_STOP_GRACE)
+
+    return part("serve", Check(f"{api.url}/readyz")), part("control", None)
+
+
+def register(app: typer.Typer) -> None:
+    """Add both to the command line."""
+    app.command()(up)
+    app.command()(down)

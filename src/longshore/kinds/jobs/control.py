@@ -1,0 +1,42 @@
+"""The controller that ends, archives and releases every kind of work that runs as a Job; run by the leader."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from longshore.kinds.jobs import model, reconcile
+from longshore.kinds.jobs.archiver import Archiver
+from longshore.kinds.jobs.reconcile import ArchiveJob
+from longshore.kinds.kind import Services
+from longshore.kube.objects import Job, Pod
+from longshore.runtime.controller import Controller
+from longshore.runtime.executor import Executor
+from longshore.runtime.plan import Plan
+from longshore.runtime.queue import Queue
+
+Key = tuple[str, str]
+
+
+def controllers(parts: Services) -> Sequence[Controller[Any]]:
+    stores = parts.stores
+
+    def plan(key: Key, now: datetime) -> Plan:
+        namespace, name = key
+        job = stores.jobs.get(name, namespace)
+        return reconcile.plan(job, stores.pods.by("job", name), now, ttl_seconds=parts.settings.ttl_seconds)
+
+    controller = Controller("jobs", Queue[Key](), plan, Executor(parts.client, {ArchiveJob: Archiver(parts)}))
+    controller.watch(stores.jobs, _own_key)
+    controller.watch(stores.pods, _job_of)
+    return (controller,)
+
+
+def _own_key(job: Job) -> list[Key]:
+    return [(job.metadata.namespace, job.metadata.name)]
+
+
+def _job_of(pod: Pod) -> list[Key]:
+    name = pod.metadata.labels.get(model.LABEL_JOB_NAME)
+    return [(pod.metadata.namespace, name)] if name else []

@@ -1,0 +1,75 @@
+"""A job's log for whoever may read it: from its pods while they are there, then from the archive, the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from starlette.responses import Response, StreamingResponse
+
+from longshore.errors import Forbidden
+from longshore.kinds.jobs import livelog, model
+from longshore.kinds.jobs.find import Found, find, kept_record
+from longshore.kinds.kind import Services
+from longshore.web.auth import Caller
+
+
+async def respond(
+    parts: Services,
+    who: Caller,
+    id: str,
+    *,
+    follow: bool = False,
+    tail: int | None = None,
+    timestamps: bool = False,
+    container: str | None = None,
+) -> Response:
+    """The log as plain text. `X-Longshore-Log-Complete` says whether this is all of it, where that is known."""
+    found = await find(parts, who, id)
+    if who.pod is not None:
+        raise Forbidden("a pod's token opens only its own inputs, outputs and progress")
+    if found.job is None or model.is_released(found.job):
+        return await _archived(parts, found, container, tail)
+    if follow:
+        return _text(livelog.follow(parts, found.job, container, tail=tail, timestamps=timestamps), {})
+    over = model.is_over(found.job)
+    body = livelog.read(parts, found.job, container, tail=tail, timestamps=timestamps)
+    return _text(body, {"X-Longshore-Log-Complete": str(over).lower()})
+
+
+async def _archived(parts: Services, found: Found, container: str | None, tail: int | None) -> Response:
+    record = found.record or await kept_record(parts, found.tenant, found.id)
+    streams = [s.name for s in await parts.archive.logs.streams(found.tenant, found.id)]
+    chosen = choose(streams, container)
+    complete = record is None or record.log is None or record.log.complete
+    headers = {"X-Longshore-Log-Complete": str(complete).lower()}
+    if record is not None and record.log is not None and record.log.why:
+        headers["X-Longshore-Log-Gaps"] = record.log.why.encode("ascii", "replace").decode()[:500]
+    return _text(_chunks(parts, found, chosen, tail), headers)
+
+
+def choose(streams: list[str], container: str | None) -> list[str]:
+    """The streams of one container in the order of attempts: the one asked for, or the one that tells the story."""
+    by_container: dict[str, list[str]] = {}
+    for stream in streams:
+        by_container.setdefault(stream.partition("-")[2], []).append(stream)
+    if container is not None:
+        return by_container.get(container, [])
+    return by_container.get(model.MAIN_CONTAINER) or by_container.get(livelog.FETCH_CONTAINER, [])
+
+
+async def _chunks(parts: Services, found: Found, streams: list[str], tail: int | None) -> AsyncIterator[bytes]:
+    logs = parts.archive.logs
+    for stream in streams if tail is None else streams[-1:]:
+        chunks = (
+            logs.read(found.tenant, found.id, stream)
+            if tail is None
+            else logs.tail(found.tenant, found.id, stream, tail)
+        )
+        async for chunk in chunks:
+            yield chunk
+
+
+def _text(body: AsyncIterator[bytes], headers: dict[str, str]) -> Response:
+    # nosniff: what a job prints must never become a page of ours
+    kept = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", **headers}
+    return StreamingResponse(body, media_type="text/plain; charset=utf-8", headers=kept)

@@ -1,0 +1,143 @@
+"""/v1/jobs: every kind of work in one list, and what its callers do with it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from longshore.errors import Forbidden
+from longshore.kinds.jobs import commands, log, model
+from longshore.kinds.jobs.find import Filter, accepted, find, full_record, page
+from longshore.kinds.jobs.model import JobRequest, Resources
+from longshore.kinds.kind import Parts
+from longshore.kinds.tenants.model import object_name
+from longshore.web.answers import answer
+from longshore.web.auth import Caller, Who
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+_NAME = Annotated[str, Field(min_length=1, max_length=253)]
+_WORD = Annotated[str, Field(max_length=8192)]
+
+
+class ResourcesInput(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    cpu: str = Field("1", max_length=20, description="Cores as Kubernetes writes them: 500m, 2.")
+    memory: str = Field("1Gi", max_length=20, description="Memory as Kubernetes writes it: 512Mi, 4Gi.")
+
+
+class JobInput(BaseModel):
+    """A container to run to its end."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str = Field("", max_length=200, description="Free text for people.")
+    image: str = Field(min_length=1, max_length=500, description="The container image.")
+    command: list[_WORD] = Field([], max_length=500, description="Entrypoint; the image's own when empty.")
+    args: list[_WORD] = Field([], max_length=500)
+    env: dict[_NAME, _WORD] = Field({}, description="Environment, in plain text: no secrets.")
+    resources: ResourcesInput = ResourcesInput()
+    outputs: list[Annotated[str, Field(min_length=1, max_length=500)]] = Field(
+        [], max_length=100, description="Globs below the working directory; what matches is kept."
+    )
+    retries: int = Field(0, ge=0, le=100, description="How often to try again after a failure.")
+    timeout: int | None = Field(None, ge=1, le=31 * 86400, description="Seconds it may run.")
+    tags: dict[_NAME, _WORD] = Field({}, description="For people and filters.")
+    idempotency_key: str | None = Field(None, min_length=1, max_length=200, description="Or as a header.")
+
+    def request(self) -> JobRequest:
+        return JobRequest(
+            name=self.name or self.image.rpartition("/")[2].partition(":")[0],
+            image=self.image,
+            command=tuple(self.command),
+            args=tuple(self.args),
+            env=self.env,
+            resources=Resources(self.resources.cpu, self.resources.memory),
+            outputs=tuple(self.outputs),
+            retries=self.retries,
+            timeout=self.timeout,
+            tags=self.tags,
+        )
+
+
+IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
+
+
+@router.post("", status_code=202)
+async def submit(
+    body: JobInput, who: Who, parts: Parts, tenant: str | None = None, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Accept a job; it starts when its tenant's limits allow. Safe to retry with an idempotency key."""
+    target = commands.tenant_for_work(parts, who, tenant)
+    key = idempotency_key or body.idempotency_key
+    return accepted(parts, await commands.submit(parts, target, body.request(), idempotency_key=key))
+
+
+@router.get("")
+async def list_jobs(
+    who: Who,
+    parts: Parts,
+    tenant: str | None = None,
+    kind: str | None = None,
+    status: model.Status | None = None,
+    name: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    cursor: str | None = None,
+    min_resource_version: int | None = None,
+) -> Response:
+    """Live and archived work of every kind in one order, newest first."""
+    if min_resource_version is not None:
+        await parts.stores.jobs.wait_for(min_resource_version)
+    asked = object_name(tenant) if tenant else None
+    scope = None if who.admin and asked is None else who.tenant_for(asked)
+    wanted = Filter(scope, kind, status.value if status else None, name)
+    items, following = await page(parts, wanted, limit=limit, cursor=cursor)
+    store = parts.stores.jobs
+    return answer(
+        {
+            "items": items,
+            "cursor": following,
+            "resource_version": str(store.version),
+            "age_seconds": round(store.age, 3),
+        }
+    )
+
+
+@router.get("/{id}")
+async def get_job(id: str, who: Who, parts: Parts, min_resource_version: int | None = None) -> Response:
+    if min_resource_version is not None:
+        await parts.stores.jobs.wait_for(min_resource_version)
+    return answer(await full_record(parts, await find(parts, who, id)))
+
+
+@router.post("/{id}/stop", status_code=202)
+async def stop_job(id: str, who: Who, parts: Parts) -> Response:
+    """Ask for a job's end; what is over stays as it is."""
+    found = await find(parts, who, id)
+    _require_person(who)
+    if found.job is None:
+        return answer(found.record)
+    stopping = await commands.request_stop(parts, found.job, f"Stopped by {who.name}.")
+    return answer(await full_record(parts, replace(found, job=stopping)), 202)
+
+
+@router.get("/{id}/logs")
+async def logs(
+    id: str,
+    who: Who,
+    parts: Parts,
+    follow: bool = False,
+    tail: Annotated[int | None, Query(ge=0, le=1_000_000)] = None,
+    timestamps: bool = False,
+    container: Annotated[str | None, Query(pattern="^[a-z0-9-]{1,63}$")] = None,
+) -> Response:
+    """The log as plain text; one URL while it runs, after its pod is gone and after the job is gone."""
+    return await log.respond(parts, who, id, follow=follow, tail=tail, timestamps=timestamps, container=container)
+
+
+def _require_person(who: Caller) -> None:
+    if who.pod is not None:
+        raise Forbidden("a pod's token opens only its own inputs, outputs and progress")

@@ -1,0 +1,242 @@
+"""HTTP to longshore's API for `fetch` and `send`: streamed bodies, retries until a deadline, a token that may rotate.
+
+The token is read from its file for every request and appears in no message.
+"""
+
+import hashlib
+import http.client
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+from urllib.parse import quote, urlsplit
+
+from longshore.runner.environment import RunnerError
+
+T = TypeVar("T")
+Receive = Callable[[http.client.HTTPResponse], T]
+
+BLOCK = 256 * 1024
+SOCKET_TIMEOUT = 30.0
+MAX_ATTEMPTS = 60
+BACKOFF_BASE = 0.5
+BACKOFF_CAP = 15.0
+_TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
+# the replica that answers may not have seen this pod or job yet, or the token was rotated this moment
+_TRY_AGAIN_BRIEFLY = frozenset({401, 403, 404})
+_BRIEFLY = 5
+_MAX_PROBLEM_BYTES = 64 * 1024
+
+
+class Refused(RunnerError):
+    """The API answered, and the same request would be refused again."""
+
+
+class Passing(RunnerError):
+    """A fault that may pass, in `tries` tries: the API is away or busy, the connection broke.
+
+    `after` is the server's Retry-After in seconds.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, after: float = 0.0, tries: int = MAX_ATTEMPTS) -> None:
+        super().__init__(message, hint=hint)
+        self.after = after
+        self.tries = tries
+
+
+class Api:
+    """The API as one pod sees it. `sleep`, `clock` and `jitter` (0..1) are given so that tests need not wait."""
+
+    def __init__(
+        self,
+        base: str,
+        token_file: Path,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        url = urlsplit(base)
+        if url.scheme not in ("http", "https") or not url.hostname:
+            raise RunnerError(f"LONGSHORE_API is no http(s) address: {base!r}")
+        self._connection_type = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
+        self._host, self._port, self._root = url.hostname, url.port, url.path.rstrip("/")
+        self._token_file = token_file
+        self._sleep, self.clock, self._jitter = sleep, clock, jitter
+
+    def download(self, path: str, into: Path, *, sha256: str | None, deadline: float) -> None:
+        """GET `path` into the file `into`; raises Refused when the content has another sha256."""
+
+        def receive(response: http.client.HTTPResponse) -> str:
+            return _store(response, into)
+
+        digest = self._until(deadline, lambda: self._once("GET", path, receive))
+        if sha256 is not None and digest != sha256.lower():
+            raise Refused(
+                f"what came has sha256 {digest}, expected {sha256}",
+                hint="the artifact is not the one that was submitted; submit again",
+            )
+
+    def upload(self, path: str, source: BinaryIO, *, size: int, sha256: str, deadline: float) -> None:
+        """PUT the first `size` bytes of the seekable `source`, streamed."""
+        headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream", "X-Content-SHA256": sha256}
+
+        def attempt() -> None:
+            source.seek(0)
+            self._once("PUT", path, _ignore, headers, blocks(source, size))
+
+        self._until(deadline, attempt)
+
+    def post(self, path: str, document: Mapping[str, Any], *, deadline: float) -> None:
+        """POST a JSON document, again and again until the deadline."""
+        self._until(deadline, lambda: self.post_once(path, document))
+
+    def post_once(self, path: str, document: Mapping[str, Any], *, timeout: float = SOCKET_TIMEOUT) -> None:
+        """POST a JSON document, one try; raises Passing or Refused."""
+        body = json.dumps(document).encode()
+        headers = {"Content-Length": str(len(body)), "Content-Type": "application/json"}
+        self._once("POST", path, _ignore, headers, iter((body,)), timeout)
+
+    def _until(self, deadline: float, attempt: Callable[[], T]) -> T:
+        for number in range(MAX_ATTEMPTS):
+            try:
+                return attempt()
+            except Passing as fault:
+                # full jitter, but never sooner than the server asked for
+                ceiling = min(BACKOFF_CAP, BACKOFF_BASE * 2 ** min(number, 10))
+                delay = max(fault.after, self._jitter() * ceiling)
+                if number + 1 >= fault.tries or self.clock() + delay > deadline:
+                    raise Refused(f"{fault.message} (gave up after {number + 1} tries)", hint=fault.hint) from None
+                self._sleep(delay)
+        raise AssertionError("unreachable: the last attempt raises")
+
+    def _once(
+        self,
+        method: str,
+        path: str,
+        receive: Receive[T],
+        headers: Mapping[str, str] | None = None,
+        body: Iterator[bytes] | None = None,
+        timeout: float = SOCKET_TIMEOUT,
+    ) -> T:
+        sent = {"Authorization": f"Bearer {self._token()}", "User-Agent": "longshore-runner", **(headers or {})}
+        connection = self._connection_type(self._host, self._port, timeout=timeout)
+        try:
+            try:
+                connection.request(method, self._root + path, body=body, headers=sent)
+            except (BrokenPipeError, ConnectionResetError):
+                # a server may answer and hang up before it has read the body (413): that answer says more
+                if connection.sock is None:
+                    raise
+            response = connection.getresponse()
+            if response.status >= 300:
+                raise _problem(response)
+            return receive(response)
+        except (OSError, http.client.HTTPException) as fault:
+            where = f"{self._host}:{self._port}" if self._port else self._host
+            raise Passing(
+                f"the API at {where} cannot be reached: {fault or type(fault).__name__}",
+                hint="is it running, and may pods connect to it?",
+            ) from None
+        finally:
+            connection.close()
+
+    def _token(self) -> str:
+        try:
+            return self._token_file.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise Refused(
+                f"the token file cannot be read: {type(error).__name__}",
+                hint="is the projected ServiceAccount token mounted into this container?",
+            ) from None
+
+
+def job_path(job: str, *parts: str) -> str:
+    """The path of a job's resource; a name keeps its slashes, everything else in it is quoted."""
+    return "/v1/jobs/" + "/".join(quote(part, safe="/") for part in (job, *parts))
+
+
+def blocks(source: BinaryIO, size: int) -> Iterator[bytes]:
+    """At most `size` bytes of `source`, so that a file which still grows does not break the message's length."""
+    while size > 0 and (block := source.read(min(BLOCK, size))):
+        size -= len(block)
+        yield block
+
+
+def _ignore(response: http.client.HTTPResponse) -> None:
+    response.read(_MAX_PROBLEM_BYTES)
+
+
+def _store(response: http.client.HTTPResponse, into: Path) -> str:
+    """Write the body to a file, whole or not at all as far as the caller can see; answers its sha256."""
+    digest = hashlib.sha256()
+    with _writing(into) as file:
+        while block := response.read(BLOCK):
+            digest.update(block)
+            _write(file, block, into)
+    if response.length:  # what was announced and has not come; read() with a size does not say so
+        raise Passing(f"the connection broke, {response.length} bytes are missing")
+    return digest.hexdigest()
+
+
+def _writing(path: Path) -> BinaryIO:
+    try:
+        return path.open("wb")
+    except OSError as error:
+        raise _disk(error, path) from None
+
+
+def _write(file: BinaryIO, block: bytes, path: Path) -> None:
+    try:
+        file.write(block)
+        file.flush()  # a full disk shows here, not when the file is closed
+    except OSError as error:
+        raise _disk(error, path) from None
+
+
+def _disk(error: OSError, path: Path) -> Refused:
+    return Refused(
+        f"{path.name!r} cannot be written: {error.strerror or error}",
+        hint="is the workspace full? ask for more ephemeral storage",
+    )
+
+
+def _problem(response: http.client.HTTPResponse) -> RunnerError:
+    """The error that an answer stands for, in the words of its problem document (RFC 9457) if it has one."""
+    text, hint = response.reason, None
+    try:
+        document = json.loads(response.read(_MAX_PROBLEM_BYTES))
+        text = str(document.get("detail") or document.get("title") or text)
+        hint = document.get("hint")
+    except (ValueError, AttributeError, http.client.HTTPException):
+        pass  # not a problem document: the status line is what there is
+    message = f"the API answered {response.status}: {one_line(text)}"
+    hint = one_line(str(hint)) if hint else None
+    if response.status in _TRY_AGAIN:
+        return Passing(message, hint=hint, after=retry_after(response.getheader("Retry-After"), datetime.now(UTC)))
+    if response.status in _TRY_AGAIN_BRIEFLY:
+        return Passing(message, hint=hint, tries=_BRIEFLY)
+    return Refused(message, hint=hint)
+
+
+def one_line(text: str, limit: int = 300) -> str:
+    """The text on one line, cut to `limit` characters: termination messages and logs show lines."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= limit else flat[: limit - 1] + "…"
+
+
+def retry_after(value: str | None, now: datetime) -> float:
+    """Seconds to wait by a Retry-After header, 0 without one. Both its forms: RFC 9110, 10.2.3."""
+    if not value:
+        return 0.0
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        at = parsedate_to_datetime(value)
+    except ValueError:
+        return 0.0
+    return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds())

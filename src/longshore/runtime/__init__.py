@@ -1,0 +1,1 @@
+"""Runs controllers and knows no kind."""

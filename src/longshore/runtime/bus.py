@@ -1,0 +1,86 @@
+"""Ephemera between parts of one process: progress, heartbeats, rate counters, which never go through etcd per update.
+
+Whoever is slow or new gets the newest value of a topic, never a backlog, so memory is bounded by topics, not by time.
+Publishers never wait. Between replicas the same topics travel by other means; nothing here depends on that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any
+
+
+class Subscription:
+    """The newest value of each topic since the last `next()`; an async context manager that ends the subscription."""
+
+    def __init__(self, bus: Bus, topics: Iterable[str]) -> None:
+        self._bus = bus
+        self._topics = frozenset(topics)
+        self._pending: dict[str, Any] = {}
+        self._arrived = asyncio.Event()
+
+    async def next(self) -> dict[str, Any]:
+        """Waits until something was published and hands over all of it, one value per topic."""
+        await self._arrived.wait()
+        self._arrived.clear()
+        pending, self._pending = self._pending, {}
+        return pending
+
+    def offer(self, topic: str, value: Any) -> None:
+        """Called by the bus alone."""
+        self._pending[topic] = value
+        self._arrived.set()
+
+    async def __aenter__(self) -> Subscription:
+        for topic in self._topics:
+            self._bus.join(topic, self)
+        return self
+
+    async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        for topic in self._topics:
+            self._bus.leave(topic, self)
+
+
+class Bus:
+    """Publishes by topic to subscribers of this process and remembers the newest value of the last `bound` topics."""
+
+    def __init__(self, *, bound: int = 10_000) -> None:
+        self._bound = bound
+        self._latest: OrderedDict[str, Any] = OrderedDict()
+        self._subscriptions: dict[str, set[Subscription]] = {}
+
+    def publish(self, topic: str, value: Any) -> None:
+        """Makes `value` the newest of `topic`; it must not be changed afterwards."""
+        self._latest[topic] = value
+        self._latest.move_to_end(topic)
+        if len(self._latest) > self._bound:
+            self._latest.popitem(last=False)
+        for subscription in self._subscriptions.get(topic, ()):
+            subscription.offer(topic, value)
+
+    def latest(self, topic: str) -> Any | None:
+        """The newest value, or None when there was none or other topics have pushed it out."""
+        return self._latest.get(topic)
+
+    def forget(self, topic: str) -> None:
+        """The topic's thing is over: nothing of it is remembered."""
+        self._latest.pop(topic, None)
+
+    def subscribe(self, topics: Iterable[str]) -> Subscription:
+        """What is published to these topics while the subscription is entered; for what was before, ask `latest`."""
+        return Subscription(self, topics)
+
+    def join(self, topic: str, subscription: Subscription) -> None:
+        """Called by the subscription alone."""
+        self._subscriptions.setdefault(topic, set()).add(subscription)
+
+    def leave(self, topic: str, subscription: Subscription) -> None:
+        """Called by the subscription alone."""
+        members = self._subscriptions.get(topic)
+        if members is not None:
+            members.discard(subscription)
+            if not members:
+                del self._subscriptions[topic]

@@ -1,0 +1,72 @@
+"""What a reconcile decides, as plain values: kinds' `reconcile.plan` returns them, tests compare, the executor acts.
+
+Actions are carried out in order and the first that fails ends the plan, so an order such as "archive, then drop the
+finalizer" holds. Everything is planned again from what is, never resumed: each action must do no harm when repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from longshore.kube.objects import Patch, Resource
+
+
+class Apply(Struct, frozen=True):
+    """Server-side apply of `body`, which names itself and holds only the fields that `field_manager` owns."""
+
+    resource: Resource[Any]
+    body: Mapping[str, Any]
+    field_manager: str
+    subresource: str | None = None
+
+
+class Create(Struct, frozen=True):
+    """A new object; the name being taken already counts as a conflict, and the key is planned again."""
+
+    resource: Resource[Any]
+    body: Mapping[str, Any]
+    namespace: str | None = None
+
+
+class PatchObject(Struct, frozen=True):
+    """A patch that the API server refuses (409) unless the object still has this `uid` and `resource_version`.
+
+    Name at least the uid wherever the decision was about one particular object, both where it was about its state.
+    """
+
+    resource: Resource[Any]
+    name: str
+    namespace: str | None
+    patch: Any
+    type: Patch = Patch.MERGE
+    subresource: str | None = None
+    uid: str | None = None
+    resource_version: str | None = None
+
+
+class DeleteObject(Struct, frozen=True):
+    """Deletes one object by name and uid; that it is gone already is what was wanted."""
+
+    resource: Resource[Any]
+    name: str
+    namespace: str | None
+    uid: str | None = None
+    propagation: Literal["Background", "Foreground", "Orphan"] = "Background"
+    grace_period_seconds: int | None = None
+
+
+class Effect(Struct, frozen=True):
+    """Base of a kind's own actions, such as archiving; the executor hands each to the handler of its exact type."""
+
+
+Action = Apply | Create | PatchObject | DeleteObject | Effect
+
+
+class Plan(Struct, frozen=True):
+    """What to do now, and in how many seconds to look again even if nothing changes."""
+
+    actions: tuple[Action, ...] = ()
+    requeue_after: float | None = None

@@ -1,0 +1,174 @@
+"""What the API answers, as frozen Structs.
+
+A field that is not known here is passed over, so that an older client can read a newer server.
+"""
+
+from datetime import datetime
+from typing import Final
+
+from msgspec import Struct, field
+
+FINAL: Final = frozenset({"Succeeded", "Failed", "Stopped"})
+
+
+class Limits(Struct, frozen=True, kw_only=True, gc=False):
+    """What a tenant may use at once; cores and GiB."""
+
+    cpu: float | None = None
+    memory_gi: float | None = None
+    concurrent_jobs: int | None = None
+    queued_jobs: int | None = None
+    objects: int | None = None
+
+
+class Use(Struct, frozen=True, kw_only=True, gc=False):
+    """What a tenant uses now; cores and GiB of what is admitted, jobs by state."""
+
+    cpu: float = 0
+    memory_gi: float = 0
+    running: int = 0
+    queued: int = 0
+
+
+class Tenant(Struct, frozen=True, kw_only=True):
+    """A tenant; `ready` when its namespace and limits are in force, else `message` says what is missing."""
+
+    id: str
+    display_name: str | None = None
+    namespace: str | None = None
+    ready: bool = False
+    message: str | None = None
+    overflow: str | None = None
+    limits: Limits = field(default_factory=Limits)
+    use: Use = field(default_factory=Use)
+    created: datetime | None = None
+    resource_version: str | None = None
+
+
+class Key(Struct, frozen=True, kw_only=True):
+    """An API key without its secret."""
+
+    id: str
+    name: str | None = None
+    tenant: str | None = None
+    created: datetime | None = None
+    expires: datetime | None = None
+    last_used: datetime | None = None
+
+
+class NewKey(Struct, frozen=True, kw_only=True):
+    """A key that was just made; `key` is the secret and is never shown again."""
+
+    id: str
+    key: str
+    name: str | None = None
+    tenant: str | None = None
+    created: datetime | None = None
+    expires: datetime | None = None
+
+    def __repr__(self) -> str:
+        return f"NewKey(id={self.id!r}, tenant={self.tenant!r})"
+
+
+class Caller(Struct, frozen=True, kw_only=True):
+    """Who the server takes us for."""
+
+    caller: str
+    tenant: str | None = None
+    admin: bool = False
+
+
+class Progress(Struct, frozen=True, kw_only=True):
+    """How far a running job says it is; `fraction` is 0..1 where it can be known."""
+
+    fraction: float | None = None
+    stage: str | None = None
+    message: str | None = None
+    values: dict[str, float] = {}
+    at: datetime | None = None
+
+
+class Why(Struct, frozen=True, kw_only=True):
+    """Why a job is not running yet."""
+
+    reason: str | None = None
+    sentence: str | None = None
+    since: datetime | None = None
+    ahead: int | None = None
+
+
+class Outputs(Struct, frozen=True, kw_only=True):
+    """Whether every wanted file was kept: complete, partial or missing, and why."""
+
+    state: str
+    why: str | None = None
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """One piece of work of any kind: the record that every kind shares."""
+
+    id: str
+    status: str
+    kind: str = "job"
+    tenant: str | None = None
+    namespace: str | None = None
+    name: str | None = None
+    reason: str | None = None
+    message: str | None = None
+    created: datetime | None = None
+    started: datetime | None = None
+    finished: datetime | None = None
+    image: str | None = None
+    command: list[str] = []
+    args: list[str] = []
+    tags: dict[str, str] = {}
+    resources: dict[str, str | float | None] = {}
+    exit_code: int | None = None
+    attempts: int | None = None
+    progress: Progress | None = None
+    why: Why | None = None
+    outputs: Outputs | None = None
+    log_tail: str | None = None
+    archived: bool = False
+    links: dict[str, str] = {}
+    resource_version: str | None = None
+    hint: str | None = None
+
+    @property
+    def final(self) -> bool:
+        """True when the status will not change any more."""
+        return self.status in FINAL
+
+
+class Page(Struct, frozen=True, kw_only=True):
+    """A page of jobs, newest first; `cursor` asks for the next one. `age_seconds`: how old the server's view is."""
+
+    items: list[Job]
+    cursor: str | None = None
+    resource_version: str | None = None
+    age_seconds: float | None = None
+
+
+class Artifact(Struct, frozen=True, kw_only=True):
+    """A file that a job keeps; `size` in bytes."""
+
+    name: str
+    size: int | None = None
+    sha256: str | None = None
+    url: str | None = None
+
+
+class ArtifactList(Struct, frozen=True, kw_only=True):
+    """The files of one job."""
+
+    items: list[Artifact]
+
+
+class Summary(Struct, frozen=True, kw_only=True):
+    """The outcome of a traffic simulation: means over the vehicles that arrived; seconds, m/s, kg."""
+
+    vehicles: int | None = None
+    mean_travel_time_s: float | None = None
+    mean_waiting_time_s: float | None = None
+    mean_speed_mps: float | None = None
+    teleports: int | None = None

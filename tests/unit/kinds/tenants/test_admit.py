@@ -1,0 +1,115 @@
+"""Admission never overruns a tenant's limits, keeps the order of arrival, and lets go of what is over."""
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from longshore.kinds.jobs import model as jobs
+from longshore.kinds.jobs.model import JobRequest, Resources
+from longshore.kinds.tenants import admit
+from longshore.kinds.tenants.model import Admitted, Limits, Tenant, TenantSpec, TenantStatus
+from longshore.kube.objects import Condition, Job, JobSpec, JobStatus, ObjectMeta
+from longshore.runtime.plan import PatchObject
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def job(n: int, *, cpu: str = "1", suspend: bool = True, over: bool = False, stopping: bool = False) -> Job:
+    request = JobRequest(name=f"job {n}", image="x", resources=Resources(cpu, "1Gi"))
+    conditions = []
+    if over:
+        conditions.append(Condition("Complete", "True"))
+    if stopping:
+        conditions.append(Condition("FailureTarget", "True", reason="Stopped"))
+    meta = ObjectMeta(
+        name=f"j{n:03}",
+        namespace="tenant-a",
+        uid=f"uid-{n}",
+        resource_version=str(100 + n),
+        creation_timestamp=START + timedelta(seconds=n),
+        labels={jobs.LABEL_KIND: "job", jobs.LABEL_TENANT: "a"},
+        annotations={jobs.ANNOTATION_SPEC: msgspec.json.encode(request).decode()},
+    )
+    return Job(metadata=meta, spec=JobSpec(suspend=suspend), status=JobStatus(conditions=tuple(conditions)))
+
+
+def tenant(limits: Limits, admitted: tuple[Admitted, ...] = ()) -> Tenant:
+    meta = ObjectMeta(name="a", uid="tenant-uid", resource_version="7")
+    return Tenant(metadata=meta, spec=TenantSpec("a", limits=limits), status=TenantStatus(admitted=admitted))
+
+
+def fence_of(action: object) -> list[str]:
+    assert isinstance(action, PatchObject)
+    assert action.resource_version == "7", "the fence is only ever written over the version it was decided on"
+    return [entry["name"] for entry in action.patch["status"]["admitted"]]
+
+
+def test_jobs_are_admitted_in_the_order_they_came_until_the_limit() -> None:
+    plan = admit.plan(tenant(Limits(concurrent_jobs=2)), [job(3), job(1), job(2)], 1000)
+    assert [fence_of(a) for a in plan.actions] == [["j001", "j002"]]
+
+
+def test_a_large_job_at_the_head_is_not_starved_by_small_ones_behind_it() -> None:
+    held = (Admitted("j000", "uid-0", 1000, 1, "100"),)
+    running = job(0, suspend=False)
+    plan = admit.plan(tenant(Limits(cpu=2, concurrent_jobs=9), held), [running, job(1, cpu="2"), job(2)], 1000)
+    assert plan.actions == ()
+
+
+def test_nothing_is_unsuspended_before_the_fence_names_it() -> None:
+    first = admit.plan(tenant(Limits()), [job(1)], 1000)
+    assert [fence_of(a) for a in first.actions] == [["j001"]]
+    second = admit.plan(tenant(Limits(), (admit.entry_for(job(1)),)), [job(1)], 1000)
+    (unsuspend,) = second.actions
+    assert isinstance(unsuspend, PatchObject)
+    assert unsuspend.patch["spec"] == {"suspend": False}
+    assert unsuspend.patch["metadata"]["finalizers"] == [jobs.FINALIZER]
+    assert (unsuspend.uid, unsuspend.resource_version) == ("uid-1", "101")
+
+
+def test_what_is_over_makes_room_for_the_next() -> None:
+    held = (admit.entry_for(job(1)),)
+    plan = admit.plan(tenant(Limits(concurrent_jobs=1), held), [job(1, suspend=False, over=True), job(2)], 1000)
+    assert [fence_of(a) for a in plan.actions] == [["j002"]]
+
+
+def test_a_job_that_the_store_has_not_seen_yet_keeps_its_place() -> None:
+    held = (Admitted("j009", "uid-9", 1000, 1, "500"),)
+    behind = admit.plan(tenant(Limits(concurrent_jobs=1), held), [job(1)], 499)
+    assert behind.actions == ()
+    caught_up = admit.plan(tenant(Limits(concurrent_jobs=1), held), [job(1)], 500)
+    assert [fence_of(a) for a in caught_up.actions] == [["j001"]]
+
+
+def test_jobs_that_are_being_stopped_are_not_started() -> None:
+    assert admit.plan(tenant(Limits()), [job(1, stopping=True)], 1000).actions == ()
+
+
+def test_a_tenant_that_is_being_deleted_admits_nothing() -> None:
+    leaving = msgspec.structs.replace(tenant(Limits()), metadata=ObjectMeta(name="a", deletion_timestamp=START))
+    assert admit.plan(leaving, [job(1)], 1000).actions == ()
+
+
+@given(
+    cpus=st.lists(st.sampled_from(["100m", "1", "2", "2500m", "7"]), max_size=12),
+    states=st.lists(st.sampled_from(["waiting", "running", "over"]), min_size=12, max_size=12),
+    limits=st.builds(Limits, cpu=st.integers(7, 20), concurrent_jobs=st.integers(1, 6)),
+)
+def test_the_fence_never_exceeds_the_limits_and_settles(cpus: list[str], states: list[str], limits: Limits) -> None:
+    found = [
+        job(n, cpu=cpu, suspend=state == "waiting", over=state == "over")
+        for n, (cpu, state) in enumerate(zip(cpus, states, strict=False))
+    ]
+    holder = tenant(limits)
+    for _ in range(3):
+        plan = admit.plan(holder, found, 1000)
+        writes = [a for a in plan.actions if isinstance(a, PatchObject) and "status" in a.patch]
+        if not writes:
+            break
+        entries = tuple(msgspec.convert(e, Admitted) for e in writes[0].patch["status"]["admitted"])
+        assert admit.use_of(entries).fits(limits)
+        holder = tenant(limits, entries)
+    else:
+        raise AssertionError("admission did not settle")

@@ -1,0 +1,82 @@
+"""`server`: a scripted faulty API server; `clock`: time that passes only when told to; `reflect`: a store kept by a
+reflector that lives on both.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from random import Random
+from typing import Any
+
+import pytest
+
+from longshore.kube.client import Client
+from longshore.kube.config import Config
+from longshore.kube.objects import JOBS, Job
+from longshore.kube.reflector import Reflector
+from longshore.kube.store import Store
+from longshore.kube.watch import Pace
+
+from .faulty import Faulty
+
+Reflect = Callable[..., AbstractAsyncContextManager[Store[Job]]]
+
+
+class Clock:
+    """`sleep` returns at once; `naps` is how long each was meant to be."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.naps: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def elapse(self, seconds: float) -> None:
+        self.now += seconds
+
+    async def sleep(self, seconds: float) -> None:
+        self.naps.append(seconds)
+        self.elapse(seconds)
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def server(clock: Clock) -> AsyncIterator[Faulty]:
+    server = Faulty(clock.elapse)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def client(server: Faulty) -> AsyncIterator[Client]:
+    async with Client(Config(server.url)) as client:
+        yield client
+
+
+@pytest.fixture
+def reflect(server: Faulty, client: Client, clock: Clock) -> Reflect:
+    """`async with reflect() as store:` runs a reflector beside the body, and ends it afterwards."""
+
+    @asynccontextmanager
+    async def run(pace: Pace | None = None, rng: Random | None = None, **options: Any) -> AsyncIterator[Store[Job]]:
+        store: Store[Job] = Store(JOBS, clock=clock)
+        reflector = Reflector(
+            client, store, clock=clock, sleep=clock.sleep, rng=rng or Random(1), pace=pace or Pace(), **options
+        )
+        task = asyncio.create_task(reflector.run())
+        try:
+            async with asyncio.timeout(10):
+                yield store
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+        assert task.cancelled(), "the reflector ended by itself"
+
+    return run
