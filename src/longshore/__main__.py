@@ -2,12 +2,15 @@
 
 import sys
 
-from longshore.cli.main import run
-
 
 def main() -> None:
     """Run the command line and end with its exit code."""
-    sys.exit(run())
+    try:
+        from longshore.cli.main import run  # within reach of Ctrl-C: loading takes a moment
+
+        sys.exit(run())
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

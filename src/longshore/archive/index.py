@@ -10,7 +10,7 @@ objects first: what leaves them meanwhile is in the index already.
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_right
+from bisect import bisect_left
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
@@ -173,9 +173,7 @@ class _Run:
 
     @classmethod
     def below(cls, rows: Sequence[Entry], before: Position | None) -> _Run | None:
-        end = len(rows) if before is None else bisect_right(rows, before, key=lambda row: row.position)
-        if before is not None and end and rows[end - 1].position == before:
-            end -= 1
+        end = len(rows) if before is None else bisect_left(rows, before, key=lambda row: row.position)
         return cls(rows, end - 1) if end else None
 
     def advance(self) -> bool:

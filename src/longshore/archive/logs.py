@@ -7,7 +7,7 @@ empty chunk. The collector writes here, the API reads.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from itertools import pairwise
 
 import msgspec
@@ -20,7 +20,7 @@ CHUNK = 1024 * 1024  # bytes
 
 
 class LogStream(msgspec.Struct, frozen=True, gc=False):
-    """One container's output: `name` is `{attempt:04d}-{container}`, `size` in bytes."""
+    """One container's output: `size` in bytes."""
 
     name: str
     size: int
@@ -38,19 +38,36 @@ class Logs:
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
 
-    async def write(self, tenant: str, id: str, stream: str, chunks: AsyncIterator[bytes]) -> int:
-        """Make `stream` what `chunks` yields and return its bytes; safe to repeat after an interruption."""
+    async def write(
+        self,
+        tenant: str,
+        id: str,
+        stream: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        whole: Callable[[], bool] = lambda: True,
+    ) -> int:
+        """Make `stream` what `chunks` yields and return its bytes; safe to repeat after an interruption.
+
+        A log only grows, so what an earlier run kept is written over by the same or more, never by less. `whole` is
+        asked at the end whether this was all of it; only then is what lies past it removed.
+        """
         folder = _folder(tenant, id, stream)
-        size, written = 0, set()
+        kept = {chunk.path: chunk.end - chunk.start for chunk in await self._chunks(folder)}
+        size, written, longer = 0, set(), []
         async for data in _regrouped(chunks):
             path = f"{folder}{size:020d}.log"
-            await self._objects.put(path, data)
+            if kept.get(path, -1) <= len(data):
+                await self._objects.put(path, data)
+            else:
+                longer.append((path, data))
             written.add(path)
             size += len(data)
-        # An interrupted run may have left chunks past this end, or cut elsewhere.
-        for chunk in await self._chunks(folder):
-            if chunk.path not in written:
-                await self._objects.delete(chunk.path)
+        if whole():
+            for path, data in longer:
+                await self._objects.put(path, data)
+            for path in kept.keys() - written:
+                await self._objects.delete(path)
         return size
 
     async def streams(self, tenant: str, id: str) -> list[LogStream]:

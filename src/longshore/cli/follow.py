@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Column
 from rich.text import Text
 
 from longshore.cli.command import Call
@@ -124,13 +125,14 @@ class _Bar:
         console = Console(highlight=False) if out.terminal else out.people
         self.drawn = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            TaskProgressColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}", markup=False),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, min_width=9)),
+            BarColumn(bar_width=16),
+            TaskProgressColumn(table_column=Column(no_wrap=True, min_width=4)),
+            TimeElapsedColumn(table_column=Column(no_wrap=True, min_width=7)),
+            TextColumn("{task.fields[note]}", markup=False, table_column=Column(no_wrap=True, ratio=1)),
             console=console,
             transient=True,
+            expand=True,
         )
         self._task = self.drawn.add_task("", total=None, note="")
         self._lines = Lines()
@@ -153,7 +155,7 @@ class _Bar:
 
 def headline(job: "Job") -> str:
     """A job's state in one line: status, how far, and what it says of itself or waits for."""
-    fraction = job.progress.fraction if job.progress else None
+    fraction = job.progress.fraction if job.progress and not job.final else None
     parts = [job.status.lower(), f"{fraction:.0%}" if fraction is not None else "", _note(job)]
     return " ".join(part for part in parts if part)
 
@@ -163,5 +165,5 @@ def _note(job: "Job") -> str:
         said = (job.progress.stage, job.progress.message)
         return printable(": ".join(part for part in said if part))
     if job.why and job.why.sentence and not job.final:
-        return printable(job.why.sentence)
-    return printable(job.message or "")
+        return printable(job.why.sentence).rstrip(".")
+    return printable(job.message or "").rstrip(".")

@@ -38,8 +38,7 @@ async def submit(
     env: Annotated[list[str] | None, typer.Option("--env", "-e", metavar="KEY=VALUE", help="Repeatable.")] = None,
     output: Annotated[list[str] | None, typer.Option("--output", "-o", help="Glob of files to keep.")] = None,
     retries: Annotated[int | None, typer.Option(min=0, help="How often to try again when it fails.")] = None,
-    time_limit: Annotated[float | None, typer.Option(min=1, help="Seconds after which it is ended.")] = None,
-    priority: Annotated[str | None, typer.Option(help="One of the tenant's priority classes.")] = None,
+    time_limit: Annotated[int | None, typer.Option(min=1, help="Seconds after which it is ended.")] = None,
     tag: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Repeatable.")] = None,
     idempotency_key: Annotated[str | None, typer.Option(help="The same key is the same job.")] = None,
     follow_log: Annotated[bool, typer.Option("--follow", "-f", help="Show its log until it has ended.")] = False,
@@ -55,7 +54,6 @@ async def submit(
         outputs=output or (),
         retries=retries,
         time_limit=time_limit,
-        priority=priority,
         tags=dict(pair(each) for each in tag or ()),
         idempotency_key=idempotency_key,
     )
@@ -170,7 +168,8 @@ def _print_lines(out: Output, lines: list[str]) -> None:
 
 def _row(job: "Job") -> tuple[object, ...]:
     ran = duration(job.started, job.finished) if job.started else None
-    said = None if job.status in ("Succeeded", "Running") and not job.progress else headline(job).partition(" ")[2]
+    quiet = job.status == "Succeeded" or (job.status == "Running" and not job.progress)
+    said = None if quiet else headline(job).partition(" ")[2]
     return job.id, job.name, job.kind, job.tenant, job.status, job.created, ran, said
 
 

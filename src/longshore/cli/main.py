@@ -53,13 +53,26 @@ def run(argv: Sequence[str] | None = None) -> int:
         return build()(args=argv, prog_name="longshore", standalone_mode=False) or 0
     except typer.TyperException as error:
         return _misused(error)
-    except errors.LongshoreError as error:
-        return _failed(error)
-    except ExceptionGroup as group:
-        known, rest = group.split(errors.LongshoreError)
-        if rest or known is None:
+    except Exception as error:
+        known = known_error(error)
+        if known is None:
             raise
-        return _failed(_first(known))
+        Output(json=False).error(known)
+        return exit_code_of(known)
+
+
+def known_error(error: Exception) -> errors.LongshoreError | None:
+    """What can be told to a person: the error, or the first in a group of nothing else."""
+    if isinstance(error, errors.LongshoreError):
+        return error
+    if isinstance(error, ExceptionGroup) and all(map(known_error, error.exceptions)):
+        return known_error(error.exceptions[0])
+    return None
+
+
+def exit_code_of(error: errors.LongshoreError) -> int:
+    """Whether somebody refused, or nobody was there."""
+    return UNREACHABLE if isinstance(error, errors.Unavailable) else REFUSED
 
 
 def _misused(error: typer.TyperException) -> int:
@@ -72,14 +85,3 @@ def _misused(error: typer.TyperException) -> int:
     path = context.command_path if context else "longshore"
     Output(json=False).error(errors.UserMistake(message, hint=f"`{path} --help` shows how it is called"))
     return REFUSED
-
-
-def _failed(error: errors.LongshoreError) -> int:
-    Output(json=False).error(error)
-    return UNREACHABLE if isinstance(error, errors.Unavailable) else REFUSED
-
-
-def _first(group: ExceptionGroup[errors.LongshoreError]) -> errors.LongshoreError:
-    """What stood at the beginning, out of groups in groups."""
-    first = group.exceptions[0]
-    return _first(first) if isinstance(first, ExceptionGroup) else first

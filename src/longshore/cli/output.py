@@ -58,7 +58,7 @@ class Output:
             table.add_column(column, no_wrap=column != columns[-1], overflow="fold")
         for row in rows:
             table.add_row(*(cell(value) for value in row))
-        self.data.print(table)
+        self._print(table)
 
     def card(self, pairs: Iterable[tuple[str, object]]) -> None:
         """One thing, a line for each property that it has."""
@@ -68,7 +68,14 @@ class Output:
         for name, value in pairs:
             if value not in (None, "", [], {}):
                 table.add_row(name, cell(value))
-        self.data.print(table)
+        # The terminal folds what is too long; folded here, a command could not be copied out of it.
+        self._print(table, width=_WIDE)
+
+    def _print(self, table: Table, width: int | None = None) -> None:
+        """Without the blanks that fill the last column: they get in the way of whoever copies or compares."""
+        with self.data.capture() as captured:
+            self.data.print(table, width=width)
+        sys.stdout.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
     def say(self, text: str) -> None:
         """A sentence for the person who waits."""

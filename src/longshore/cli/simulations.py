@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
@@ -14,6 +14,9 @@ from longshore.cli.output import Output, size
 
 if TYPE_CHECKING:
     from longshore.sdk import Artifact, Summary
+
+_FIRST: Final = ("vehicles", "arrived", "mean_travel_time_s", "mean_waiting_time_s", "mean_speed_mps", "teleports")
+_UNITS: Final = {"s": "s", "m": "m", "mps": "m/s", "kg": "kg"}
 
 app = typer.Typer(help="SUMO traffic simulations: submit, summary, results.", no_args_is_help=True)
 
@@ -118,16 +121,17 @@ async def _save(call: Call, job_id: str, wanted: "list[Artifact]", folder: Path)
 
 
 def show_summary(out: Output, summary: "Summary") -> None:
-    """The outcome as people read it."""
-    out.card(
-        (
-            ("vehicles", summary.vehicles),
-            ("mean travel time", _with_unit(summary.mean_travel_time_s, "s")),
-            ("mean waiting time", _with_unit(summary.mean_waiting_time_s, "s")),
-            ("mean speed", _with_unit(summary.mean_speed_mps, "m/s")),
-            ("teleports", summary.teleports),
-        )
-    )
+    """The outcome as people read it: what matters first, then everything else that is known."""
+    names = [name for name in _FIRST if name in summary] + [name for name in summary if name not in _FIRST]
+    out.card(_labelled(name, summary[name]) for name in names)
+
+
+def _labelled(name: str, value: float) -> tuple[str, str]:
+    """mean_travel_time_s 61.25 reads: mean travel time, 61.25 s."""
+    stem, _, ending = name.rpartition("_")
+    unit = _UNITS.get(ending)
+    number = f"{value:,.2f}".rstrip("0").rstrip(".")
+    return (stem if unit else name).replace("_", " "), f"{number} {unit}" if unit else number
 
 
 @contextmanager
@@ -137,7 +141,3 @@ def transfer(out: Output, what: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=out.people, transient=True, disable=not out.people.is_terminal) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def _with_unit(value: float | None, unit: str) -> str | None:
-    return None if value is None else f"{value:.2f} {unit}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Depends
 from starlette.requests import HTTPConnection
@@ -24,7 +24,6 @@ from longshore.kube.client import Client
 from longshore.kube.objects import Job, Pod, Resource, Secret
 from longshore.kube.store import Store
 from longshore.runtime.bus import Bus
-from longshore.runtime.controller import Controller
 from longshore.settings import Settings
 
 
@@ -64,6 +63,12 @@ class Services:
     explain: Mapping[str, Callable[[JobRecord], JobRecord]] = field(default_factory=dict)
 
 
+class Runs(Protocol):
+    """What the leader keeps running: a controller, or something else that lives until it is cancelled."""
+
+    async def run(self) -> None: ...
+
+
 @dataclass(frozen=True)
 class Kind:
     """One kind of work. `definitions` are its CRDs, `controllers` is called by the leader only."""
@@ -72,7 +77,7 @@ class Kind:
     routers: tuple[APIRouter, ...] = ()
     definitions: tuple[dict[str, Any], ...] = ()
     resources: tuple[Resource[Any], ...] = ()
-    controllers: Callable[[Services], Sequence[Controller[Any]]] | None = None
+    controllers: Callable[[Services], Sequence[Runs]] | None = None
     explain: Callable[[JobRecord], JobRecord] | None = None
 
 

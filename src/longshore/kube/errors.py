@@ -75,12 +75,14 @@ _HINTS: dict[type[errors.LongshoreError], str] = {
 
 
 def read_status(code: int, body: bytes) -> Status:
-    """The Status in a response; whatever else was answered (HTML of a proxy, nothing) is told by its code alone."""
+    """The Status in a response or, with code 0, in an event; anything else (HTML of a proxy) is told by its code."""
     try:
         status = _status.decode(body)
     except msgspec.MsgspecError:
         status = Status()
-    return Status(status.message or f"the API server answered {code}", status.reason, code, status.details)
+    return Status(
+        status.message or f"the API server answered {code}", status.reason, code or status.code, status.details
+    )
 
 
 def error_of(status: Status, what: str, retry_after: float | None = None) -> errors.LongshoreError:
@@ -89,7 +91,7 @@ def error_of(status: Status, what: str, retry_after: float | None = None) -> err
     if _version_too_large(status):
         kind = errors.Gone  # a list without a version is the way out of this too
     message = f"{what}: {status.message}"
-    wait = min(retry_after or (status.details and status.details.retry_after_seconds) or 1.0, RETRY_AFTER_MAX)
+    wait = min(retry_after or (status.details and status.details.retry_after_seconds) or 0.0, RETRY_AFTER_MAX)
     if kind is errors.TooManyRequests:
         return errors.TooManyRequests(message, hint="slow down", retry_after=wait)
     if kind is errors.Unavailable:
@@ -97,6 +99,11 @@ def error_of(status: Status, what: str, retry_after: float | None = None) -> err
     if issubclass(kind, errors.UserMistake):
         return kind(message, hint="correct the request", field=_field(status))
     return kind(message, hint=_HINTS.get(kind))
+
+
+def away(message: str, hint: str | None = "try again in a moment") -> errors.Unavailable:
+    """Something failed for now, and nobody said when to come back: the caller's own backoff decides."""
+    return errors.Unavailable(message, hint=hint, retry_after=0.0)
 
 
 def retry_after(header: str | None) -> float | None:

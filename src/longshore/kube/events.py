@@ -8,8 +8,7 @@ from typing import Generic, TypeVar
 import msgspec
 from msgspec import Struct
 
-from longshore.errors import Unavailable
-from longshore.kube.errors import error_of, read_status
+from longshore.kube.errors import away, error_of, read_status
 from longshore.kube.objects import Object, Resource
 from longshore.kube.store import Key
 
@@ -74,7 +73,7 @@ class Reader(Generic[T]):
         try:
             envelope = _envelope.decode(line)
         except msgspec.MsgspecError:
-            raise Unavailable(f"{self._what}: the stream holds something other than events") from None
+            raise away(f"{self._what}: the stream holds something other than events") from None
         if envelope.type in ("ADDED", "MODIFIED"):
             return self.item(envelope.object)
         if envelope.type == "ERROR":

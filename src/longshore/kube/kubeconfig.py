@@ -107,7 +107,8 @@ def content(data: str | None, path: str | None, folder: Path) -> bytes | None:
 
 def _read(path: Path) -> _File:
     try:
-        return msgspec.convert(yaml.safe_load(path.read_bytes()) or {}, _File)
+        document = yaml.safe_load(path.read_bytes())
+        return msgspec.convert({} if document is None else document, _File)
     except OSError as error:
         raise UserMistake(f"the kubeconfig {path} cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, msgspec.ValidationError):

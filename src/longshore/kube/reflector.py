@@ -15,7 +15,8 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from longshore.errors import Gone, LongshoreError, Unavailable
+from longshore.errors import Gone, LongshoreError
+from longshore.kube.errors import away
 from longshore.kube.events import Applied, Bookmark, Deleted, Reader, Undecodable
 from longshore.kube.objects import Object, Resource
 from longshore.kube.store import Key, Store, Writer, key_of
@@ -132,7 +133,6 @@ class Reflector(Generic[T]):
         staged, self._staged = self._staged, _Staged()
         self._writer.replace(staged.objects.values(), staged.version, sizes=staged.sizes, keep=staged.unread)
         self._store.stats.relists += 1
-        self._writer.trouble(None)
 
     async def _stream(self, step: Stream) -> None:
         began = self._clock()
@@ -145,7 +145,7 @@ class Reflector(Generic[T]):
                 await self._follow(batches, step.silence)
             lived = self._clock() - began
             if lived < self._pace.short:
-                error = Unavailable(f"watch of {self._raw.plural}: it was closed after {lived:.1f} s")
+                error = away(f"watch of {self._raw.plural}: it was closed after {lived:.1f} s")
         except LongshoreError as caught:
             error = caught
         if error is not None:
@@ -163,7 +163,7 @@ class Reflector(Generic[T]):
                     for line in batch:
                         self._take(self._reader.event(line), resumed_at)
         except TimeoutError:
-            raise Unavailable(f"watch of {self._raw.plural}: silent for {silence:.0f} s") from None
+            raise away(f"watch of {self._raw.plural}: silent for {silence:.0f} s") from None
 
     def _take(self, event: Applied[T] | Deleted | Bookmark | Undecodable, resumed_at: int) -> None:
         if event.version is not None and event.version < resumed_at:
@@ -213,4 +213,4 @@ def _version(page: Page[msgspec.Raw], step: ListPage) -> int:
     try:
         return int(page.resource_version)
     except ValueError:
-        raise Unavailable("a list came without an integer resourceVersion") from None
+        raise away("a list came without an integer resourceVersion") from None

@@ -197,8 +197,8 @@ class Writer(Generic[T]):
                 store._change(key, old, None)
         for key, obj in listed.items():
             if restored or _newer(obj, store._objects.get(key)):
-                self._put(key, obj, sizes.get(key, 0))
-        store.synced = True
+                store._change(key, store._objects.get(key), obj, sizes.get(key, 0))
+        store.synced, store.trouble = True, None
         store._move(version)
 
     def put(self, obj: T, size: int = 0) -> None:
@@ -206,7 +206,8 @@ class Writer(Generic[T]):
         version = version_of(obj)
         if version <= self.store.version:
             return
-        self._put(key_of(obj), obj, size)
+        key = key_of(obj)
+        self.store._change(key, self.store._objects.get(key), obj, size)
         self.store._move(version)
 
     def delete(self, key: Key, version: int) -> None:
@@ -230,13 +231,6 @@ class Writer(Generic[T]):
     def trouble(self, why: str | None) -> None:
         """Say in one sentence why the store may be behind; None when all is well again."""
         self.store.trouble = why
-
-    def _put(self, key: Key, obj: T, size: int) -> None:
-        old = self.store._objects.get(key)
-        if old is not None and old.metadata.uid != obj.metadata.uid:
-            self.store._change(key, old, None)
-            old = None
-        self.store._change(key, old, obj, size)
 
 
 def key_of(obj: Object) -> Key:

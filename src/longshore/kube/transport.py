@@ -16,7 +16,7 @@ from yarl import URL
 from longshore.errors import LongshoreError, TooManyRequests, Unauthenticated, Unavailable
 from longshore.kube.backoff import Backoff
 from longshore.kube.config import Config
-from longshore.kube.errors import error_of, read_status, retry_after
+from longshore.kube.errors import away, error_of, read_status, retry_after
 
 CONNECT_DEADLINE = 10.0  # seconds for TCP and TLS
 STREAMS = 1000  # connections for watches and logs, which may last for hours
@@ -79,7 +79,7 @@ class Transport:
                             raise
                     await asyncio.sleep(wait)
         except TimeoutError:
-            raise Unavailable(f"{request.what}: no answer within {deadline:.0f} s", hint="try again later") from None
+            raise away(f"{request.what}: no answer within {deadline:.0f} s") from None
 
     @asynccontextmanager
     async def stream(self, request: Request, *, answer_within: float | None) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -88,7 +88,7 @@ class Transport:
             async with asyncio.timeout(answer_within):
                 response = await self._open(self._streams, request)
         except TimeoutError:
-            raise Unavailable(f"{request.what}: no answer within {answer_within:.0f} s") from None
+            raise away(f"{request.what}: no answer within {answer_within:.0f} s") from None
         try:
             yield _chunks(response, request)
         finally:
@@ -100,7 +100,7 @@ class Transport:
             try:
                 return await response.read()
             except (aiohttp.ClientError, OSError) as error:
-                raise Unavailable(f"{request.what}: the answer broke off ({type(error).__name__})") from None
+                raise away(f"{request.what}: the answer broke off ({type(error).__name__})") from None
 
     async def _open(self, session: aiohttp.ClientSession | None, request: Request) -> aiohttp.ClientResponse:
         """The response once it is a success. A refused credential is fetched again, once."""
@@ -132,7 +132,7 @@ class Transport:
             async with response:
                 status = read_status(response.status, await response.read())
         except (aiohttp.ClientError, OSError) as error:
-            raise Unavailable(f"{request.what}: {_reason(error)}", hint="is the API server up?") from None
+            raise away(f"{request.what}: {_reason(error)}", "is the API server up?") from None
         raise error_of(status, request.what, retry_after(response.headers.get("Retry-After")))
 
     def _session(self, limit: int) -> aiohttp.ClientSession:
@@ -173,7 +173,7 @@ async def _chunks(response: aiohttp.ClientResponse, request: Request) -> AsyncIt
         async for chunk in response.content.iter_any():
             yield chunk
     except (aiohttp.ClientError, OSError) as error:
-        raise Unavailable(f"{request.what}: the stream broke off ({type(error).__name__})") from None
+        raise away(f"{request.what}: the stream broke off ({type(error).__name__})") from None
 
 
 def _repeatable(request: Request, error: LongshoreError) -> bool:

@@ -99,7 +99,5 @@ class Watch:
         self.step = Stream(wait, self._rng.randint(*self._pace.timeout), self._rng.uniform(*self._pace.silence))
 
 
-def _retry_after(error: LongshoreError | None) -> float:
-    """What the server asked for. Our errors say 1 s where it asked for nothing; the jitter alone is enough then."""
-    wait = error.retry_after if isinstance(error, TooManyRequests | Unavailable) else 0.0
-    return wait if wait > 1.0 else 0.0
+def _retry_after(error: LongshoreError) -> float:
+    return error.retry_after if isinstance(error, TooManyRequests | Unavailable) else 0.0

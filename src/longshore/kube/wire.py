@@ -7,7 +7,8 @@ from typing import Any, Generic, TypeVar, cast
 import msgspec
 from msgspec import Struct, field
 
-from longshore.errors import Terminal, Unavailable
+from longshore.errors import Terminal
+from longshore.kube.errors import away
 from longshore.kube.objects import Resource
 
 T = TypeVar("T")
@@ -42,14 +43,14 @@ def decode(type_: type[T], body: bytes, what: str) -> T:
     except msgspec.ValidationError as error:
         raise Terminal(f"{what}: the answer does not fit: {error}") from None
     except msgspec.DecodeError:
-        raise Unavailable(f"{what}: the answer is not JSON", hint="is a proxy in the way?") from None
+        raise away(f"{what}: the answer is not JSON", "is a proxy in the way?") from None
     return value
 
 
 def decode_page(resource: Resource[T], body: bytes, what: str) -> Page[T]:
     listed: _List[T] = decode(_list_of(cast(Hashable, resource.type)), body, what)
     if listed.kind not in (f"{resource.kind}List", "List"):
-        raise Unavailable(f"{what}: the answer is no list of {resource.plural}")
+        raise away(f"{what}: the answer is no list of {resource.plural}")
     meta = listed.metadata
     return Page(listed.items or [], meta.resource_version, meta.continue_, meta.remaining_item_count)
 
@@ -70,7 +71,7 @@ async def lines(chunks: AsyncIterator[bytes], what: str) -> AsyncIterator[list[b
             del buffer[: end + 1]
             yield [line for line in whole.split(b"\n") if line]
         if len(buffer) > LINE_MAX:
-            raise Unavailable(f"{what}: an event of more than {LINE_MAX} bytes")
+            raise away(f"{what}: an event of more than {LINE_MAX} bytes")
 
 
 @cache

@@ -17,6 +17,9 @@ def main() -> None:
         sys.exit(2)
     # before the imports: a SIGTERM that comes early is then remembered, not lost
     ended = Ended() if command == "send" else None
+    if command == "fetch":
+        # as a container's first process it would not be ended by a signal that it does not handle
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
     from longshore.runner.environment import Environment, RunnerError
     from longshore.runner.transfer import Api, one_line
@@ -36,8 +39,7 @@ def main() -> None:
             say(f"outputs {manifest.outputs}, {len(manifest.files)} files sent{why}")
     except RunnerError as error:
         hint = f"; hint: {error.hint}" if error.hint else ""
-        print(f"longshore-runner {command}: {one_line(error.message)}{hint}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(f"longshore-runner {command}: {one_line(error.message)}{hint}")
 
 
 class Ended:

@@ -36,7 +36,11 @@ def collect(workspace: Path, globs: Iterable[str]) -> Collected:
     chosen: dict[str, Output] = {}
     complaints: list[str] = []
     for glob in globs:
-        pattern = _pattern(glob, workspace)
+        try:
+            pattern = _pattern(glob, workspace)
+        except re.error:  # a range such as [z-a]
+            complaints.append(f"{glob!r} is no glob")
+            continue
         if pattern is None:
             complaints.append(f"{glob!r} is not inside the workspace")
             continue
@@ -71,10 +75,13 @@ def _names(root: Path) -> Iterable[str]:
 
 def _inspect(root: Path, name: str) -> Output | str:
     try:
+        name.encode()
         path = (root / name).resolve(strict=True)
         status = path.stat()
     except (OSError, RuntimeError):  # RuntimeError: a loop of links
         return f"{name!r} is a link to nowhere"
+    except UnicodeEncodeError:
+        return f"{name!r} is no UTF-8"
     if not path.is_relative_to(root):
         return f"{name!r} leads out of the workspace"
     if not stat.S_ISREG(status.st_mode):

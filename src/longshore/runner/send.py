@@ -39,11 +39,18 @@ class Manifest(NamedTuple):
 
 def send(environment: Environment, api: Api, ended: Callable[[float], bool]) -> Manifest:
     """Report progress until `ended(seconds)` says that the user's container has; then send outputs and the manifest."""
-    (environment.workspace / READY_FILE).touch()
+    _say_ready(environment)
     report_progress(environment, api, ended)
     manifest = send_outputs(environment, api)
     api.post(job_path(environment.job, "outputs"), manifest.document(), deadline=api.clock() + MANIFEST_SECONDS)
     return manifest
+
+
+def _say_ready(environment: Environment) -> None:
+    try:
+        (environment.workspace / READY_FILE).touch()
+    except OSError as error:
+        raise RunnerError(f"the workspace cannot be written: {error.strerror or error}") from None
 
 
 def report_progress(environment: Environment, api: Api, ended: Callable[[float], bool]) -> None:

@@ -21,7 +21,7 @@ T = TypeVar("T")
 Receive = Callable[[http.client.HTTPResponse], T]
 
 BLOCK = 256 * 1024
-SOCKET_TIMEOUT = 30.0
+SOCKET_TIMEOUT = 60.0  # also for the answer to an upload, which waits for the object store
 MAX_ATTEMPTS = 60
 BACKOFF_BASE = 0.5
 BACKOFF_CAP = 15.0
@@ -146,13 +146,14 @@ class Api:
             connection.close()
 
     def _token(self) -> str:
+        hint = "is the projected ServiceAccount token mounted into this container?"
         try:
-            return self._token_file.read_text(encoding="ascii").strip()
+            words = self._token_file.read_text(encoding="ascii").split()
         except (OSError, UnicodeDecodeError) as error:
-            raise Refused(
-                f"the token file cannot be read: {type(error).__name__}",
-                hint="is the projected ServiceAccount token mounted into this container?",
-            ) from None
+            raise Refused(f"the token file cannot be read: {type(error).__name__}", hint=hint) from None
+        if len(words) != 1:  # http.client would refuse it as a header, and quote it
+            raise Refused(f"the token file has {len(words)} words, expected one", hint=hint)
+        return words[0]
 
 
 def job_path(job: str, *parts: str) -> str:
@@ -233,7 +234,7 @@ def retry_after(value: str | None, now: datetime) -> float:
     """Seconds to wait by a Retry-After header, 0 without one. Both its forms: RFC 9110, 10.2.3."""
     if not value:
         return 0.0
-    if value.strip().isdigit():
+    if value.isascii() and value.strip().isdigit():
         return float(value)
     try:
         at = parsedate_to_datetime(value)

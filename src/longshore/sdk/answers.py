@@ -10,6 +10,9 @@ from msgspec import Struct, field
 
 FINAL: Final = frozenset({"Succeeded", "Failed", "Stopped"})
 
+Summary = dict[str, float]
+"""The outcome of a simulation by name, such as vehicles and mean_travel_time_s; the unit is the end of the name."""
+
 
 class Limits(Struct, frozen=True, kw_only=True, gc=False):
     """What a tenant may use at once; cores and GiB."""
@@ -162,13 +165,3 @@ class ArtifactList(Struct, frozen=True, kw_only=True):
     """The files of one job."""
 
     items: list[Artifact]
-
-
-class Summary(Struct, frozen=True, kw_only=True):
-    """The outcome of a traffic simulation: means over the vehicles that arrived; seconds, m/s, kg."""
-
-    vehicles: int | None = None
-    mean_travel_time_s: float | None = None
-    mean_waiting_time_s: float | None = None
-    mean_speed_mps: float | None = None
-    teleports: int | None = None

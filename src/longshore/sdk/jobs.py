@@ -37,8 +37,7 @@ class Jobs:
         memory: str | None = None,
         outputs: Sequence[str] = (),
         retries: int | None = None,
-        time_limit: float | None = None,
-        priority: str | None = None,
+        time_limit: int | None = None,
         tags: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> Job:
@@ -58,7 +57,6 @@ class Jobs:
             "outputs": list(outputs) or None,
             "retries": retries,
             "timeout": time_limit,
-            "priority": priority,
             "tags": tags or None,
         }
         body, headers = json_body(wanted)

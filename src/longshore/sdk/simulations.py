@@ -63,7 +63,7 @@ class Simulations:
         )
 
     async def summary(self, job: str) -> Summary:
-        """Vehicles, mean times and speed; NotFound until the simulation has ended well."""
+        """Vehicles, mean times and what else is known, once the simulation has ended."""
         return await self._transport.call("GET", f"/v1/simulations/{segment(job)}/summary", Summary)
 
     async def results(self, job: str) -> list[Artifact]:

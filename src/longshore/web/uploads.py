@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from starlette.datastructures import FormData
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
-from starlette.types import Message
 
 from longshore.errors import TooLarge, UserMistake
 
@@ -18,8 +18,29 @@ async def read_form(request: Request, *, max_bytes: int) -> FormData:
     """The multipart form of this request, files spooled to disk. Raises TooLarge past `max_bytes` of body."""
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise UserMistake("a multipart form is expected", hint="send it with curl -F name=value -F file=@path")
-    counted = Request(request.scope, _counting(request, max_bytes + FORM_SLACK))
-    return await counted.form(max_files=4, max_fields=200, max_part_size=FORM_SLACK)
+    _refuse_declared(request, max_bytes + FORM_SLACK)
+    body = _bounded(request, max_bytes + FORM_SLACK)
+    parser = MultiPartParser(request.headers, body, max_files=4, max_fields=200, max_part_size=FORM_SLACK)
+    try:
+        return await parser.parse()
+    except _TooLong:
+        raise _too_large(max_bytes) from None
+    except MultiPartException as error:
+        raise UserMistake(f"the form cannot be read: {error.message}", hint="was it cut off on the way?") from None
+
+
+class _TooLong(MultiPartException):
+    """The parser closes its temporary files at exceptions of its own kind only."""
+
+
+async def _bounded(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
+    """The body, up to a number of bytes, also when its length was not declared."""
+    left = max_bytes
+    async for chunk in request.stream():
+        left -= len(chunk)
+        if left < 0:
+            raise _TooLong("too long")
+        yield chunk
 
 
 async def read_stream(request: Request, *, max_bytes: int) -> AsyncIterator[bytes]:
@@ -32,27 +53,6 @@ async def read_stream(request: Request, *, max_bytes: int) -> AsyncIterator[byte
             raise _too_large(max_bytes)
         if chunk:
             yield chunk
-
-
-def _counting(request: Request, max_bytes: int) -> _Receive:
-    _refuse_declared(request, max_bytes)
-    return _Receive(request, max_bytes)
-
-
-class _Receive:
-    """ASGI receive that stops a body at a number of bytes, also when its length was not declared."""
-
-    def __init__(self, request: Request, max_bytes: int) -> None:
-        self._receive = request.receive
-        self._left = max_bytes
-        self._most = max_bytes
-
-    async def __call__(self) -> Message:
-        message = await self._receive()
-        self._left -= len(message.get("body", b""))
-        if self._left < 0:
-            raise _too_large(self._most)
-        return message
 
 
 def _refuse_declared(request: Request, max_bytes: int) -> None:

@@ -143,7 +143,7 @@ async def test_a_folder_that_cannot_be_written_is_unavailable(objects: Objects, 
     assert caught.value.hint
 
 
-async def test_a_store_that_refuses_connections_is_unavailable_and_no_secret_is_told(
+async def test_a_store_that_cannot_be_reached_is_unavailable_and_no_secret_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name, value in {

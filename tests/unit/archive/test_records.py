@@ -44,7 +44,9 @@ class Rotten(Objects):
         return (await super().get(path))[:-1]
 
 
-async def test_a_record_that_reads_back_differently_is_not_called_archived(tmp_path_factory: pytest.TempPathFactory) -> None:
+async def test_a_record_that_reads_back_differently_is_not_called_archived(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     records = Records(Rotten(f"file://{tmp_path_factory.mktemp('archive')}"))
     with pytest.raises(Conflict):
         await records.put("acme", "j1", b"whole")

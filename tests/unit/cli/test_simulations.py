@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 CONTENT = b"<tripinfos/>"
 FILES = {"items": [{"name": "tripinfo.xml", "size": len(CONTENT), "sha256": hashlib.sha256(CONTENT).hexdigest()}]}
-SUMMARY = {"vehicles": 300, "mean_travel_time_s": 61.25, "teleports": 0}
+SUMMARY = {"co2_kg": 1234.5, "mean_travel_time_s": 61.25, "vehicles": 300, "real_time_factor": 9.876}
 
 
 def test_submit_and_follow_end_with_the_summary(cli: Cli, api: Api, tmp_path: Path) -> None:
@@ -26,7 +26,8 @@ def test_submit_and_follow_end_with_the_summary(cli: Cli, api: Api, tmp_path: Pa
     assert [line.split() for line in card] == [
         ["vehicles", "300"],
         ["mean", "travel", "time", "61.25", "s"],
-        ["teleports", "0"],
+        ["co2", "1,234.5", "kg"],
+        ["real", "time", "factor", "9.88"],
     ]
     assert b'name="seed"' in api.asked[0].body
 

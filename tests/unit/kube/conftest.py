@@ -5,10 +5,15 @@ reflector that lives on both.
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from longshore.kube.client import Client
 from longshore.kube.config import Config
@@ -80,3 +85,43 @@ def reflect(server: Faulty, client: Client, clock: Clock) -> Reflect:
         assert task.cancelled(), "the reflector ended by itself"
 
     return run
+
+
+@pytest.fixture(scope="session")
+def _authority() -> tuple[bytes, bytes, bytes]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tests")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    return (
+        certificate.public_bytes(pem),
+        key.private_bytes(pem, pkcs8, serialization.NoEncryption()),
+        key.private_bytes(pem, pkcs8, serialization.BestAvailableEncryption(b"passphrase")),
+    )
+
+
+@pytest.fixture
+def authority(_authority: tuple[bytes, bytes, bytes]) -> bytes:
+    """A certificate, PEM."""
+    return _authority[0]
+
+
+@pytest.fixture
+def authority_key(_authority: tuple[bytes, bytes, bytes]) -> bytes:
+    return _authority[1]
+
+
+@pytest.fixture
+def encrypted_key(_authority: tuple[bytes, bytes, bytes]) -> bytes:
+    return _authority[2]

@@ -130,12 +130,13 @@ def status(code: int, reason: str) -> Object:
 
 
 class Faulty:
-    """The server. `asked` is every request that came."""
+    """The server. `asked` is every request that came, `peers` the connections they came on."""
 
     def __init__(self, elapse: Callable[[float], None]) -> None:
         self.script: list[Answer | Watch] = []
         self.asked: list[Asked] = []
         self.finished = asyncio.Event()
+        self.peers: set[object] = set()
         self.url = ""
         self._elapse = elapse
         self._stopped = asyncio.Event()
@@ -161,6 +162,7 @@ class Faulty:
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         headers = {name.lower(): value for name, value in request.headers.items()}
+        self.peers.add(request.transport and request.transport.get_extra_info("peername"))
         body = await request.read()
         self.asked.append(Asked(request.method, request.path, dict(request.query), headers, body))
         if not self.script:

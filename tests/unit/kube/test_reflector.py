@@ -6,6 +6,8 @@ from random import Random
 import pytest
 from structlog.testing import capture_logs
 
+from longshore.kube.objects import JOBS, Job
+from longshore.kube.reflector import Reflector
 from longshore.kube.store import Store
 from longshore.kube.watch import Pace
 
@@ -28,16 +30,21 @@ from .faulty import (
     refuse,
     watch,
 )
+from .truth import Truth
 
 LONG = Later(250)
 
 
-def names(store: Store) -> set[str]:
+def names(store: Store[Job]) -> set[str]:
     return {obj.metadata.name for obj in store.list()}
 
 
-def versions(store: Store) -> dict[str, str]:
+def versions(store: Store[Job]) -> dict[str, str]:
     return {obj.metadata.name: obj.metadata.resource_version for obj in store.list()}
+
+
+def uid(job: Job | None) -> str | None:
+    return None if job is None else job.metadata.uid
 
 
 async def test_it_lists_and_then_follows_every_change(server: Faulty, reflect: Reflect) -> None:
@@ -185,11 +192,11 @@ async def test_the_same_name_with_a_new_uid_is_a_deletion_and_an_addition(server
     ]
     async with reflect() as store:
         await store.wait_synced(5)
-        seen = []
+        seen: list[tuple[str | None, str | None]] = []
         async with store.subscribe() as changes:
             while store.version < 40 or not seen or seen[-1][1] != "third":
                 for delta in await changes.next():
-                    seen.append((delta.old and delta.old.metadata.uid, delta.new and delta.new.metadata.uid))
+                    seen.append((uid(delta.old), uid(delta.new)))
         assert seen[0] == ("first", None)
         assert seen[-1] == (None, "third")
         assert all(None in pair for pair in seen)
@@ -324,17 +331,16 @@ async def test_while_it_is_refused_the_store_says_why(server: Faulty, reflect: R
 
 @pytest.mark.parametrize("reason", [(401, "Unauthorized"), (404, "NotFound"), (500, ""), (502, ""), (504, "Timeout")])
 async def test_nothing_makes_it_give_up(server: Faulty, reflect: Reflect, reason: tuple[int, str]) -> None:
-    server.script = [refuse(*reason)] * 6 + [page(job("a", 3), version=10), refuse(*reason)]
+    server.script = [*[refuse(*reason)] * 6, page(job("a", 3), version=10), refuse(*reason)]
     async with reflect() as store:
         await server.finished.wait()
         assert names(store) == {"a"}
 
 
 async def test_the_server_is_asked_to_end_streams_after_240_to_300_seconds(server: Faulty, reflect: Reflect) -> None:
-    server.script = [page(version=10)] + [watch(LONG, CLOSE)] * 40
+    server.script = [page(version=10)] + [watch(bookmark(11), LONG, CLOSE) for _ in range(40)]
     async with reflect(rng=Random(7)):
-        async with asyncio.timeout(10):
-            await server.finished.wait()
+        await server.finished.wait()
     asked = {int(request.params["timeoutSeconds"]) for request in server.watches}
     assert len(asked) > 10
     assert min(asked) >= 240
@@ -451,3 +457,17 @@ async def test_selectors_and_namespace_go_with_every_request(server: Faulty, ref
     for asked in server.asked:
         assert asked.path == "/apis/batch/v1/namespaces/ns/jobs"
         assert (asked.params["labelSelector"], asked.params["fieldSelector"]) == ("a=b", "spec.x=y")
+
+
+async def test_the_loop_gets_its_turn_while_a_big_page_is_decoded() -> None:
+    truth, store = Truth(), Store(JOBS)
+    for number in range(1000):
+        truth.write(f"j{number}")
+    task = asyncio.create_task(Reflector(truth, store, pace=Pace(page=1000)).run())
+    turns = 0
+    while not store.synced and turns < 1000:
+        await asyncio.sleep(0)
+        turns += 1
+    task.cancel()
+    assert len(store) == 1000
+    assert turns >= 10

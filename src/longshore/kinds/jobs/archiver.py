@@ -14,6 +14,7 @@ import structlog
 from longshore.archive.index import Entry
 from longshore.errors import LongshoreError, NotFound, Retry, Terminal
 from longshore.kinds.jobs import model
+from longshore.kinds.jobs.collector import Collector
 from longshore.kinds.jobs.livelog import has_log
 from longshore.kinds.jobs.reconcile import ArchiveJob
 from longshore.kinds.jobs.view import JobRecord, LogView, OutputsView, record_of
@@ -37,8 +38,9 @@ class Outputs(msgspec.Struct, frozen=True):
 class Archiver:
     """Handler of ArchiveJob."""
 
-    def __init__(self, parts: Services) -> None:
+    def __init__(self, parts: Services, collector: Collector) -> None:
         self._parts = parts
+        self._collector = collector
 
     async def __call__(self, effect: ArchiveJob) -> None:
         """Raises Retry while a kubelet may still answer, Unavailable while the archive is away."""
@@ -49,6 +51,7 @@ class Archiver:
             record = await self._compose(job, model.attempts(effect.pods))
             await archive.records.put(tenant, id, msgspec.json.encode(record))
         await archive.index.add([entry_of(record, tenant)])
+        self._collector.forget(id)
         log.info("archived", job=id, tenant=tenant, status=record.status.value, reason=record.reason)
 
     async def _existing(self, tenant: str, id: str, job: Job) -> JobRecord | None:
@@ -80,26 +83,28 @@ class Archiver:
         )
 
     async def _keep_log(self, job: Job, pods: list[Pod]) -> LogView:
-        streams: dict[str, int] = {}
-        gaps: list[str] = []
-        for attempt, pod in enumerate(pods, start=1):
-            for status in (*pod.status.init_container_statuses, *pod.status.container_statuses):
-                if not has_log(pod, status.name):
-                    continue
-                stream = f"{attempt:04d}-{status.name}"
-                try:
-                    streams[stream] = await self._parts.archive.logs.write(
-                        model.tenant_of(job), job.metadata.name, stream, self._lines(pod, status.name)
-                    )
-                except KubeletAway as away:
-                    if self._parts.now() - ended_at(job, self._parts.now()) < KUBELET_PATIENCE:
-                        raise Retry(
-                            f"the log of {pod.metadata.name} is not to be had yet", after=KUBELET_RETRY_SECONDS
-                        ) from away
-                    gaps.append(f"{stream}: {away.message}")
-        if not pods and job.status.start_time is not None and job.status.failed + job.status.succeeded > 0:
-            gaps.append("its pods were gone before their log was kept")
-        return LogView(not gaps, "; ".join(gaps) or None, streams)
+        """What the collector has, and once more from the kubelet what it has not all of while its pod is there."""
+        tenant, id = model.tenant_of(job), job.metadata.name
+        whole = await self._collector.settled(id)
+        gaps: dict[str, str] = {stream: "it broke off" for stream, all_of_it in whole.items() if not all_of_it}
+        for pod, container in _with_log(pods):
+            stream = model.stream_of(pod, container)
+            if whole.get(stream):
+                continue
+            try:
+                await self._parts.archive.logs.write(tenant, id, stream, self._lines(pod, container))
+                gaps.pop(stream, None)
+            except KubeletAway as away:
+                if self._parts.now() - ended_at(job, self._parts.now()) < KUBELET_PATIENCE:
+                    why = f"the log of {pod.metadata.name} is not to be had yet"
+                    raise Retry(why, after=KUBELET_RETRY_SECONDS) from away
+                gaps[stream] = away.message
+        streams = {s.name: s.size for s in await self._parts.archive.logs.streams(tenant, id)}
+        known = {*whole, *(model.stream_of(pod, container) for pod, container in _with_log(pods))}
+        gaps |= {stream: "another leader followed it" for stream in streams if stream not in known}
+        if not streams and job.status.failed + job.status.succeeded:
+            gaps["log"] = "its pods were gone before their log was kept"
+        return LogView(not gaps, "; ".join(f"{s}: {why}" for s, why in sorted(gaps.items())) or None, streams)
 
     async def _lines(self, pod: Pod, container: str) -> AsyncIterator[bytes]:
         """Errors of the kubelet become KubeletAway, so that they are told from errors of the archive."""
@@ -110,6 +115,15 @@ class Archiver:
             raise KubeletAway("the pod is gone") from None
         except LongshoreError as error:
             raise KubeletAway(error.message) from error
+
+
+def _with_log(pods: list[Pod]) -> list[tuple[Pod, str]]:
+    return [
+        (pod, status.name)
+        for pod in pods
+        for status in (*pod.status.init_container_statuses, *pod.status.container_statuses)
+        if has_log(pod, status.name)
+    ]
 
 
 class KubeletAway(LongshoreError):

@@ -103,7 +103,9 @@ async def submit(
     if earlier is not None:
         return earlier
     check_limits(tenant, request, parts.stores.jobs.by("tenant", name))
-    body = job_manifest(request, id=id, kind=kind, tenant=name, namespace=namespace, settings=parts.settings)
+    body = job_manifest(
+        request, id=id, kind=kind, tenant=name, namespace=namespace, settings=parts.settings, now=parts.now()
+    )
     if prepare is not None:
         await prepare(id)
     try:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from longshore.kinds.jobs import model, reconcile
 from longshore.kinds.jobs.archiver import Archiver
+from longshore.kinds.jobs.collector import Collector
 from longshore.kinds.jobs.reconcile import ArchiveJob
-from longshore.kinds.kind import Services
+from longshore.kinds.kind import Runs, Services
 from longshore.kube.objects import Job, Pod
 from longshore.runtime.controller import Controller
 from longshore.runtime.executor import Executor
@@ -19,18 +19,21 @@ from longshore.runtime.queue import Queue
 Key = tuple[str, str]
 
 
-def controllers(parts: Services) -> Sequence[Controller[Any]]:
+def controllers(parts: Services) -> Sequence[Runs]:
     stores = parts.stores
+    collector = Collector(parts)
 
     def plan(key: Key, now: datetime) -> Plan:
         namespace, name = key
         job = stores.jobs.get(name, namespace)
         return reconcile.plan(job, stores.pods.by("job", name), now, ttl_seconds=parts.settings.ttl_seconds)
 
-    controller = Controller("jobs", Queue[Key](), plan, Executor(parts.client, {ArchiveJob: Archiver(parts)}))
+    controller = Controller(
+        "jobs", Queue[Key](), plan, Executor(parts.client, {ArchiveJob: Archiver(parts, collector)})
+    )
     controller.watch(stores.jobs, _own_key)
     controller.watch(stores.pods, _job_of)
-    return (controller,)
+    return (controller, collector)
 
 
 def _own_key(job: Job) -> list[Key]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -57,10 +58,16 @@ async def find(parts: Services, who: Caller, id: str) -> Found:
     return found
 
 
-def accepted(parts: Services, result: Submitted) -> Response:
-    """202 for a new job, 200 for the one that the same key made before."""
+async def accepted(parts: Services, result: Submitted) -> Response:
+    """202 for a new job, 200 for the one that the same key made before.
+
+    Answered once this replica knows the job, so that the caller's next request finds it; on another replica he passes
+    `min_resource_version`.
+    """
     if result.job is None:
         return answer(result.record)
+    with suppress(Unavailable):
+        await parts.stores.jobs.wait_for(result.job.metadata.resource_version)
     record = live_record(parts, result.job)
     return answer(record, 202 if result.created else 200, headers={"Location": record.links["self"]})
 

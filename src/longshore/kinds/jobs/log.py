@@ -51,7 +51,7 @@ def choose(streams: list[str], container: str | None) -> list[str]:
     """The streams of one container in the order of attempts: the one asked for, or the one that tells the story."""
     by_container: dict[str, list[str]] = {}
     for stream in streams:
-        by_container.setdefault(stream.partition("-")[2], []).append(stream)
+        by_container.setdefault(model.container_of(stream), []).append(stream)
     if container is not None:
         return by_container.get(container, [])
     return by_container.get(model.MAIN_CONTAINER) or by_container.get(livelog.FETCH_CONTAINER, [])

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -27,7 +28,7 @@ _LOCKED_DOWN = {
 
 
 def job_manifest(
-    request: JobRequest, *, id: str, kind: str, tenant: str, namespace: str, settings: Settings
+    request: JobRequest, *, id: str, kind: str, tenant: str, namespace: str, settings: Settings, now: datetime
 ) -> dict[str, Any]:
     """The Job for this request, as JSON-able data. Raises TooLarge over 16 KiB of request or 100 KiB of object."""
     spec = msgspec.json.encode(request).decode()
@@ -44,7 +45,10 @@ def job_manifest(
             "name": id,
             "namespace": namespace,
             "labels": labels,
-            "annotations": {model.ANNOTATION_SPEC: spec, model.ANNOTATION_DIGEST: request.digest()},
+            "annotations": {
+                model.ANNOTATION_SPEC: spec,
+                model.ANNOTATION_ACCEPTED: now.astimezone(UTC).isoformat(timespec="microseconds"),
+            },
             "finalizers": [model.FINALIZER],
         },
         "spec": {

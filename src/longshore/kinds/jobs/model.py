@@ -21,7 +21,8 @@ from longshore.kube.objects import Condition, ContainerStateTerminated, Job, Pod
 LABEL_KIND = "longshore.dev/kind"
 LABEL_TENANT = "longshore.dev/tenant"
 ANNOTATION_SPEC = "longshore.dev/spec"
-ANNOTATION_DIGEST = "longshore.dev/spec-digest"
+# when it was accepted, to the microsecond: creationTimestamp has whole seconds only
+ANNOTATION_ACCEPTED = "longshore.dev/accepted"
 FINALIZER = "longshore.dev/archive"
 LABEL_JOB_NAME = "batch.kubernetes.io/job-name"
 MAIN_CONTAINER = "main"
@@ -190,12 +191,28 @@ def waiting(jobs: Iterable[Job]) -> list[Job]:
         and not is_over(j)
         and not stop_requested(j)
     )
-    return sorted(wanting, key=lambda j: (j.metadata.creation_timestamp or EPOCH, j.metadata.name))
+    return sorted(wanting, key=_arrival)
+
+
+def _arrival(job: Job) -> tuple[datetime, str, str]:
+    meta = job.metadata
+    return (meta.creation_timestamp or EPOCH, meta.annotations.get(ANNOTATION_ACCEPTED, ""), meta.name)
 
 
 def attempts(pods: Iterable[Pod]) -> list[Pod]:
     """The pods of one Job, oldest first: attempt 1 is the first of the list."""
     return sorted(pods, key=lambda p: (p.metadata.creation_timestamp or EPOCH, p.metadata.name))
+
+
+def stream_of(pod: Pod, container: str) -> str:
+    """Name of one container's log in the archive: sorts by the pod's age, stays the same when other pods go."""
+    created = pod.metadata.creation_timestamp or EPOCH
+    return f"{created:%Y%m%dT%H%M%SZ}.{pod.metadata.name.rpartition('-')[2]}.{container}"
+
+
+def container_of(stream: str) -> str:
+    """The container that a stream of `stream_of` belongs to."""
+    return stream.rpartition(".")[2]
 
 
 def finished_main(pods: Iterable[Pod]) -> ContainerStateTerminated | None:

@@ -73,7 +73,7 @@ async def submit(
     """Accept a job; it starts when its tenant's limits allow. Safe to retry with an idempotency key."""
     target = commands.tenant_for_work(parts, who, tenant)
     key = idempotency_key or body.idempotency_key
-    return accepted(parts, await commands.submit(parts, target, body.request(), idempotency_key=key))
+    return await accepted(parts, await commands.submit(parts, target, body.request(), idempotency_key=key))
 
 
 @router.get("")

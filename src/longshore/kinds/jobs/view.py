@@ -116,6 +116,8 @@ def record_of(
     state = model.state_of(job, pods)
     end = model.finished_main(pods)
     failed = state.status is Status.FAILED
+    # pods of a job that was stopped or too late are gone by now; the Job has counted them
+    ran = max(len(pods), job.status.active + job.status.succeeded + job.status.failed)
     return JobRecord(
         id=job.metadata.name,
         uid=job.metadata.uid,
@@ -126,9 +128,9 @@ def record_of(
         status=state.status,
         reason=state.reason,
         message=state.message,
-        hint=hint_for(state.reason) if failed else None,
+        hint=hint_for(state.reason, job.metadata.name) if failed else None,
         created=job.metadata.creation_timestamp or model.EPOCH,
-        started=_started(pods),
+        started=_started(pods) or (job.status.start_time if ran else None),
         finished=_finished(job),
         image=request.image,
         command=request.command,
@@ -136,7 +138,7 @@ def record_of(
         resources=ResourcesView(request.resources.cpu, request.resources.memory),
         tags=request.tags,
         exit_code=end.exit_code if end else None,
-        attempts=len(pods),
+        attempts=ran,
         progress=None if state.status in (Status.QUEUED, Status.PENDING) else progress,
         why=why,
         outputs=outputs,
@@ -182,9 +184,9 @@ _HINTS = {
 }
 
 
-def hint_for(reason: str) -> str:
+def hint_for(reason: str, id: str) -> str:
     """What to do next about a failure."""
-    return _HINTS.get(reason, "its log says more: longshore jobs logs ID")
+    return _HINTS.get(reason, f"its log says more: longshore jobs logs {id}")
 
 
 def why_of(job: Job, pods: Sequence[Pod], *, ahead: int, running: int, concurrent: int) -> WhyView | None:

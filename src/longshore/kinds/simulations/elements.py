@@ -25,7 +25,7 @@ class Elements:
 
     def __init__(self, on_start: OnStart, on_end: OnEnd | None = None) -> None:
         self._on_start, self._on_end = on_start, on_end
-        self._fed = self._reached = 0
+        self._pending = 0  # bytes since something opened, closed or was said
         self._text = ""
         self._parser = parser = expat.ParserCreate()
         parser.StartDoctypeDeclHandler = self._refuse
@@ -36,9 +36,9 @@ class Elements:
 
     def feed(self, data: bytes) -> None:
         """Raises BadXml."""
-        self._fed += len(data)
+        self._pending += len(data)
         self._parse(data, last=False)
-        if self._fed - self._reached > MAX_TOKEN_BYTES:
+        if self._pending > MAX_TOKEN_BYTES:
             raise BadXml(f"a tag or comment of more than {MAX_TOKEN_BYTES} bytes")
 
     def close(self) -> None:
@@ -56,22 +56,22 @@ class Elements:
         raise BadXml("a document type declaration (<!DOCTYPE ...>), which could define entities")
 
     def _start(self, name: str, attributes: Attributes) -> None:
-        self._reached, self._text = self._parser.CurrentByteIndex, ""
+        self._pending, self._text = 0, ""
         self._on_start(name, attributes)
 
     def _end(self, name: str) -> None:
-        self._reached = self._parser.CurrentByteIndex
+        self._pending = 0
         if self._on_end:
             self._on_end(name, self._text)
         self._text = ""
 
     def _characters(self, text: str) -> None:
-        self._reached = self._parser.CurrentByteIndex
+        self._pending = 0
         if self._on_end and len(self._text) < _MAX_TEXT:
             self._text += text
 
     def _comment(self, _: str) -> None:
-        self._reached = self._parser.CurrentByteIndex
+        self._pending = 0
 
 
 def read_elements(chunks: Iterable[bytes], on_start: OnStart, on_end: OnEnd | None = None) -> None:

@@ -18,6 +18,7 @@ from longshore.kinds.simulations.scenario import STATISTICS_FILE, SUMMARY_FILE, 
 
 FILES = (STATISTICS_FILE, TRIPINFO_FILE, SUMMARY_FILE)
 Summary = dict[str, float]
+_COUNTS = frozenset({"vehicles", "arrived", "running", "waiting", "teleports", "collisions", "most_running"})
 _MILLIGRAMS = 1e6
 
 
@@ -53,7 +54,8 @@ class Reading:
         `vehicles` set out, `arrived` reached their end; the means are over those that arrived.
         """
         # the statistics are written at the very end: where they are, they are SUMO's last word
-        return self._steps.summary() | self._trips.summary() | self._statistics.summary() | self._trips.emissions()
+        found = self._steps.summary() | self._trips.summary() | self._statistics.summary() | self._trips.emissions()
+        return {key: int(value) if key in _COUNTS else value for key, value in found.items()}
 
 
 def summarise(files: Mapping[str, Iterable[bytes]]) -> Summary:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header
 from starlette.requests import Request
 from starlette.responses import Response
 
-from longshore.errors import NotFound, Unavailable
+from longshore.errors import Conflict, NotFound
 from longshore.kinds.jobs.exchange import listed
 from longshore.kinds.jobs.find import Found, accepted, find, full_record
 from longshore.kinds.jobs.view import JobRecord
@@ -30,7 +30,7 @@ async def submit(
 ) -> Response:
     """Submit a scenario: a multipart form with the ZIP as `sumo_files` and `scenario_id`."""
     result, _ = await commands.submit_form(parts, who, request, tenant=tenant, key=idempotency_key)
-    return accepted(parts, result)
+    return await accepted(parts, result)
 
 
 @router.get("/{id}/results")
@@ -45,7 +45,7 @@ async def summary(id: str, who: Who, parts: Parts) -> Response:
     """Vehicles, travel and waiting times of the whole run."""
     found, record = await _simulation(parts, who, id)
     if not record.status.final:
-        raise Unavailable(f"simulation {id} is not over yet", hint="its progress is at /v1/jobs/ID", retry_after=5)
+        raise Conflict(f"simulation {id} is not over yet", hint=f"its progress is at /v1/jobs/{id}")
     return answer(await _read_results(parts, found))
 
 

@@ -32,7 +32,7 @@ def check_size(size: int, limit: int = MAX_UPLOAD_BYTES) -> None:
     """Raises TooLarge."""
     if size > limit:
         raise TooLarge(
-            f"the ZIP has {size / 10**6:.0f} MB, at most {limit / 10**6:.0f} MB are taken",
+            f"the ZIP has {size / 10**6:.1f} MB, at most {limit / 10**6:g} MB are taken",
             hint="leave out earlier outputs, and pack only what the .sumocfg names",
             field="sumo_files",
         )
@@ -110,7 +110,7 @@ def _safe_path(entry: zipfile.ZipInfo) -> str:
     parts = [part for part in name.removesuffix("/").split("/") if part != "."]
     if name.startswith("/") or "" in parts or any(part[1:2] == ":" for part in parts):
         raise _bad(f"{shown} in the ZIP has an absolute path", _REPACK)
-    if ".." in parts:
+    if ".." in parts or not (parts or entry.is_dir()):
         raise _bad(f"{shown} in the ZIP would leave its folder", _REPACK)
     return "/".join(parts)
 

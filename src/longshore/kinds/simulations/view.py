@@ -6,7 +6,7 @@ import msgspec
 
 from longshore.kinds.jobs.model import Status
 from longshore.kinds.jobs.view import JobRecord
-from longshore.kinds.simulations import results
+from longshore.kinds.simulations.results import error_line
 
 
 def explain(record: JobRecord) -> JobRecord:
@@ -16,7 +16,7 @@ def explain(record: JobRecord) -> JobRecord:
     record = msgspec.structs.replace(record, links=links)
     if record.status is not Status.FAILED or not record.log_tail:
         return record
-    said = results.error_line(record.log_tail)
+    said = error_line(record.log_tail)
     if said is None:
         return record
     return msgspec.structs.replace(

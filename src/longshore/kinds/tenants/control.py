@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from longshore.kinds.jobs.model import tenant_of
-from longshore.kinds.kind import Services
+from longshore.kinds.kind import Runs, Services
 from longshore.kinds.tenants import admit, reconcile
 from longshore.kinds.tenants.model import LABEL_TENANT, Tenant
 from longshore.kube.objects import Job, Object
@@ -17,7 +16,7 @@ from longshore.runtime.plan import Plan
 from longshore.runtime.queue import Queue
 
 
-def controllers(parts: Services) -> Sequence[Controller[Any]]:
+def controllers(parts: Services) -> Sequence[Runs]:
     return (_bundles(parts), _admission(parts))
 
 

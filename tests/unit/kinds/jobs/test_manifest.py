@@ -1,5 +1,6 @@
 """The Job that Kubernetes is given is suspended, restricted, and holds no credential where the user's code runs."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,10 +12,11 @@ from longshore.kinds.jobs.model import Input, JobRequest
 from longshore.settings import Settings
 
 SETTINGS = Settings()
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def manifest(request: JobRequest) -> dict[str, Any]:
-    return job_manifest(request, id="j1", kind="job", tenant="a", namespace="tenant-a", settings=SETTINGS)
+    return job_manifest(request, id="j1", kind="job", tenant="a", namespace="tenant-a", settings=SETTINGS, now=NOW)
 
 
 def test_a_job_is_born_suspended_with_the_finalizer_and_without_a_ttl() -> None:

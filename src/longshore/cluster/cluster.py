@@ -1,0 +1,209 @@
+"""One named local cluster: brings it up, takes it down, says how it is. The command line and the tests call this.
+
+`up` writes a plan and starts or wakes the supervisor; it returns when everything is ready, or leaves nothing it
+started. All it knows between two calls is in the cluster's folder, and none of that is believed without checking.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+from longshore.cluster import binary
+from longshore.cluster.controlplane import CONTROL_PLANE
+from longshore.cluster.identities import Identities
+from longshore.cluster.locks import locked
+from longshore.cluster.logs import tail
+from longshore.cluster.parts import Part, Plan, Supervision, check_order
+from longshore.cluster.processes import MARKER, Process, end, gone, is_running, marked
+from longshore.cluster.progress import Report, Step, silent
+from longshore.cluster.state import Folder, load, save
+from longshore.cluster.status import ClusterStatus, read_status
+from longshore.errors import LongshoreError, NotFound
+
+READY_WITHIN = 180.0  # seconds from the start of the supervisor
+SUPERVISOR_WITHIN = 15.0  # seconds until it must have said something
+GIVE_UP_AFTER = 4  # restarts of a part that was never ready
+LOCK_PATIENCE = 600.0
+STOP_PATIENCE = 90.0  # more than the graces of parts in a row
+
+
+class ClusterFailed(LongshoreError):
+    """The cluster did not come up, or could not be stopped."""
+
+
+class LocalCluster:
+    """`state_root` stands for $XDG_STATE_HOME/longshore; without fsync a power cut may cost the whole cluster."""
+
+    def __init__(self, name: str = "default", *, state_root: Path | None = None, fsync: bool = True) -> None:
+        self.name = name
+        self.folder = Folder(name, state_root)
+        self._fsync = fsync
+        self._identities = Identities(name, self.folder, self._anything_runs)
+
+    @property
+    def kubeconfig_path(self) -> Path:
+        """The admin's; there once the cluster was up."""
+        return self.folder.kubeconfig
+
+    async def up(self, *, extra_parts: Sequence[Part] = (), progress: Report = silent) -> None:
+        """Bring up the control plane and `extra_parts`, in addition to what runs; quick if all of it does."""
+        program = await binary.provide(progress)
+        async with self._locked(progress):
+            before = self._supervision()
+            if before is None:
+                await self._clear(progress)
+            running = load(self.folder.plan, Plan) if before else None
+            plan = self._plan(program, extra_parts, running)
+            if plan != running:
+                save(self.folder.plan, plan)
+            try:
+                if before is None:
+                    await self._start_supervisor(progress)
+                elif plan != running:
+                    os.kill(before.supervisor.pid, signal.SIGHUP)
+                await self._wait_ready(plan, extra_parts, progress)
+            except BaseException:
+                await asyncio.shield(self._undo(running, progress))
+                raise
+
+    async def down(self, progress: Report = silent) -> None:
+        """Stop everything; also what a supervisor that was killed left behind."""
+        async with self._locked(progress):
+            await self._stop(progress)
+
+    async def reset(self, progress: Report = silent) -> None:
+        """Stop everything and delete the cluster with all its state."""
+        async with self._locked(progress):
+            await self._stop(progress)
+            if self.folder.root.exists():
+                await asyncio.to_thread(shutil.rmtree, self.folder.root)
+
+    async def status(self) -> ClusterStatus:
+        """How each part does, asked now."""
+        return await read_status(self.name, self.folder)
+
+    def log(self, part: str) -> Path:
+        """The log file of a part, or of the `supervisor`; NotFound when there is none."""
+        path = self.folder.logs / f"{part}.log"
+        if path.parent != self.folder.logs or not path.exists():
+            known = ", ".join(sorted(log.stem for log in self.folder.logs.glob("*.log"))) or "none yet"
+            raise NotFound(f"Cluster {self.name} has no log of {part!r}.", hint=f"There are: {known}.")
+        return path
+
+    def identity_kubeconfig(self, service_account: str, namespace: str = "longshore-system") -> Path:
+        """A kubeconfig that logs in as that ServiceAccount, by certificate."""
+        return self._identities.service_account(service_account, namespace)
+
+    def node_part(self, name: str) -> Part:
+        """The part that runs a process node of this name."""
+        return self._identities.node(name)
+
+    def port(self, name: str) -> int:
+        """A free port of 127.0.0.1 for whoever `name` is, the same at every start."""
+        return self._identities.port(name)
+
+    def _plan(self, program: Path, extra_parts: Sequence[Part], running: Plan | None) -> Plan:
+        with self._identities.control_plane() as plane:
+            plane.admin()
+            asked = (*plane.parts(program, fsync=self._fsync), *extra_parts)
+        names = {part.name for part in asked}
+        kept = tuple(part for part in running.parts if part.name not in names) if running else ()
+        parts = asked + kept
+        check_order(parts)
+        return running if running and running.parts == parts else Plan(running.number + 1 if running else 1, parts)
+
+    def _anything_runs(self) -> bool:
+        return self._supervision() is not None or bool(marked(self.folder.root))
+
+    def _supervision(self) -> Supervision | None:
+        """What the supervisor says, if it runs."""
+        said = load(self.folder.supervision, Supervision)
+        return said if said and is_running(said.supervisor) else None
+
+    async def _start_supervisor(self, progress: Report) -> None:
+        progress(Step("starting the cluster"))
+        with (self.folder.logs / "supervisor.log").open("ab") as log:
+            launcher = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", "longshore.cluster.supervisor", str(self.folder.root)),
+                env={**os.environ, MARKER: str(self.folder.root)},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        if await launcher.wait():
+            raise self._not_ready("supervisor")
+
+    async def _wait_ready(self, plan: Plan, extra_parts: Sequence[Part], progress: Report) -> None:
+        """Until the control plane and `extra_parts` are; what else runs may be in any state."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        asked = [*CONTROL_PLANE, *(part.name for part in extra_parts)]
+        restarts: dict[str, int] = {}
+        while True:
+            said = self._supervision()
+            if said is None and loop.time() - began > SUPERVISOR_WITHIN:
+                raise self._not_ready("supervisor")
+            states = said.parts if said and said.number == plan.number else {}
+            waiting = [name for name in asked if not (name in states and states[name].ready)]
+            if not waiting:
+                return
+            progress(Step("starting the cluster", ", ".join(waiting), len(asked) - len(waiting), len(asked)))
+            for name in waiting:
+                count = states[name].restarts if name in states else 0
+                if count - restarts.setdefault(name, count) >= GIVE_UP_AFTER:
+                    raise self._not_ready(name)
+            if loop.time() - began > READY_WITHIN:
+                raise self._not_ready(waiting[0])
+            await asyncio.sleep(0.05)
+
+    def _not_ready(self, part: str) -> ClusterFailed:
+        log = self.folder.logs / f"{part}.log"
+        last = tail(log, 8)[1].decode(errors="replace") if log.exists() else ""
+        return ClusterFailed(
+            f"{part} of cluster {self.name} did not become ready. Its last words:\n{last}".rstrip(),
+            hint=f"`longshore cluster logs {part} --cluster {self.name}` shows all of them",
+        )
+
+    async def _undo(self, running: Plan | None, progress: Report) -> None:
+        """Back to what ran before `up`."""
+        said = self._supervision()
+        if running is None or said is None:
+            await self._stop(progress)
+            return
+        save(self.folder.plan, Plan(running.number + 2, running.parts))
+        os.kill(said.supervisor.pid, signal.SIGHUP)
+
+    async def _stop(self, progress: Report) -> None:
+        self.folder.plan.unlink(missing_ok=True)
+        said = self._supervision()
+        if said:
+            progress(Step("stopping", ", ".join(said.parts)))
+            await end([said.supervisor], STOP_PATIENCE)
+        await self._clear(progress)
+
+    async def _clear(self, progress: Report) -> None:
+        """End what a supervisor that did not end well left behind."""
+        said = load(self.folder.supervision, Supervision)
+        known = [state.process for state in said.parts.values() if state.process] if said else []
+        left: set[Process] = {process for process in known if is_running(process)} | set(marked(self.folder.root))
+        if left:
+            progress(Step("ending what was left behind", f"{len(left)} processes"))
+            await end(left, grace=10.0)
+            if not await gone(left, 1.0):
+                raise ClusterFailed(
+                    f"Processes of cluster {self.name} do not end: {', '.join(str(one.pid) for one in left)}.",
+                    hint="They wait for the kernel, perhaps for a disk: see `ps -o pid,stat,wchan,args`.",
+                )
+        self.folder.supervision.unlink(missing_ok=True)
+
+    def _locked(self, progress: Report) -> AbstractAsyncContextManager[None]:
+        step = Step("waiting", f"another process is busy with cluster {self.name}")
+        return locked(self.folder.lock, deadline=LOCK_PATIENCE, waiting=lambda: progress(step))

@@ -1,0 +1,60 @@
+"""kubeconfig files: one for each identity of a cluster, and the admin's merged into the user's own on request."""
+
+from __future__ import annotations
+
+import os
+from base64 import b64encode
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from longshore.cluster.certs import Pair
+from longshore.cluster.state import write_private
+from longshore.errors import UserMistake
+
+
+def write(path: Path, *, name: str, server: str, ca: Path, login: Pair) -> None:
+    """A kubeconfig that needs no other file, so that it may be copied; left alone when it says this already."""
+    cluster = {"server": server, "certificate-authority-data": _data(ca)}
+    user = {"client-certificate-data": _data(login.cert), "client-key-data": _data(login.key)}
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": name, "cluster": cluster}],
+        "users": [{"name": name, "user": user}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+        "current-context": name,
+    }
+    content = yaml.safe_dump(config, sort_keys=False).encode()
+    if not path.exists() or path.read_bytes() != content:
+        write_private(path, content)
+
+
+def merge(source: Path, into: Path) -> str:
+    """Put what `source` has into `into`, replacing namesakes, and select its context: the name of that."""
+    addition = yaml.safe_load(source.read_text())
+    try:
+        config: Any = yaml.safe_load(into.read_text()) if into.exists() else {"apiVersion": "v1", "kind": "Config"}
+    except yaml.YAMLError as error:
+        raise UserMistake(f"{into} is not YAML: nothing was changed.", hint="Repair it, or set KUBECONFIG.") from error
+    if not isinstance(config, dict):
+        raise UserMistake(f"{into} is not a kubeconfig: nothing was changed.", hint="Repair it, or set KUBECONFIG.")
+    for kind in ("clusters", "users", "contexts"):
+        names = {entry["name"] for entry in addition[kind]}
+        others = [entry for entry in config.get(kind) or [] if entry.get("name") not in names]
+        config[kind] = others + addition[kind]
+    selected: str = addition["current-context"]
+    config["current-context"] = selected
+    write_private(into.resolve(), yaml.safe_dump(config, sort_keys=False).encode())
+    return selected
+
+
+def users_own() -> Path:
+    """Where kubectl keeps its configuration: the first of $KUBECONFIG, else ~/.kube/config."""
+    given = [entry for entry in os.environ.get("KUBECONFIG", "").split(os.pathsep) if entry]
+    return Path(given[0]) if given else Path.home() / ".kube" / "config"
+
+
+def _data(path: Path) -> str:
+    return b64encode(path.read_bytes()).decode()

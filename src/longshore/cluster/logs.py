@@ -1,0 +1,49 @@
+"""Log files of the parts, which write them themselves and so outlive the supervisor; it only rotates them."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+LIMIT = 10 * 1024**2  # bytes; one older file of this size is kept as NAME.log.1
+TAIL = 256 * 1024
+FOLLOW_EVERY = 0.2  # seconds
+
+
+def rotate(log: Path, limit: int = LIMIT) -> None:
+    """Copy and truncate: the part goes on appending to the same file. What it writes in between is lost."""
+    if log.exists() and log.stat().st_size > limit:
+        shutil.copyfile(log, log.with_name(f"{log.name}.1"))
+        with log.open("r+b") as file:
+            file.truncate()
+
+
+def note(log: Path, text: str) -> None:
+    """A line of the supervisor's own between those of the part."""
+    with log.open("a") as file:
+        file.write(f"--- {datetime.now(UTC).isoformat(timespec='milliseconds')} longshore: {text}\n")
+
+
+def tail(log: Path, lines: int) -> tuple[int, bytes]:
+    """Where the log ends, and its last lines up to there: as many of them as are in its last 256 KiB."""
+    with log.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - TAIL))
+        last = file.read().splitlines(keepends=True)
+        return file.tell(), b"".join(last[len(last) - lines :] if lines < len(last) else last)
+
+
+def follow(log: Path, start: int) -> Iterator[bytes]:
+    """What is added after `start`, until the reader stops asking; a log cut off by rotation begins again."""
+    with log.open("rb") as file:
+        file.seek(start)
+        while True:
+            if chunk := file.read(TAIL):
+                yield chunk
+            elif log.stat().st_size < file.tell():
+                file.seek(0)
+            else:
+                time.sleep(FOLLOW_EVERY)

@@ -1,0 +1,1 @@
+"""A Kubernetes node that runs pods as processes of the user."""

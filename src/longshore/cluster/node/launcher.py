@@ -1,0 +1,150 @@
+"""The node's side of the launcher process: start a container, run a command in one, learn when one has ended."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from longshore.cluster import processes
+from longshore.cluster.node.shim import holder, proctree
+from longshore.cluster.processes import Process
+from longshore.errors import LongshoreError, Unavailable
+
+_ANSWER_SECONDS = 30.0
+_POLL_SECONDS = 0.1
+_LINUX = sys.platform == "linux"
+
+
+class Answer(Struct, frozen=True):
+    """What the launcher said: the holder's pid, or a command's exit code and the end of its output."""
+
+    id: int
+    pid: int = 0
+    code: int = 0
+    output: str = ""
+    error: str = ""
+
+
+class Launcher:
+    """The launcher process, started again when it dies. Made by `launcher`."""
+
+    def __init__(self) -> None:
+        self._process: asyncio.subprocess.Process | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[Answer]] = {}
+        self._starting = asyncio.Lock()
+
+    async def start(self, folder: Path) -> None:
+        """Start the container described in `folder`; its pid is in the folder then. LongshoreError when it cannot."""
+        await self._ask({"folder": str(folder)}, _ANSWER_SECONDS)
+
+    async def run(self, folder: Path, argv: list[str], seconds: float) -> Answer:
+        """Run a command inside a running container; TimeoutError (and the command is killed) when it takes longer."""
+        answer = await self._ask({"folder": str(folder), "argv": argv, "timeout": seconds}, seconds + _ANSWER_SECONDS)
+        if answer.code < 0:
+            raise TimeoutError
+        return answer
+
+    async def _ask(self, request: dict[str, object], deadline: float) -> Answer:
+        process = await self._running()
+        number = next(self._numbers)
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = future
+        try:
+            assert process.stdin is not None
+            process.stdin.write(msgspec.json.encode({"id": number, **request}) + b"\n")
+            await process.stdin.drain()
+            async with asyncio.timeout(deadline):
+                answer = await future
+        except (ConnectionError, TimeoutError):
+            raise Unavailable("the launcher of containers does not answer", hint="see the node's log") from None
+        finally:
+            del self._waiting[number]
+        if answer.error:
+            raise LongshoreError(answer.error)
+        return answer
+
+    async def _running(self) -> asyncio.subprocess.Process:
+        async with self._starting:
+            if self._process is None or self._process.returncode is not None:
+                command = [sys.executable, "-P", "-m", "longshore.cluster.node.shim"]
+                pipe = asyncio.subprocess.PIPE
+                self._process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
+                self._reader = asyncio.create_task(self._read(self._process))
+            return self._process
+
+    async def _read(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None
+        while line := await process.stdout.readline():
+            answer = msgspec.json.decode(line, type=Answer)
+            if (future := self._waiting.get(answer.id)) and not future.done():
+                future.set_result(answer)
+        await process.wait()
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(ConnectionResetError())
+
+    async def close(self) -> None:
+        """End the launcher; holders and containers go on."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+            await self._process.wait()
+        if self._reader is not None:
+            await self._reader
+
+
+@asynccontextmanager
+async def launcher() -> AsyncIterator[Launcher]:
+    """A launcher whose containers' holders become children of this process when it is theirs to reap them."""
+    proctree.adopt_orphans()
+    launcher = Launcher()
+    try:
+        yield launcher
+    finally:
+        await launcher.close()
+
+
+async def ended(process: Process) -> None:
+    """Wait for the end of a process that need not be our child."""
+    if _LINUX:
+        with suppress(ProcessLookupError):
+            descriptor = os.pidfd_open(process.pid)
+            try:
+                if processes.is_running(process):  # else the pid may be another's by now
+                    await _readable(descriptor)
+            finally:
+                os.close(descriptor)
+    else:
+        while processes.is_running(process):  # noqa: ASYNC110 - nothing else tells of another's child
+            await asyncio.sleep(_POLL_SECONDS)
+    with suppress(ChildProcessError):
+        os.waitpid(process.pid, os.WNOHANG)  # noqa: ASYNC222 - does not wait
+
+
+async def _readable(descriptor: int) -> None:
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(descriptor, readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(descriptor)
+
+
+def signal(process: Process, number: int) -> None:
+    """Send a signal to a holder, unless it has ended."""
+    with suppress(ProcessLookupError):
+        if processes.is_running(process):
+            os.kill(process.pid, number)
+
+
+STOP, KILL = holder.STOP, holder.KILL

@@ -1,0 +1,129 @@
+"""Reads a container's log file (see `shim.pump` for its format) the way `kubectl logs` asks for it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+from pathlib import Path
+
+from msgspec import Struct
+
+from longshore.cluster.node.shim.pump import timestamp
+
+_CHUNK = 1 << 20
+_POLL_SECONDS = 0.1
+_FULL = re.compile(rb"^\S+ std(?:out|err) F ", re.MULTILINE)
+_FULL_TIMED = re.compile(rb"^(\S+) std(?:out|err) F ", re.MULTILINE)
+_ENTRY = re.compile(rb"^(\S+) std(?:out|err) ([FP]) (.*)\n", re.MULTILINE)
+
+
+class Options(Struct, frozen=True, gc=False):
+    """The options of GET pods/log. `since` in nanoseconds since the epoch."""
+
+    follow: bool = False
+    timestamps: bool = False
+    previous: bool = False
+    tail: int | None = None
+    since: int | None = None
+    limit_bytes: int | None = None
+
+
+async def read(path: Path, options: Options, has_ended: Callable[[], bool]) -> AsyncIterator[bytes]:
+    """The log's text in chunks; with `follow` until `has_ended` says that nothing will be added."""
+    left = options.limit_bytes
+    render = Renderer(timestamps=options.timestamps)
+    async for entries in _entries(path, options, has_ended):
+        text = render(entries)
+        if left is not None:
+            text = text[:left]
+            left -= len(text)
+        if text:
+            yield text
+        if left == 0:
+            return
+
+
+class Renderer:
+    """Entries as text. A partial line is joined with what follows it, so it must be remembered between chunks."""
+
+    def __init__(self, *, timestamps: bool) -> None:
+        self._timestamps = timestamps
+        self._in_line = False
+
+    def __call__(self, entries: bytes) -> bytes:
+        """`entries` are whole ones. Almost all lines are full ones, and go through one substitution at C speed."""
+        if self._in_line or b" P " in entries:
+            return b"".join(self._each(entries))
+        return _FULL_TIMED.sub(rb"\1 ", entries) if self._timestamps else _FULL.sub(b"", entries)
+
+    def _each(self, entries: bytes) -> list[bytes]:
+        parts = []
+        for time, tag, text in _ENTRY.findall(entries):
+            if self._timestamps and not self._in_line:
+                parts.append(time + b" ")
+            parts.append(text)
+            self._in_line = tag == b"P"
+            if not self._in_line:
+                parts.append(b"\n")
+        return parts
+
+
+async def _entries(path: Path, options: Options, has_ended: Callable[[], bool]) -> AsyncIterator[bytes]:
+    with path.open("rb") as file:
+        if options.tail is not None:
+            file.seek(await asyncio.to_thread(tail_offset, path, options.tail))
+        since = None if options.since is None else timestamp(options.since).encode()
+        rest = b""
+        while True:
+            over = has_ended()  # asked before reading: what was written before the end is read after it
+            data = await asyncio.to_thread(file.read, _CHUNK)
+            whole, newline, rest = (rest + data).rpartition(b"\n")
+            entries = whole + newline
+            if since and entries:
+                entries = _after(entries, since)
+                since = None if entries else since
+            if entries:
+                yield entries
+            if not data:
+                if over or not options.follow:
+                    return
+                await asyncio.sleep(_POLL_SECONDS)
+
+
+def tail_offset(path: Path, lines: int) -> int:
+    """Where the last so many lines begin."""
+    with path.open("rb") as file:
+        position = file.seek(0, os.SEEK_END)
+        wanted = lines + 1  # the newline that ends the line before
+        while position > 0:
+            size = min(_CHUNK, position)
+            position -= size
+            file.seek(position)
+            data = file.read(size)
+            found = data.count(b"\n")
+            if found >= wanted:
+                for _ in range(wanted):
+                    size = data.rfind(b"\n", 0, size)
+                return position + size + 1
+            wanted -= found
+    return 0
+
+
+def _after(entries: bytes, since: bytes) -> bytes:
+    """The entries from this time on; RFC 3339 with fixed width sorts as text."""
+    if entries[: len(since)] >= since:
+        return entries
+    last = entries.rfind(b"\n", 0, len(entries) - 1) + 1
+    if entries[last : last + len(since)] < since:
+        return b""
+    position = 0
+    while entries[position : position + len(since)] < since:
+        position = entries.index(b"\n", position) + 1
+    return entries[position:]
+
+
+def nanoseconds(time: datetime) -> int:
+    return int(time.timestamp()) * 1_000_000_000 + time.microsecond * 1000

@@ -1,0 +1,104 @@
+"""What this node will not pretend to do: the field that it cannot honour, named; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from longshore.cluster.node.model import Container, Pod
+
+VOLUME_SOURCES = ("emptyDir", "configMap", "secret", "projected", "downwardAPI")
+AUTOMOUNTED = "/var/run/secrets/kubernetes.io/serviceaccount"
+REASON = "NotOnProcessNode"
+
+
+class Refusal(Struct, frozen=True, gc=False):
+    """Why a pod is not run here."""
+
+    field: str
+    why: str
+
+    @property
+    def message(self) -> str:
+        return f"{self.field}: {self.why}. The process node cannot honour this; use a cluster with a real kubelet."
+
+
+def refusal(pod: Pod, *, places_volumes: bool) -> Refusal | None:
+    """The first field that would be broken, or None. `places_volumes`: whether mount namespaces are in force."""
+    return next(_refusals(pod, places_volumes), None)
+
+
+def _refusals(pod: Pod, places_volumes: bool) -> Iterator[Refusal]:
+    spec = pod.spec
+    flags = {
+        "spec.hostIPC": (spec.host_ipc, "pods do not share the host's IPC namespace"),
+        "spec.hostPID": (spec.host_pid, "pods do not share the host's PID namespace"),
+        "spec.shareProcessNamespace": (spec.share_process_namespace, "containers do not see each other's processes"),
+        "spec.runtimeClassName": (bool(spec.runtime_class_name), "there is no container runtime"),
+        "spec.resourceClaims": (bool(spec.resource_claims), "there are no devices to claim"),
+        "spec.securityContext.sysctls": (bool(spec.security_context.sysctls), "kernel settings are the host's"),
+    }
+    yield from (Refusal(field, why) for field, (is_set, why) in flags.items() if is_set)
+    for i, volume in enumerate(spec.volumes):
+        yield from _volume(volume, f"spec.volumes[{i}]")
+    for kind, containers in (("initContainers", spec.init_containers), ("containers", spec.containers)):
+        for i, container in enumerate(containers):
+            field = f"spec.{kind}[{i}]"
+            yield from _container(container, field)
+            yield from _mounts(container, field, places_volumes)
+
+
+def _volume(volume: dict[str, object], field: str) -> Iterator[Refusal]:
+    for source in volume.keys() - {"name", *VOLUME_SOURCES}:
+        yield Refusal(f"{field}.{source}", f"only {', '.join(VOLUME_SOURCES)} can be mounted")
+    projected = volume.get("projected")
+    sources = projected.get("sources") or () if isinstance(projected, dict) else ()
+    for i, projection in enumerate(sources):
+        for source in projection.keys() - {"serviceAccountToken", "configMap", "secret", "downwardAPI"}:
+            yield Refusal(f"{field}.projected.sources[{i}].{source}", "this source is not known here")
+
+
+def _container(container: Container, field: str) -> Iterator[Refusal]:
+    context = container.security_context
+    handlers = {
+        "startupProbe": container.startup_probe,
+        "readinessProbe": container.readiness_probe,
+        "livenessProbe": container.liveness_probe,
+        "lifecycle.postStart": container.lifecycle.post_start,
+        "lifecycle.preStop": container.lifecycle.pre_stop,
+    }
+    flags = {
+        "securityContext.privileged": (context.privileged, "a process of the user cannot be given privileges"),
+        "securityContext.capabilities.add": (bool(context.capabilities.add), "no capabilities can be given"),
+        "volumeDevices": (bool(container.volume_devices), "there are no block devices"),
+        "resources.claims": (bool(container.resources.claims), "there are no devices to claim"),
+        "restartPolicyRules": (bool(container.restart_policy_rules), "only restartPolicy is known"),
+        "stdin": (container.stdin, "attaching is not possible"),
+        "env[].valueFrom.fileKeyRef": (
+            any(e.value_from and e.value_from.file_key_ref for e in container.env),
+            "unknown",
+        ),
+        "ports[].hostPort": (
+            any(port.host_port not in (0, port.container_port) for port in container.ports),
+            "pods use the host's network, ports cannot be mapped",
+        ),
+        **{
+            f"{name}.grpc": (bool(handler and handler.grpc), "gRPC is not spoken") for name, handler in handlers.items()
+        },
+    }
+    yield from (Refusal(f"{field}.{name}", why) for name, (is_set, why) in flags.items() if is_set)
+
+
+def _mounts(container: Container, field: str, places_volumes: bool) -> Iterator[Refusal]:
+    for i, mount in enumerate(container.volume_mounts):
+        where = f"{field}.volumeMounts[{i}]"
+        if mount.mount_propagation not in ("", "None", "HostToContainer"):
+            yield Refusal(f"{where}.mountPropagation", "mounts do not leave a container")
+        if mount.mount_path.rstrip("/") in ("", "/proc", "/dev"):
+            yield Refusal(f"{where}.mountPath", f"{mount.mount_path} cannot be replaced")
+        if not places_volumes and mount.mount_path != AUTOMOUNTED:
+            yield Refusal(
+                f"{where}.mountPath",
+                f"nothing can be shown at {mount.mount_path}, because this machine does not allow user namespaces",
+            )

@@ -1,0 +1,165 @@
+"""The Node object and its Lease: what others see of this node, and how they know that it lives."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+
+from longshore import __version__
+from longshore.cluster.node.machine import Machine
+from longshore.errors import AlreadyExists, LongshoreError, NotFound
+from longshore.kube.objects import LEASES, NODES, Patch
+
+HEARTBEAT_SECONDS = 10.0
+LEASE_SECONDS = 40
+_RETRY_SECONDS = 1.0
+_STATUS_EVERY = 6  # heartbeats
+_LEASE_NAMESPACE = "kube-node-lease"
+_RELEASE = Path("/etc/os-release")
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+log = structlog.get_logger()
+
+
+class Registration:
+    """`run` registers the node and keeps it alive; `is_registered` once it is Ready for others."""
+
+    def __init__(self, machine: Machine, port: int, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._machine = machine
+        self._port = port
+        self._now = now
+        self._since = now()
+        self._version = "v0.0.0"
+        self.is_registered = False
+
+    async def run(self) -> None:
+        """Never gives up; a Node that was deleted is made again."""
+        beat = 0
+        while True:
+            delay = HEARTBEAT_SECONDS
+            try:
+                if not self.is_registered or beat % _STATUS_EVERY == 0:
+                    await self._register()
+                await self._renew()
+                beat += 1
+            except LongshoreError as error:
+                log.warning("heartbeat failed", error=error.message)
+                self.is_registered = self.is_registered and not isinstance(error, NotFound)
+                delay = _RETRY_SECONDS
+            await asyncio.sleep(delay)
+
+    async def _register(self) -> None:
+        client, name = self._machine.client, self._machine.name
+        if not self.is_registered:
+            answer = await client.call("GET", "/version")
+            self._version = msgspec.json.decode(answer)["gitVersion"]
+        metadata = {"name": name, "labels": labels(self._machine)}
+        try:
+            await client.patch(NODES, name, {"metadata": metadata}, type=Patch.STRATEGIC)
+        except NotFound:
+            await client.create(NODES, {"metadata": metadata})
+        await client.patch(NODES, name, {"status": self._status()}, type=Patch.STRATEGIC, subresource="status")
+        if not self.is_registered:
+            log.info("node is ready", node=name, mounts=self._machine.powers.mounts, why=self._machine.powers.why)
+        self.is_registered = True
+
+    async def _renew(self) -> None:
+        client, name = self._machine.client, self._machine.name
+        time = self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        spec = {"holderIdentity": name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": time}
+        try:
+            await client.patch(LEASES, name, {"spec": spec}, _LEASE_NAMESPACE)
+        except NotFound:
+            node = await client.get(NODES, name)
+            owner = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": node.metadata.uid}
+            metadata = {"name": name, "namespace": _LEASE_NAMESPACE, "ownerReferences": [owner]}
+            try:
+                await client.create(LEASES, {"metadata": metadata, "spec": spec}, _LEASE_NAMESPACE)
+            except AlreadyExists:
+                log.info("the lease was made meanwhile", node=name)
+
+    def _status(self) -> dict[str, Any]:
+        capacity = dict(self._machine.capacity)
+        return {
+            "capacity": capacity,
+            "allocatable": capacity,
+            "addresses": [{"type": "InternalIP", "address": self._machine.address}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": self._port}},
+            "nodeInfo": node_info(self._version),
+            "conditions": conditions(self._machine, self._since, self._now()),
+            "declaredFeatures": ["ExtendWebSocketsToKubelet"],
+        }
+
+
+def labels(machine: Machine) -> dict[str, str]:
+    """What pods can select, or avoid, this node by."""
+    info = node_info("")
+    return {
+        "kubernetes.io/hostname": machine.name,
+        "kubernetes.io/os": info["operatingSystem"],
+        "kubernetes.io/arch": info["architecture"],
+        "longshore.dev/node": "process",
+        "longshore.dev/isolation": "none",
+        "longshore.dev/volumes": "mounted" if machine.powers.mounts else "refused",
+        "longshore.dev/user": "own",
+    }
+
+
+def conditions(machine: Machine, since: datetime, now: datetime) -> list[dict[str, str]]:
+    """Ready, and what this node does not do for pods, in words."""
+    times = {"lastTransitionTime": _time(since), "lastHeartbeatTime": _time(now)}
+    healthy = {
+        "MemoryPressure": ("False", "NotMeasured", "the machine's memory is not watched"),
+        "DiskPressure": ("False", "NotMeasured", "the machine's disk is not watched"),
+        "PIDPressure": ("False", "NotMeasured", "the machine's process table is not watched"),
+        "Ready": ("True", "ProcessNode", "pods run as processes of this machine's user"),
+        "Isolated": ("False", "ProcessNode", isolation(machine)),
+    }
+    return [
+        {"type": type_, "status": status, "reason": reason, "message": message, **times}
+        for type_, (status, reason, message) in healthy.items()
+    ]
+
+
+def isolation(machine: Machine) -> str:
+    """What is in force on this machine."""
+    powers = machine.powers
+    spaces = "mount, PID, IPC and UTS namespaces"
+    user = f"every runAsUser is mapped to this node's user (uid {os.geteuid()})"
+    if not powers.mounts:
+        return (
+            f"Pods are plain processes of this user; {user}; pods with volumes are refused, because namespaces cannot "
+            f"be made: {powers.why}"
+        )
+    return (
+        f"Pods are processes of this user in {'user, ' if powers.users else ''}{spaces}; {user}; the host's files are "
+        "read-only, the network is the host's, limits are not enforced."
+    )
+
+
+def node_info(kubernetes_version: str) -> dict[str, str]:
+    """status.nodeInfo. kubeletVersion says which API this node speaks."""
+    release = platform.freedesktop_os_release() if _RELEASE.exists() else {}
+    return {
+        "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine()),
+        "operatingSystem": platform.system().lower(),
+        "kernelVersion": platform.release(),
+        "osImage": release.get("PRETTY_NAME", platform.platform()),
+        "bootID": _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else "",
+        "machineID": "",
+        "systemUUID": "",
+        "containerRuntimeVersion": f"process://{__version__}",
+        "kubeletVersion": kubernetes_version,
+        "kubeProxyVersion": "",
+    }
+
+
+def _time(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")

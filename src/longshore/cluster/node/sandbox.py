@@ -1,0 +1,120 @@
+"""From a container of a pod to what the shim is told: whom it runs as, its command, which folder appears where."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+
+from longshore.cluster.node import env
+from longshore.cluster.node.env import Sources
+from longshore.cluster.node.fields import Place
+from longshore.cluster.node.images.install import Environment
+from longshore.cluster.node.machine import Machine, Powers
+from longshore.cluster.node.model import Container, Pod, VolumeMount
+from longshore.cluster.node.shim.holder import Spec, User
+from longshore.cluster.node.shim.rootfs import Mount, Root
+from longshore.errors import UserMistake
+
+_HOME = "/tmp"  # noqa: S108 - the container's own
+_SOMEBODY = 1000
+
+
+def spec(
+    container: Container, pod: Pod, place: Place, sources: Sources, image: Environment, machine: Machine, folder: Path
+) -> Spec:
+    """What to run in the attempt's `folder`. UserMistake says what is missing or cannot be."""
+    own_files = machine.powers.mounts
+    home = _HOME if own_files else str(folder / "tmp")
+    base = {
+        **machine.variables,
+        "PATH": os.pathsep.join([*image.path, os.environ.get("PATH", os.defpath)]),
+        "HOME": home,
+        "HOSTNAME": hostname(pod),
+        **({} if own_files else {"TMPDIR": home}),
+        **image.variables,
+    }
+    values = env.environment(container, pod, place, sources, base)
+    argv = env.command_line(container, image.entrypoint, image.command, values)
+    if not argv:
+        raise UserMistake("no command specified", hint="set the container's command")
+    stop_signal = container.lifecycle.stop_signal or "SIGTERM"
+    return Spec(
+        argv=argv,
+        env=values,
+        working_dir=container.working_dir or ("/" if own_files else home),
+        hostname=hostname(pod),
+        stop_signal=signal.Signals[stop_signal],
+        no_new_privileges=container.security_context.allow_privilege_escalation is False,
+        user=user(container, pod, machine.powers, os.geteuid(), os.getegid()),
+        root=_root(container, machine, image, folder, values) if own_files else None,
+    )
+
+
+def hostname(pod: Pod) -> str:
+    """As the kubelet names it, at most 63 characters."""
+    return (pod.spec.hostname_override or pod.spec.hostname or pod.metadata.name)[:63].rstrip("-.")
+
+
+def hosts(pod: Pod, place: Place) -> str:
+    """The pod's /etc/hosts."""
+    aliases = "".join(f"{alias.ip}\t{' '.join(alias.hostnames)}\n" for alias in pod.spec.host_aliases)
+    return f"127.0.0.1\tlocalhost\n::1\tlocalhost\n{place.pod_ip}\t{hostname(pod)}\n{aliases}"
+
+
+def user(container: Container, pod: Pod, powers: Powers, own_uid: int, own_gid: int) -> User | None:
+    """Whom the container believes to be; None: the node's own user, as it is.
+
+    Root keeps being root where a pod does not say otherwise, as with a real kubelet; all else gets a user namespace,
+    in which the wanted ids stand for the node's own.
+    """
+    context, shared = container.security_context, pod.spec.security_context
+    uid = shared.run_as_user if context.run_as_user is None else context.run_as_user
+    gid = shared.run_as_group if context.run_as_group is None else context.run_as_group
+    non_root = shared.run_as_non_root if context.run_as_non_root is None else context.run_as_non_root
+    if non_root and uid == 0:
+        raise UserMistake("runAsNonRoot is set and runAsUser is 0", hint="choose another runAsUser")
+    if non_root and uid is None and own_uid == 0:
+        uid = _SOMEBODY
+    if not powers.users or (powers.root and not uid and not gid):
+        return None
+    return User(uid=own_uid if uid is None else uid, gid=own_gid if gid is None else gid)
+
+
+def _root(container: Container, machine: Machine, image: Environment, folder: Path, values: Mapping[str, str]) -> Root:
+    pod_folder = machine.pod_folder(folder.parents[2].name)
+    mounts = [_mount(mount, pod_folder / "volumes", values) for mount in container.volume_mounts]
+    taken = {mount["target"] for mount in mounts}
+    files = {container.termination_message_path: folder / "message", "/etc/hosts": pod_folder / "hosts"}
+    mounts += [
+        Mount(source=str(source), target=target, readonly=False)
+        for target, source in files.items()
+        if target not in taken
+    ]
+    return Root(
+        tmp=str(folder / "tmp"),
+        mounts=mounts,
+        hide=list(machine.hide),
+        keep=list(image.keep),
+        readonly=container.security_context.read_only_root_filesystem,
+    )
+
+
+def _mount(mount: VolumeMount, volumes: Path, values: Mapping[str, str]) -> Mount:
+    volume = volumes / mount.name
+    below = env.expand(mount.sub_path_expr, values) if mount.sub_path_expr else mount.sub_path
+    if below.startswith("/") or ".." in below.split("/"):
+        raise UserMistake(f"subPath {below!r} leaves its volume", hint="use a relative path without ..")
+    made_by_us = (volume / "..data").is_symlink()
+    source = volume / below
+    if below and not made_by_us:
+        source.mkdir(parents=True, exist_ok=True)
+    elif not source.exists():
+        raise UserMistake(f"subPath {below!r} does not exist in volume {mount.name}", hint="name a file of the volume")
+    return Mount(
+        source=str(source),
+        target=posixpath.normpath(posixpath.join("/", mount.mount_path)),
+        readonly=mount.read_only or made_by_us,
+    )

@@ -1,0 +1,51 @@
+"""The launcher: forks a holder for each container that the node names, so that no interpreter has to start for one.
+
+One request a line on stdin, `{"id": n, "folder": path}`, with `argv` and `timeout` to run a command in a container that
+runs. One answer a line on stdout: `{"id": n, ...}` with `pid`, with `code` and `output`, or with `error`.
+It ends when the node closes its stdin; holders and containers go on.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import sys
+from typing import Any
+
+from longshore.cluster.node.shim import enter, holder
+
+
+def main() -> None:
+    signal.signal(signal.SIGCHLD, _reap)
+    gc.freeze()  # the collector would otherwise touch, and so unshare, what the holders share with us
+    for line in sys.stdin.buffer:
+        request = json.loads(line)
+        signal.pthread_sigmask(signal.SIG_BLOCK, holder.SIGNALS)
+        if os.fork() == 0:
+            os.write(1, json.dumps({"id": request["id"], **_answer(request)}).encode() + b"\n")
+            os._exit(0)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, holder.SIGNALS)
+
+
+def _answer(request: dict[str, Any]) -> dict[str, object]:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        if "argv" in request:
+            return enter.run(request["folder"], request["argv"], request["timeout"])
+        return {"pid": holder.launch(request["folder"])}
+    except Exception as error:  # told to the node, which tells the pod's owner
+        return {"error": str(error)}
+
+
+def _reap(_number: int, _frame: object) -> None:
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Runs a command inside a container that runs: probes and hooks by the launcher, `kubectl exec` by `main`."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import select
+import signal
+import sys
+import termios
+import time
+
+from longshore.cluster.node.shim import syscalls
+from longshore.cluster.node.shim.holder import Spec, read_spec
+
+_NAMESPACES = ("mnt", "ipc", "uts", "pid")  # pid last: it changes only where children go
+_KEPT_BYTES = 512  # as JSON at most 3 KiB: answers of several children share one pipe, atomic up to 4 KiB
+CANNOT_RUN = 126
+
+
+def enter(folder: str) -> Spec:
+    """Move this process, or for the PID namespace its children, into the container's namespaces."""
+    spec = read_spec(folder)
+    with open(f"{folder}/pid", "rb") as file:
+        holder = int(json.load(file)["pid"])
+    if spec["root"] is not None:
+        names = (*(["user"] if spec["user"] else []), *_NAMESPACES)
+        descriptors = [os.open(f"/proc/{holder}/ns/{name}", os.O_RDONLY) for name in names]
+        for descriptor in descriptors:
+            syscalls.setns(descriptor)
+    return spec
+
+
+def execute(spec: Spec, argv: list[str]) -> None:
+    """Become the command; never returns."""
+    try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)
+        syscalls.die_with_parent()
+        os.chdir(spec["working_dir"])
+        os.execvpe(argv[0], argv, spec["env"])  # noqa: S606 - this is what exec is
+    except OSError as error:
+        os.write(2, f"cannot run {argv[0]!r}: {error.strerror}\n".encode())
+    os._exit(CANNOT_RUN)
+
+
+def run(folder: str, argv: list[str], timeout: float) -> dict[str, object]:
+    """Exit code and the last bytes of the output; code -1 when it was killed for taking too long."""
+    spec = enter(folder)
+    output, inlet = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(inlet, 1)
+        os.dup2(inlet, 2)
+        execute(spec, argv)
+    os.close(inlet)
+    kept, in_time = _collect(output, time.monotonic() + timeout)
+    if not in_time:
+        os.kill(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    return {"code": (code if code >= 0 else 128 - code) if in_time else -1, "output": kept.decode(errors="replace")}
+
+
+def _collect(output: int, deadline: float) -> tuple[bytes, bool]:
+    kept = b""
+    while (left := deadline - time.monotonic()) > 0:
+        if not select.select([output], [], [], left)[0]:
+            break
+        data = os.read(output, 65536)
+        if not data:
+            return kept, True
+        kept = (kept + data)[-_KEPT_BYTES:]
+    return kept, False
+
+
+def main() -> None:
+    """`FOLDER COMMAND...`: with our own stdin, stdout and stderr, ending as the command ends."""
+    folder, *argv = sys.argv[1:]
+    if os.isatty(0):
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    spec = enter(folder)
+    pid = os.fork()
+    if pid == 0:
+        execute(spec, argv)
+    _, status = os.waitpid(pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    sys.exit(code if code >= 0 else 128 - code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""Where a cluster keeps its things, how its files are written, and which ports it was given.
+
+Everything of one cluster is in one folder below the XDG state folder; everything that can be made again, such as the
+built control plane, is below the XDG cache folder.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import socket
+from collections.abc import Container, Iterable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from longshore.errors import LongshoreError, UserMistake
+
+FORMAT = 1
+PORTS = range(20_000, 30_000)  # below NodePorts and below what the kernel hands to outgoing connections
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
+S = TypeVar("S")
+
+
+def state_home() -> Path:
+    """$XDG_STATE_HOME/longshore."""
+    return _xdg("XDG_STATE_HOME", ".local/state")
+
+
+def cache_home() -> Path:
+    """$XDG_CACHE_HOME/longshore."""
+    return _xdg("XDG_CACHE_HOME", ".cache")
+
+
+class Settings(Struct, frozen=True):
+    """What a cluster keeps from one start to the next."""
+
+    format: int = FORMAT
+    ports: dict[str, int] = {}
+
+
+class Folder:
+    """The paths of one cluster."""
+
+    def __init__(self, name: str, state_root: Path | None = None) -> None:
+        if not _NAME.fullmatch(name):
+            raise UserMistake(
+                f"{name!r} cannot name a cluster.", hint="Use up to 40 lower-case letters, digits and dashes."
+            )
+        clusters = (state_root or state_home()).resolve() / "clusters"
+        self.root = clusters / name
+        self.lock = clusters / f".{name}.lock"  # both outside, so that they outlive `reset`
+        self.identities_lock = clusters / f".{name}.identities.lock"
+        self.pki = self.root / "pki"
+        self.kubeconfig = self.root / "kubeconfig"
+        self.kubeconfigs = self.root / "kubeconfigs"
+        self.logs = self.root / "logs"
+        self.etcd = self.root / "etcd"
+        self.nodes = self.root / "nodes"
+        self.settings = self.root / "cluster.json"
+        self.plan = self.root / "plan.json"
+        self.supervision = self.root / "supervision.json"
+
+    def make(self) -> None:
+        """Create what must be there before anything is written; nobody else may look inside."""
+        for folder in (self.root, self.pki, self.kubeconfigs, self.logs, self.nodes):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def read_settings(self) -> Settings:
+        """The settings of the last start; LongshoreError when another version of longshore wrote them."""
+        settings = load(self.settings, Settings) or Settings()
+        if settings.format != FORMAT:
+            raise LongshoreError(
+                f"The cluster in {self.root} has format {settings.format}; this longshore knows {FORMAT}.",
+                hint="Use the longshore that made it, or delete it with `longshore cluster reset`.",
+            )
+        return settings
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replace `path` at once, also in a power cut, by a file only its owner may read."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def save(path: Path, value: Struct) -> None:
+    """Write a Struct as JSON for `load`."""
+    write_private(path, msgspec.json.format(msgspec.json.encode(value)))
+
+
+def load(path: Path, struct: type[S]) -> S | None:
+    """What `save` wrote; None when there is nothing there, or nothing that can be read."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=struct)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def choose_ports(wanted: Iterable[str], kept: Mapping[str, int]) -> dict[str, int]:
+    """The kept ports, and a free one of 127.0.0.1 for each name that has none."""
+    chosen = dict(kept)
+    for name in wanted:
+        if name not in chosen:
+            chosen[name] = _free_port(chosen.values())
+    return chosen
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens on this port of 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _free_port(taken: Container[int]) -> int:
+    for port in random.sample(PORTS, 200):
+        if port not in taken and is_free(port):
+            return port
+    raise LongshoreError(
+        f"No free port between {PORTS.start} and {PORTS.stop} on 127.0.0.1.", hint="End what listens there."
+    )
+
+
+def _xdg(variable: str, fallback: str) -> Path:
+    # The XDG base directory specification: a relative path is invalid and to be ignored.
+    given = Path(os.environ.get(variable, ""))
+    return (given if given.is_absolute() else Path.home() / fallback) / "longshore"

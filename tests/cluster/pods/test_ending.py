@@ -1,0 +1,101 @@
+"""How pods end before their time: deletion, grace, deadlines, and whole trees of processes."""
+
+import time
+
+from .conftest import Namespace, Raw, is_over, is_ready, shell, status_of, terminated
+
+LOG: Raw = {"volumeMounts": [{"name": "log", "mountPath": "/log"}]}
+
+
+async def test_a_deleted_pod_is_asked_to_end_and_then_gone(space: Namespace) -> None:
+    await space.create(shell("trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done"))
+    await space.says("up")
+    await space.delete()
+    await space.gone()
+
+
+async def test_a_pod_that_ignores_sigterm_is_killed_after_its_grace(space: Namespace) -> None:
+    await space.create(shell("trap '' TERM; echo up; while :; do sleep 0.05; done"), terminationGracePeriodSeconds=2)
+    await space.says("up")
+    began = time.monotonic()
+    await space.delete()
+    await space.gone()
+    assert 1.5 < time.monotonic() - began < 10
+
+
+async def test_a_second_delete_shortens_the_grace(space: Namespace) -> None:
+    await space.create(shell("trap '' TERM; echo up; while :; do sleep 0.05; done"), terminationGracePeriodSeconds=60)
+    await space.says("up")
+    await space.delete()
+    await space.until(lambda pod: "deletionTimestamp" in pod["metadata"])
+    began = time.monotonic()
+    await space.delete(grace=1)
+    await space.gone()
+    assert time.monotonic() - began < 10
+
+
+async def test_a_pod_can_be_deleted_before_it_ever_ran(space: Namespace) -> None:
+    await space.create({"name": "main", "image": "no-such-image-here"})
+    await space.until(lambda pod: "waiting" in status_of(pod).get("state", {}))
+    await space.delete()
+    await space.gone()
+
+
+async def test_a_finished_pod_can_be_deleted(space: Namespace) -> None:
+    await space.run(shell("true"))
+    await space.delete()
+    await space.gone()
+
+
+async def test_the_pods_deadline_ends_it(space: Namespace) -> None:
+    pod = await space.run(shell("sleep 60"), activeDeadlineSeconds=1)
+    assert pod["status"]["phase"] == "Failed"
+    assert pod["status"]["reason"] == "DeadlineExceeded"
+
+
+async def test_a_command_that_ignores_the_deadline_is_killed(space: Namespace) -> None:
+    script = "trap '' TERM; while :; do sleep 0.05; done"
+    pod = await space.run(shell(script), activeDeadlineSeconds=1, terminationGracePeriodSeconds=1)
+    assert terminated(pod)["exitCode"] == 137
+
+
+async def test_processes_that_a_command_leaves_behind_end_with_it(space: Namespace) -> None:
+    orphan = "setsid sh -c 'while :; do echo alive; sleep 0.05; done'"
+    await space.run(shell(f"{orphan} & sleep 0.3; exit 0"))
+    assert "alive" in await space.log()
+    first = await space.log()
+    await space.run(shell("sleep 0.5"), name="later")
+    assert await space.log() == first
+
+
+async def test_pre_stop_runs_before_the_signal(space: Namespace) -> None:
+    hook = {"preStop": {"exec": {"command": ["sh", "-c", "echo hook >> /log/order"]}}}
+    script = "trap 'echo term >> /log/order; exit 0' TERM; echo up; while :; do sleep 0.05; done"
+    reader = shell(
+        "trap 'sleep 1; cat /log/order; exit 0' TERM; while :; do sleep 0.05; done",
+        "reader",
+        restartPolicy="Always",
+        **LOG,
+    )
+    await space.create(
+        shell(script, lifecycle=hook, **LOG),
+        initContainers=[reader],
+        volumes=[{"name": "log", "emptyDir": {}}],
+        activeDeadlineSeconds=2,
+    )
+    await space.until(is_over)
+    assert (await space.log(container="reader")).split() == ["hook", "term"]
+
+
+async def test_post_start_runs_and_its_failure_ends_the_container(space: Namespace) -> None:
+    hook = {"postStart": {"exec": {"command": ["sh", "-c", "exit 1"]}}}
+    pod = await space.run(shell("trap 'exit 3' TERM; while :; do sleep 0.05; done", lifecycle=hook))
+    assert pod["status"]["phase"] == "Failed"
+
+
+async def test_a_running_pod_is_ready_and_a_finished_one_is_not(space: Namespace) -> None:
+    await space.create(shell("sleep 1"))
+    running = await space.until(is_ready)
+    assert running["status"]["phase"] == "Running"
+    assert running["status"]["podIP"]
+    assert not is_ready(await space.until(is_over))

@@ -1,0 +1,108 @@
+"""Logs by the API's options, and by kubectl."""
+
+import asyncio
+import re
+from datetime import UTC, datetime
+
+import pytest
+
+from longshore.errors import LongshoreError
+
+from .conftest import Kubectl, Namespace, is_over, shell, status_of
+
+
+async def test_a_log_holds_stdout_and_stderr(space: Namespace) -> None:
+    await space.run(shell("echo out; sleep 0.2; echo err >&2; sleep 0.2; printf 'no newline'"))
+    assert (await space.log()).splitlines() == ["out", "err", "no newline"]
+
+
+async def test_tail_gives_the_last_lines(space: Namespace) -> None:
+    await space.run(shell("seq 1 1000"))
+    assert await space.log(tail_lines=3) == "998\n999\n1000\n"
+    assert await space.log(tail_lines=0) == ""
+    assert len((await space.log(tail_lines=5000)).splitlines()) == 1000
+
+
+async def test_timestamps_are_rfc3339_and_in_order(space: Namespace) -> None:
+    await space.run(shell("echo a; sleep 0.2; echo b"))
+    lines = (await space.log(timestamps=True)).splitlines()
+    assert [line.split(" ", 1)[1] for line in lines] == ["a", "b"]
+    times = [line.split(" ", 1)[0] for line in lines]
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", time) for time in times)
+    assert times == sorted(times)
+
+
+async def test_since_leaves_out_what_is_older(space: Namespace) -> None:
+    await space.create(shell("echo old; sleep 4; echo new; sleep 60"))
+    await space.says("new")
+    assert await space.log(since_seconds=2) == "new\n"
+
+
+async def test_limit_bytes_cuts_the_log(space: Namespace) -> None:
+    await space.run(shell("seq 1 1000"))
+    assert await space.log(limit_bytes=10) == "1\n2\n3\n4\n5\n"
+
+
+async def test_long_lines_are_whole(space: Namespace) -> None:
+    await space.run(shell("head -c 100000 /dev/zero | tr '\\0' x; echo; echo end"))
+    first, second = (await space.log()).splitlines()
+    assert first == "x" * 100000
+    assert second == "end"
+
+
+async def test_previous_is_the_log_of_the_attempt_before(space: Namespace) -> None:
+    await space.create(shell("echo $(date +%s%N); sleep 1; exit 1"), restartPolicy="Always")
+    await space.until(lambda pod: status_of(pod).get("restartCount", 0) >= 1 and "running" in status_of(pod)["state"])
+    assert await space.log(previous=True) != await space.log()
+
+
+async def test_a_log_is_followed_line_by_line_until_the_container_ends(space: Namespace) -> None:
+    await space.create(shell("for i in 1 2 3; do echo $i; sleep 1; done"))
+    await space.says("1")
+    times = []
+    async for chunk in space.client.logs("pod", space.name, follow=True):
+        times.append((datetime.now(UTC), chunk))
+    assert b"".join(chunk for _, chunk in times) == b"1\n2\n3\n"
+    assert (times[-1][0] - times[0][0]).total_seconds() > 1.0
+
+
+async def test_a_container_that_waits_has_no_log_yet(space: Namespace) -> None:
+    await space.create({"name": "main", "image": "no-such-image-here"})
+    await space.until(lambda pod: "waiting" in status_of(pod).get("state", {}))
+    with pytest.raises(LongshoreError, match="waiting to start"):
+        await space.log()
+
+
+async def test_kubectl_creates_a_job_and_follows_its_log(space: Namespace, kubectl: Kubectl) -> None:
+    code, _, err = await kubectl(
+        "create", "job", "hello", "--image=busybox", "--", "sh", "-c", "echo one; sleep 1; echo two"
+    )
+    assert code == 0, err
+    code, out, err = await kubectl("logs", "-f", "job/hello", "--pod-running-timeout=20s")
+    assert (code, out) == (0, "one\ntwo\n"), err
+    code, _, err = await kubectl("wait", "--for=condition=complete", "job/hello", "--timeout=20s")
+    assert code == 0, err
+
+
+async def test_kubectl_exec_gives_output_input_and_exit_code(space: Namespace, kubectl: Kubectl) -> None:
+    await space.create(shell("echo up; export X=1; sleep 60", env=[{"name": "WHO", "value": "me"}]))
+    await space.says("up")
+    code, out, err = await kubectl("exec", "pod", "--", "sh", "-c", "echo $WHO; echo oops >&2; exit 3")
+    assert (code, out) == (3, "me\n")
+    assert "oops" in err
+    code, out, _ = await kubectl("exec", "-i", "pod", "--", "cat", stdin="from outside")
+    assert (code, out) == (0, "from outside")
+
+
+async def test_an_unfinished_line_is_not_lost_when_the_container_is_killed(space: Namespace) -> None:
+    script = "printf partial; trap '' TERM; while :; do sleep 0.05; done"
+    await space.create(shell(script), activeDeadlineSeconds=1, terminationGracePeriodSeconds=1)
+    await space.until(is_over)
+    assert (await space.log()).rstrip() == "partial"
+
+
+async def test_two_followers_see_the_same(space: Namespace) -> None:
+    await space.create(shell("for i in 1 2 3 4 5; do echo $i; sleep 0.2; done"))
+    await space.says("1")
+    one, two = await asyncio.gather(space.log(follow=True), space.log(follow=True))
+    assert one == two == "1\n2\n3\n4\n5\n"

@@ -1,0 +1,32 @@
+"""The Node object itself."""
+
+from datetime import UTC, datetime
+
+from longshore.kube.client import Client
+from longshore.kube.objects import LEASES, NODES
+
+from .conftest import Raw
+
+
+async def _process_node(client: Client) -> Raw:
+    page = await client.list_page(NODES.read_as(Raw), label_selector="longshore.dev/node=process")
+    return page.items[0]
+
+
+async def test_the_node_is_ready_and_says_what_it_is(client: Client) -> None:
+    node = await _process_node(client)
+    conditions = {c["type"]: c for c in node["status"]["conditions"]}
+    assert conditions["Ready"]["status"] == "True"
+    assert conditions["Isolated"]["status"] == "False"
+    assert "runAsUser is mapped" in conditions["Isolated"]["message"]
+    assert node["metadata"]["labels"]["longshore.dev/isolation"] == "none"
+    assert node["status"]["capacity"]["pods"] == "250"
+    assert [a["type"] for a in node["status"]["addresses"]] == ["InternalIP"]
+    assert "ExtendWebSocketsToKubelet" in node["status"]["declaredFeatures"]
+
+
+async def test_the_node_keeps_its_lease(client: Client) -> None:
+    node = await _process_node(client)
+    lease = await client.get(LEASES, node["metadata"]["name"], "kube-node-lease")
+    assert lease.spec.renew_time is not None
+    assert (datetime.now(UTC) - lease.spec.renew_time).total_seconds() < 40

@@ -1,0 +1,156 @@
+"""Nobody passes by a tenant's limits: not with kubectl, not as administrator, not while a controller is killed."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from longshore import errors
+from longshore.cluster.cluster import LocalCluster
+from longshore.kinds.jobs.model import is_over
+from longshore.kinds.tenants.model import TENANTS, Tenant
+from longshore.kube.client import Client
+from longshore.kube.objects import JOBS, NETWORK_POLICIES, PODS, RESOURCE_QUOTAS, Job
+from longshore.kube.reflector import Reflector
+from longshore.kube.store import Store
+
+NewTenant = Callable[..., Awaitable[Any]]
+Eventually = Callable[..., Awaitable[Any]]
+
+CONTAINER = {
+    "name": "c",
+    "image": "bash",
+    "command": ["true"],
+    "securityContext": {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "runAsNonRoot": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    },
+}
+
+
+def job(name: str, *, suspend: bool, labels: dict[str, str] | None = None) -> dict[str, Any]:
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name, "labels": labels or {}},
+        "spec": {"suspend": suspend, "template": {"spec": {"restartPolicy": "Never", "containers": [CONTAINER]}}},
+    }
+
+
+async def test_an_administrator_is_refused_in_a_tenants_namespace_with_the_reason_and_the_way(
+    new_tenant: NewTenant, client: Client
+) -> None:
+    tenant = await new_tenant()
+    with pytest.raises(errors.Forbidden, match=r"starts when its limits admit it.*longshore jobs submit"):
+        await client.create(JOBS, job("x", suspend=False), tenant.namespace)
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [CONTAINER]}}
+    with pytest.raises(errors.Forbidden, match="only for work that its limits admitted"):
+        await client.create(PODS, pod, tenant.namespace)
+    ours = job("x", suspend=True, labels={"longshore.dev/kind": "job"})
+    with pytest.raises(errors.Forbidden, match=r"labels of longshore\.dev"):
+        await client.create(JOBS, ours, tenant.namespace)
+
+
+@pytest.mark.parametrize(
+    ("patch", "why"),
+    [
+        ({"spec": {"suspend": False}}, "suspend"),
+        ({"metadata": {"finalizers": []}}, "finalizers"),
+        ({"metadata": {"labels": {"longshore.dev/tenant": "other"}}}, "labels"),
+    ],
+)
+async def test_what_longshore_relies_on_is_changed_by_nobody_else(
+    new_tenant: NewTenant, client: Client, patch: dict[str, Any], why: str
+) -> None:
+    tenant = await new_tenant(concurrent_jobs=1)
+    await tenant.client.jobs.submit("bash", ["sleep", "600"])
+    waiting = await tenant.client.jobs.submit("bash", ["true"])
+    with pytest.raises(errors.Forbidden, match=why):
+        await client.patch(JOBS, waiting.id, patch, tenant.namespace)
+
+
+async def test_what_drifts_in_a_tenants_namespace_is_put_back(
+    new_tenant: NewTenant, client: Client, eventually: Eventually
+) -> None:
+    tenant = await new_tenant()
+    await client.delete(NETWORK_POLICIES, "longshore-deny", tenant.namespace)
+    await client.patch(RESOURCE_QUOTAS, "longshore", {"spec": {"hard": {"pods": "999"}}}, tenant.namespace)
+
+    async def mended() -> bool | None:
+        try:
+            await client.get(NETWORK_POLICIES, "longshore-deny", tenant.namespace)
+        except errors.NotFound:
+            return None
+        quota = await client.get(RESOURCE_QUOTAS, "longshore", tenant.namespace)
+        return True if quota.spec["hard"]["pods"] != "999" else None
+
+    await eventually(mended)
+
+
+async def test_a_burst_never_runs_more_than_the_limit_even_while_the_leader_is_killed(
+    new_tenant: NewTenant, client: Client, cluster: LocalCluster, eventually: Eventually
+) -> None:
+    """20 submissions at once against 2 concurrent jobs; control is killed with -9 twice on the way."""
+    tenant = await new_tenant(concurrent_jobs=2, cpu=10)
+    most_admitted = most_unsuspended = 0
+    jobs: Store[Job] = Store(JOBS)
+    tenants: Store[Tenant] = Store(TENANTS)
+    watching = [
+        asyncio.ensure_future(Reflector(client, jobs, namespace=tenant.namespace).run()),
+        asyncio.ensure_future(Reflector(client, tenants).run()),
+    ]
+
+    async def watch_jobs() -> None:
+        nonlocal most_unsuspended
+        async with jobs.subscribe() as changes:
+            while True:
+                await changes.next()
+                most_unsuspended = max(most_unsuspended, sum(holds_a_place(j) for j in jobs.list()))
+
+    async def watch_fence() -> None:
+        nonlocal most_admitted
+        async with tenants.subscribe() as changes:
+            while True:
+                for delta in await changes.next():
+                    if delta.new is not None and delta.new.id == tenant.id:
+                        most_admitted = max(most_admitted, len(delta.new.status.admitted))
+
+    def finished(count: int) -> Callable[[], Awaitable[bool | None]]:
+        async def look() -> bool | None:
+            return True if sum(is_over(j) for j in jobs.list()) >= count else None
+
+        return look
+
+    async def control() -> int | None:
+        """The process id of control, once it runs again."""
+        return next(part.pid for part in (await cluster.status()).parts if part.name == "control")
+
+    await jobs.wait_synced(30)
+    watching += [asyncio.ensure_future(watch_jobs()), asyncio.ensure_future(watch_fence())]
+    try:
+        submitted = await asyncio.gather(
+            *(tenant.client.jobs.submit("bash", ["bash", "-c", f"echo run-{i}"]) for i in range(20))
+        )
+        for done_before_kill in (4, 10):
+            await eventually(finished(done_before_kill), deadline=90)
+            os.kill(await eventually(control), signal.SIGKILL)
+        done = [await tenant.client.jobs.wait(s.id, deadline=120) for s in submitted]
+    finally:
+        for task in watching:
+            task.cancel()
+    assert {d.status for d in done} == {"Succeeded"}
+    assert {d.attempts for d in done} == {1}, "each ran once"
+    assert most_admitted == 2
+    assert most_unsuspended <= 2
+    for i, record in enumerate(submitted):
+        log = b"".join([chunk async for chunk in tenant.client.jobs.logs(record.id)])
+        assert log == f"run-{i}\n".encode()
+
+
+def holds_a_place(job: Job) -> bool:
+    return not job.spec.suspend and not is_over(job)

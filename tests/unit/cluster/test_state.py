@@ -1,0 +1,89 @@
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from longshore.cluster.state import (
+    PORTS,
+    Folder,
+    Settings,
+    cache_home,
+    choose_ports,
+    is_free,
+    load,
+    save,
+    state_home,
+    write_private,
+)
+from longshore.errors import LongshoreError, UserMistake
+
+
+def test_folders_follow_xdg_and_ignore_relative_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "/somewhere/state")
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert state_home() == Path("/somewhere/state/longshore")
+    assert cache_home() == Path("/home/someone/.cache/longshore")
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "Upper", "-a", "a-", "a" * 41, "a\n"])
+def test_a_name_that_could_leave_the_folder_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserMistake, match="cannot name a cluster"):
+        Folder(name, tmp_path)
+
+
+def test_nobody_else_may_look_into_a_cluster(tmp_path: Path) -> None:
+    folder = Folder("a", tmp_path)
+    folder.make()
+    assert stat.S_IMODE(folder.root.stat().st_mode) == 0o700
+
+
+def test_settings_survive(tmp_path: Path) -> None:
+    folder = Folder("a", tmp_path)
+    assert folder.read_settings() == Settings()
+    save(folder.settings, Settings(ports={"etcd": 20001}))
+    assert folder.read_settings().ports == {"etcd": 20001}
+
+
+def test_the_state_of_another_version_is_refused_with_a_way_out(tmp_path: Path) -> None:
+    folder = Folder("a", tmp_path)
+    save(folder.settings, Settings(format=99))
+    with pytest.raises(LongshoreError, match="format 99") as caught:
+        folder.read_settings()
+    assert caught.value.hint is not None
+    assert "reset" in caught.value.hint
+
+
+@pytest.mark.parametrize("content", [b"", b'{"ports": {"etcd"', b"[]"])
+def test_a_file_cut_short_by_a_power_cut_reads_as_none(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "cluster.json"
+    path.write_bytes(content)
+    assert load(path, Settings) is None
+
+
+def test_writing_replaces_at_once_and_leaves_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file"
+    write_private(path, b"one")
+    with path.open("rb") as before:
+        write_private(path, b"two")
+        assert before.read() == b"one"
+    assert path.read_bytes() == b"two"
+    assert list(path.parent.iterdir()) == [path]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_kept_ports_stay_and_new_ones_are_free_and_apart() -> None:
+    chosen = choose_ports(["a", "b", "c"], {"a": 20007, "other": 20008})
+    assert chosen["a"] == 20007
+    assert chosen["other"] == 20008
+    assert len(set(chosen.values())) == 4
+    assert chosen["b"] in PORTS
+    assert is_free(chosen["b"])
+
+
+def test_a_port_somebody_listens_on_is_not_free() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert not is_free(port)
+    assert is_free(port)

@@ -1,0 +1,67 @@
+"""From Status objects to errors that callers can act on."""
+
+import pytest
+
+from longshore import errors
+from longshore.kube.errors import Status, StatusCause, StatusDetails, error_of, read_status, retry_after
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "kind"),
+    [
+        (400, "BadRequest", errors.UserMistake),
+        (401, "Unauthorized", errors.Unauthenticated),
+        (403, "Forbidden", errors.Forbidden),
+        (404, "NotFound", errors.NotFound),
+        (409, "AlreadyExists", errors.AlreadyExists),
+        (409, "Conflict", errors.Conflict),
+        (410, "Expired", errors.Gone),
+        (410, "Gone", errors.Gone),
+        (413, "RequestEntityTooLarge", errors.TooLarge),
+        (422, "Invalid", errors.UserMistake),
+        (429, "TooManyRequests", errors.TooManyRequests),
+        (500, "InternalError", errors.Unavailable),
+        (503, "ServiceUnavailable", errors.Unavailable),
+        (504, "Timeout", errors.Unavailable),
+    ],
+)
+def test_a_reason_or_else_the_code_decides(code: int, reason: str, kind: type[Exception]) -> None:
+    assert type(error_of(Status("m", reason, code), "GET /x")) is kind
+    if reason != "AlreadyExists":
+        assert type(error_of(Status("m", "", code), "GET /x")) is kind
+
+
+def test_the_message_says_what_was_asked_and_what_was_answered() -> None:
+    error = error_of(Status('pods "a" not found', "NotFound", 404), "GET /api/v1/pods/a")
+    assert error.message == 'GET /api/v1/pods/a: pods "a" not found'
+
+
+def test_an_invalid_field_is_named() -> None:
+    details = StatusDetails(causes=[StatusCause("FieldValueInvalid", "must be positive", "spec.parallelism")])
+    error = error_of(Status("m", "Invalid", 422, details), "POST /x")
+    assert isinstance(error, errors.UserMistake)
+    assert error.field == "spec.parallelism"
+
+
+def test_a_version_in_the_servers_future_counts_as_gone() -> None:
+    details = StatusDetails(causes=[StatusCause("ResourceVersionTooLarge")])
+    assert isinstance(error_of(Status("m", "Timeout", 504, details), "GET /x"), errors.Gone)
+
+
+def test_the_header_or_else_the_status_says_when_to_come_back() -> None:
+    status = Status("m", "TooManyRequests", 429, StatusDetails(retry_after_seconds=5))
+    for header, wait in ((7.0, 7.0), (None, 5.0)):
+        error = error_of(status, "GET /x", header)
+        assert isinstance(error, errors.TooManyRequests)
+        assert error.retry_after == wait
+
+
+@pytest.mark.parametrize(("header", "seconds"), [("3", 3.0), ("soon", None), ("-1", None), ("", None), (None, None)])
+def test_a_retry_after_header_is_a_number_or_nothing(header: str | None, seconds: float | None) -> None:
+    assert retry_after(header) == seconds
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>502 Bad Gateway</html>", b'"text"', b'{"details":7}'])
+def test_an_answer_that_is_no_status_is_told_by_its_code_alone(body: bytes) -> None:
+    status = read_status(502, body)
+    assert (status.code, status.message) == (502, "the API server answered 502")
