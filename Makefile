@@ -29,6 +29,7 @@ check: $(ENVIRONMENT) ## Lint, formatting, types, import contracts
 fmt: $(ENVIRONMENT) ## Mend what can be mended by machine
 	@.venv/bin/ruff check --fix
 	@.venv/bin/ruff format
+	@$(RUN) deploy/generate.py
 
 bench: $(ENVIRONMENT) ## Run the benchmarks
 	@shopt -s nullglob; benchmarks=(bench/*.py); \

@@ -56,7 +56,7 @@ async def test_every_part_is_ready_and_its_memory_is_known(cluster: LocalCluster
 async def test_the_api_server_says_the_version_that_go_mod_pins(client: Client) -> None:
     version = json.loads(await client.call("GET", "/version"))
     pin = f"k8s.io/kubernetes {version['gitVersion']}\n"
-    assert pin in (binary.sources() / "go.mod").read_text()  # noqa: ASYNC240 - a small file
+    assert pin in (binary.sources() / "go.mod").read_text()
 
 
 async def test_a_namespace_gets_the_root_certificate_and_a_job_gets_a_pod(client: Client, namespace: str) -> None:

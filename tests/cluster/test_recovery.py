@@ -46,9 +46,10 @@ async def still_has_everything(cluster: LocalCluster) -> bool:
 
 async def until(holds: Callable[[ClusterStatus], bool], cluster: LocalCluster) -> ClusterStatus:
     async with asyncio.timeout(60):
-        while not holds(status := await cluster.status()):
+        while True:
+            if holds(status := await cluster.status()):
+                return status
             await asyncio.sleep(0.1)
-        return status
 
 
 def named(status: ClusterStatus, name: str) -> PartStatus:

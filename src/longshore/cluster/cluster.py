@@ -21,7 +21,7 @@ from longshore.cluster.identities import Identities
 from longshore.cluster.locks import locked
 from longshore.cluster.logs import tail
 from longshore.cluster.parts import Part, Plan, Supervision, check_order
-from longshore.cluster.processes import MARKER, Process, end, gone, is_running, marked
+from longshore.cluster.processes import MARKER, end, is_running, marked
 from longshore.cluster.progress import Report, Step, silent
 from longshore.cluster.state import Folder, load, save
 from longshore.cluster.status import ClusterStatus, read_status
@@ -31,6 +31,7 @@ READY_WITHIN = 180.0  # seconds from the start of the supervisor
 SUPERVISOR_WITHIN = 15.0  # seconds until it must have said something
 GIVE_UP_AFTER = 4  # restarts of a part that was never ready
 LOCK_PATIENCE = 600.0
+LEFTOVER_GRACE = 20.0
 STOP_PATIENCE = 90.0  # more than the graces of parts in a row
 
 
@@ -190,18 +191,20 @@ class LocalCluster:
         await self._clear(progress)
 
     async def _clear(self, progress: Report) -> None:
-        """End what a supervisor that did not end well left behind."""
+        """End what a supervisor that did not end well left behind: last started first, then whatever they started."""
         said = load(self.folder.supervision, Supervision)
-        known = [state.process for state in said.parts.values() if state.process] if said else []
-        left: set[Process] = {process for process in known if is_running(process)} | set(marked(self.folder.root))
-        if left:
-            progress(Step("ending what was left behind", f"{len(left)} processes"))
-            await end(left, grace=10.0)
-            if not await gone(left, 1.0):
-                raise ClusterFailed(
-                    f"Processes of cluster {self.name} do not end: {', '.join(str(one.pid) for one in left)}.",
-                    hint="They wait for the kernel, perhaps for a disk: see `ps -o pid,stat,wchan,args`.",
-                )
+        parts = [state.process for state in said.parts.values() if state.process] if said else []
+        left = [process for process in parts if is_running(process)]
+        if left or marked(self.folder.root):
+            progress(Step("ending what was left behind"))
+        for process in reversed(left):
+            await end([process], grace=LEFTOVER_GRACE)
+        await end(marked(self.folder.root), grace=LEFTOVER_GRACE)
+        if stuck := marked(self.folder.root):
+            raise ClusterFailed(
+                f"Processes of cluster {self.name} do not end: {', '.join(str(one.pid) for one in stuck)}.",
+                hint="They wait for the kernel, perhaps for a disk: see `ps -o pid,stat,wchan,args`.",
+            )
         self.folder.supervision.unlink(missing_ok=True)
 
     def _locked(self, progress: Report) -> AbstractAsyncContextManager[None]:

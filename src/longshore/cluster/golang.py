@@ -42,7 +42,10 @@ _HINTS = (
         r"checksum mismatch|SECURITY ERROR|[Hh]ash mismatch",
         "What came over the network is not what is pinned: do not use that mirror.",
     ),
-    (r"signal: killed|cannot allocate memory", "It ran out of memory: end something, or set GOFLAGS=-p=1 to need less."),
+    (
+        r"signal: killed|cannot allocate memory",
+        "It ran out of memory: set GOFLAGS=-p=1 to need less.",
+    ),
     (
         r"permission denied|[Rr]ead-only file system",
         "Set XDG_CACHE_HOME, GOCACHE and GOMODCACHE to folders you may write.",

@@ -31,13 +31,13 @@ class Process(Struct, frozen=True, gc=False):
 class _Sample(Struct, frozen=True, gc=False):
     started: str
     resident: int
-    zombie: bool
+    ended: bool
 
 
 def identify(pid: int) -> Process | None:
-    """The process that has this pid now, unless it has ended (a zombie has)."""
+    """The process that has this pid now, unless it has ended, as a zombie has."""
     sample = _sample(pid)
-    return None if sample is None or sample.zombie else Process(pid, sample.started)
+    return None if sample is None or sample.ended else Process(pid, sample.started)
 
 
 def is_running(process: Process) -> bool:
@@ -102,13 +102,17 @@ def _sample(pid: int) -> _Sample | None:
 
 
 def _sample_proc(pid: int) -> _Sample | None:
-    """proc_pid_stat(5); ticks since boot say nothing across boots, so the boot's id is part of the name."""
+    """proc_pid_stat(5); ticks since boot say nothing across boots, so the boot's id is part of the name.
+
+    The first thread is a zombie while others still end, and with them its sockets: then the process has not ended.
+    """
     try:
         fields = (_PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
         boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return _Sample(f"{boot}:{int(fields[19])}", int(fields[21]) * _PAGE, fields[0] in (b"Z", b"X"))
+    ended = fields[0] in (b"Z", b"X") and int(fields[17]) <= 1
+    return _Sample(f"{boot}:{int(fields[19])}", int(fields[21]) * _PAGE, ended)
 
 
 def _sample_ps(pid: int) -> _Sample | None:

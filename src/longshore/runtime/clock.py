@@ -5,6 +5,7 @@ Monotonic seconds only. Dates (what a reconcile calls `now`) are a separate func
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
@@ -21,3 +22,13 @@ class Clock(Protocol):
     def time(self) -> float: ...
 
     def call_at(self, when: float, callback: Callable[[], object], /) -> Timer: ...
+
+
+async def sleep(clock: Clock, seconds: float) -> None:
+    """As asyncio.sleep, by this clock."""
+    awake = asyncio.get_running_loop().create_future()
+    timer = clock.call_at(clock.time() + seconds, lambda: awake.done() or awake.set_result(None))
+    try:
+        await awake
+    finally:
+        timer.cancel()

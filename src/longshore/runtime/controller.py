@@ -1,7 +1,7 @@
-"""Keeps calling a kind's pure `plan()` for whatever changed and has the executor act; made by kinds' `control`.
+"""Keeps the world as `reconcile` says it should be, one key at a time; kinds build controllers, the leader runs them.
 
-Level-triggered: a key says only where to look. What a plan wrote must have arrived in the caches before the same key is
-planned again, so that no plan acts twice on the same old picture.
+Level-triggered: a change in a store only says which key to look at again. `reconcile` is pure and sees what is there
+now; one executor acts on what it returns; whatever goes wrong ends in planning again later.
 """
 
 from __future__ import annotations
@@ -12,40 +12,32 @@ from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 import structlog
-from prometheus_client import Counter, Gauge, Histogram
 
-from longshore.errors import Conflict, Retry, Terminal, TooManyRequests, Unavailable
+from longshore.errors import Conflict, LongshoreError, Retry, Terminal, TooManyRequests, Unavailable
 from longshore.kube.objects import Object
 from longshore.kube.store import Overflowed, Store
-from longshore.runtime.executor import Executor, Written
-from longshore.runtime.plan import Plan
+from longshore.runtime import metrics
+from longshore.runtime.clock import Clock, sleep
+from longshore.runtime.executor import Executor
+from longshore.runtime.expectations import Expectations
+from longshore.runtime.plan import Action, Apply, Create, DeleteObject, PatchObject, Plan
 from longshore.runtime.queue import Queue
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T", bound=Object)
-
-RESYNC_SECONDS = 600.0
-CAUGHT_UP_SECONDS = 5.0
-STUCK_SECONDS = 120.0
-STUCK_LOOK_SECONDS = 15.0
-
-log = structlog.get_logger(__name__)
-
-RECONCILES = Counter(
-    "longshore_reconciles_total", "Plans made and carried out, by how it went", ["controller", "result"]
-)
-DURATION = Histogram("longshore_reconcile_seconds", "Time to plan and carry out", ["controller"])
-WAIT = Histogram("longshore_queue_wait_seconds", "Time that a key waited for a worker", ["controller"])
-DEPTH = Gauge("longshore_queue_depth", "Keys that wait for a worker", ["controller"])
-STUCK = Gauge("longshore_reconciles_stuck", "Reconciles that have run for longer than two minutes", ["controller"])
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
+SYNC_REPORT_SECONDS = 30.0
+CATCH_UP_WAIT_SECONDS = 2.0  # how long a worker waits for the cache to show what the key has written
+CATCH_UP_PAUSE_SECONDS = 1.0  # and when to ask again after that
+# Deltas a feed may be behind by: a relist of a large cluster changes everything within one turn of the loop.
+FEED_BOUND = 200_000
+log = structlog.get_logger()
 
 
 class Controller(Generic[K]):
-    """`reconcile(key, now)` returns a Plan and must not block; `workers` bounds how many are carried out at once."""
+    """`name` is what metrics and logs call it. `workers` bounds how many keys are worked on at once.
+
+    `stuck_after` is in seconds: a reconcile under way for longer is logged with what it is doing, and counted.
+    """
 
     def __init__(
         self,
@@ -53,120 +45,158 @@ class Controller(Generic[K]):
         queue: Queue[K],
         reconcile: Callable[[K, datetime], Plan],
         executor: Executor,
-        *,
         workers: int = 4,
-        now: Callable[[], datetime] = utc_now,
+        *,
+        stuck_after: float = 60.0,
+        patience: float = 30.0,
+        clock: Clock | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.name = name
-        self._queue = queue
+        self.queue = queue
         self._reconcile = reconcile
         self._executor = executor
         self._workers = workers
+        self._stuck_after = stuck_after
+        self._clock: Clock = clock if clock is not None else asyncio.get_running_loop()
         self._now = now
-        self._feeds: list[tuple[Store[Any], Callable[[Any], Iterable[K]]]] = []
-        DEPTH.labels(name).set_function(lambda: len(queue))
+        self._watched: list[tuple[Store[Any], Callable[[Any], Iterable[K]]]] = []
+        self._expectations: Expectations[K] = Expectations(self._clock, patience)
+        self._doing: dict[K, str] = {}
+        self._log = log.bind(controller=name)
 
     def watch(self, store: Store[T], key_of: Callable[[T], Iterable[K]]) -> None:
-        """Plan these keys whenever an object of this store changes; both of its old and its new form."""
-        self._feeds.append((store, key_of))
+        """Every change of an object in `store` has the keys looked at that `key_of` gives for it, old and new.
+
+        Name every store that `reconcile` reads, with a `key_of` that gives nothing where its changes do not matter:
+        plans wait for all of them to be synced, and to have seen what this controller wrote.
+        """
+        self._watched.append((store, key_of))
+        self._expectations.reads(store)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Lives until cancelled. First every store must be synced: a plan from half of the world would be wrong."""
+        for store, _ in self._watched:
+            await self._wait_synced(store)
+        metrics.QUEUE_DEPTH.labels(self.name).set_function(lambda: len(self.queue))
         async with asyncio.TaskGroup() as tasks:
-            for store, key_of in self._feeds:
+            for store, key_of in self._watched:
                 tasks.create_task(self._feed(store, key_of))
             for _ in range(self._workers):
                 tasks.create_task(self._work())
-            tasks.create_task(self._resync())
             tasks.create_task(self._look_for_stuck())
+
+    async def _wait_synced(self, store: Store[Any]) -> None:
+        while True:
+            try:
+                return await store.wait_synced(SYNC_REPORT_SECONDS)
+            except Unavailable as error:
+                self._log.warning("waiting for the cache", resource=store.resource.plural, error=error.message)
 
     async def _feed(self, store: Store[T], key_of: Callable[[T], Iterable[K]]) -> None:
         while True:
-            async with store.subscribe() as changes:
-                self._add(changes.snapshot, key_of)
+            async with store.subscribe(bound=FEED_BOUND) as subscription:
+                self._add_all(subscription.snapshot, key_of)
                 try:
                     while True:
-                        for delta in await changes.next():
-                            self._add([obj for obj in (delta.old, delta.new) if obj is not None], key_of)
+                        for delta in await subscription.next():
+                            self._add_all([obj for obj in (delta.old, delta.new) if obj is not None], key_of)
                 except Overflowed:
-                    log.warning("feed overflowed, starting over", controller=self.name, resource=store.resource.plural)
+                    # Deletions were missed too. Look at everything that is there, as a restarted controller would.
+                    for other, keys_of in self._watched:
+                        self._add_all(other.list(), keys_of)
 
-    def _add(self, objects: Iterable[T], key_of: Callable[[T], Iterable[K]]) -> None:
+    def _add_all(self, objects: Iterable[T], key_of: Callable[[T], Iterable[K]]) -> None:
         for obj in objects:
             for key in key_of(obj):
-                self._queue.add(key)
-
-    async def _resync(self) -> None:
-        """Look at everything now and then, from the caches: it mends what a fault elsewhere let slip."""
-        while True:
-            await asyncio.sleep(RESYNC_SECONDS)
-            for store, key_of in self._feeds:
-                self._add(store.list(), key_of)
+                self.queue.add(key)
 
     async def _work(self) -> None:
+        waits = metrics.QUEUE_WAIT_SECONDS.labels(self.name)
         while True:
-            key, waited = await self._queue.get()
-            WAIT.labels(self.name).observe(waited)
+            key, waited = await self.queue.get()
+            waits.observe(waited)
+            started = self._clock.time()
             try:
-                with DURATION.labels(self.name).time():
-                    result = await self._once(key)
-                RECONCILES.labels(self.name, result).inc()
+                result = await self._turn(key)
             finally:
-                self._queue.done(key)
+                self._doing.pop(key, None)
+                self.queue.done(key)
+            metrics.RECONCILE_SECONDS.labels(self.name, result).observe(self._clock.time() - started)
+            await asyncio.sleep(0)  # a long run of plans that do nothing would otherwise hold the event loop
 
-    async def _once(self, key: K) -> str:
-        """Plan and act on one key; how it went."""
+    async def _turn(self, key: K) -> str:
+        """Plans for the key and acts, once; sees to it that the key comes again where it must; what became of it."""
         try:
+            self._doing[key] = "waiting for the cache to show its last writes"
+            if not await self._expectations.met(key, CATCH_UP_WAIT_SECONDS):
+                self.queue.add_after(key, CATCH_UP_PAUSE_SECONDS)
+                return "behind"
             plan = self._reconcile(key, self._now())
-            await self._carry_out(plan)
-        except Conflict as conflict:
-            log.debug("conflict, planning again", controller=self.name, key=key, why=conflict.message)
-            self._queue.retry(key)
-            return "conflict"
-        except Retry as later:
-            log.debug("asked to come back", controller=self.name, key=key, why=later.message, after=later.after)
-            self._queue.add_after(key, later.after)
-            return "later"
-        except Terminal as hopeless:
-            log.error("cannot go on until it changes", controller=self.name, key=key, why=hopeless.message)
-            self._queue.forget(key)
-            return "terminal"
-        except (Unavailable, TooManyRequests) as away:
-            delay = self._queue.retry(key, away.retry_after)
-            log.warning("away", controller=self.name, key=key, why=away.message, retry_in=round(delay, 2))
-            return "away"
-        except Exception:
-            delay = self._queue.retry(key)
-            log.exception("reconcile failed", controller=self.name, key=key, retry_in=round(delay, 2))
-            return "error"
-        self._queue.forget(key)
+            await self._act(key, plan)
+        except Exception as error:  # one key's trouble is never another's; `_failed` logs, counts and backs off
+            return self._failed(key, error)
+        self.queue.forget(key)
         if plan.requeue_after is not None:
-            self._queue.add_after(key, plan.requeue_after)
+            self.queue.add_after(key, plan.requeue_after)
         return "done"
 
-    async def _carry_out(self, plan: Plan) -> None:
-        """All actions in order; what was written before a fault is waited for too."""
-        written: list[Written] = []
-        try:
-            for action in plan.actions:
-                if (wrote := await self._executor.execute(action)) is not None:
-                    written.append(wrote)
-        finally:
-            await self._caught_up(written)
+    async def _act(self, key: K, plan: Plan) -> None:
+        for action in plan.actions:
+            self._doing[key] = describe(action)
+            written = await self._executor.execute(action)
+            if written is not None:
+                self._expectations.expect(key, written)
 
-    async def _caught_up(self, written: Iterable[Written]) -> None:
-        newest: dict[tuple[str, str], int] = {}
-        for w in written:
-            newest[w.group, w.plural] = max(w.version, newest.get((w.group, w.plural), 0))
-        for store, _ in self._feeds:
-            version = newest.get((store.resource.group, store.resource.plural))
-            if version is not None:
-                await store.wait_for(version, CAUGHT_UP_SECONDS)
+    def _failed(self, key: K, error: Exception) -> str:
+        """When the key comes again, after this error; the result that metrics show."""
+        told = self._log.bind(key=key, doing=self._doing.get(key))
+        match error:
+            case Retry():
+                self.queue.forget(key)
+                self.queue.add_after(key, error.after)
+                return "retry"
+            case Terminal():
+                self.queue.forget(key)
+                told.error("reconcile cannot succeed until the object changes", error=error.message)
+                return "terminal"
+            case Conflict():
+                told.info("planned on what has changed", again_in=self.queue.retry(key), error=error.message)
+                return "conflict"
+            case Unavailable() | TooManyRequests():
+                again_in = self.queue.retry(key, error.retry_after)
+                told.warning("reconcile must wait", again_in=again_in, error=error.message)
+                return "unavailable"
+            case LongshoreError():
+                told.error("reconcile failed", again_in=self.queue.retry(key), error=error.message, hint=error.hint)
+                return "error"
+            case _:
+                told.error("reconcile failed", again_in=self.queue.retry(key), exc_info=error)
+                return "error"
 
     async def _look_for_stuck(self) -> None:
+        """Names what takes too long: after `stuck_after`, and again each time that it has taken twice as long."""
+        stuck = metrics.RECONCILES_STUCK.labels(self.name)
+        due: dict[K, float] = {}  # of the keys that were told: at how many seconds to tell again
         while True:
-            await asyncio.sleep(STUCK_LOOK_SECONDS)
-            stuck = [(key, seconds) for key, seconds in self._queue.working() if seconds > STUCK_SECONDS]
-            STUCK.labels(self.name).set(len(stuck))
-            for key, seconds in stuck:
-                log.warning("reconcile is stuck", controller=self.name, key=key, seconds=round(seconds))
+            await sleep(self._clock, self._stuck_after / 4)
+            late = {key: seconds for key, seconds in self.queue.working() if seconds >= self._stuck_after}
+            stuck.set(len(late))
+            due = {key: again for key, again in due.items() if key in late and late[key] >= again / 2}
+            for key, seconds in late.items():
+                if seconds >= due.get(key, 0.0):
+                    due[key] = 2 * seconds
+                    self._log.warning("reconcile is stuck", key=key, seconds=seconds, doing=self._doing.get(key))
+            self._expectations.sweep()
+
+
+def describe(action: Action) -> str:
+    """The action in a few words, for logs."""
+    what = type(action).__name__
+    match action:
+        case Apply() | Create():
+            metadata = action.body.get("metadata", {})
+            return f"{what} {action.resource.plural} {metadata.get('namespace', '')}/{metadata.get('name', '')}"
+        case PatchObject() | DeleteObject():
+            return f"{what} {action.resource.plural} {action.namespace or ''}/{action.name}"
+    return what

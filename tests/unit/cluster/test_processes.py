@@ -96,7 +96,7 @@ async def test_without_proc_ps_says_the_same(start: Start) -> None:
     sample = processes._sample_ps(child.pid)
     assert sample is not None
     assert sample == processes._sample_ps(child.pid)
-    assert not sample.zombie
+    assert not sample.ended
     assert sample.resident > 1024**2
     child.kill()
     await child.wait()

@@ -172,7 +172,7 @@ def test_a_token_file_that_is_not_there_is_said(api: Api, runner: RunnerApi, tok
 @pytest.mark.parametrize("content", ["", "two\nwords-of-a-token"])
 def test_a_malformed_token_is_said_and_not_shown(runner: RunnerApi, token_file: Path, content: str) -> None:
     token_file.write_text(content)
-    with pytest.raises(Refused, match="token file has [02] words") as caught:
+    with pytest.raises(Refused, match=r"token file has [02] words") as caught:
         runner.post("/x", {}, deadline=100)
     assert "words-of-a-token" not in str(caught.value)
 

@@ -88,5 +88,5 @@ async def _machine(options: Options, config: Config, client: Client) -> AsyncIte
             powers=await machine.probe(started, root),
             capacity=machine.capacity(root, options.cpu_factor),
             variables=machine.variables(config.server),
-            hide=tuple(dict.fromkeys([*([os.environ[MARKER]] if MARKER in os.environ else []), str(root)])),
+            hide=(os.environ.get(MARKER, str(root)), str(root)),
         )

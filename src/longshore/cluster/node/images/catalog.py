@@ -26,6 +26,7 @@ class Image(Struct, frozen=True, forbid_unknown_fields=True):
     env: dict[str, str] = {}
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
+    stand_ins: str = ""
     check: tuple[str, ...] = ()
     hint: str = ""
     folder: Path = Path()

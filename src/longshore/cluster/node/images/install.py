@@ -20,7 +20,7 @@ from msgspec import Struct
 from uv import find_uv_bin
 
 from longshore.cluster.locks import locked
-from longshore.cluster.node.images import catalog
+from longshore.cluster.node.images import catalog, standins
 from longshore.cluster.node.images.catalog import Image
 from longshore.errors import LongshoreError
 
@@ -78,12 +78,18 @@ class Images:
             install = [uv, "pip", "install", "--quiet", "--require-hashes", "--compile-bytecode"]
             requirements = image.folder / image.requirements
             await _run([*install, "--python", str(folder / "bin/python"), "-r", str(requirements)], image)
+        environment = _environment(image, folder)
+        if image.stand_ins:
+            await self._stand_in(image, Path(environment.path[0]), image.stand_ins.format(**_places(folder)))
         if image.check:
-            environment = _environment(image, folder)
             path = os.pathsep.join([*environment.path, os.environ.get("PATH", os.defpath)])
             program = shutil.which(image.check[0], path=path) or image.check[0]
             await _run([program, *image.check[1:]], image, {**environment.variables, "PATH": path})
         (folder / _MARKER).touch()
+
+    async def _stand_in(self, image: Image, programs: Path, libraries: str) -> None:
+        files = await asyncio.to_thread(lambda: sorted(str(path) for path in programs.iterdir()))
+        await _run([sys.executable, "-P", "-m", standins.__name__, libraries, *files], image)
 
     def _folder_of(self, image: Image) -> Path:
         """Named by all that the content depends on."""
@@ -104,8 +110,7 @@ def _without_folder(image: Image) -> Environment:
 
 
 def _environment(image: Image, folder: Path) -> Environment:
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    places = {"bin": str(folder / "bin"), "site": str(folder / "lib" / version / "site-packages")}
+    places = _places(folder)
     return Environment(
         id=f"environment://{folder.name}",
         path=tuple(entry.format(**places) for entry in image.path),
@@ -114,6 +119,12 @@ def _environment(image: Image, folder: Path) -> Environment:
         command=image.command,
         keep=(str(folder), sys.base_prefix),
     )
+
+
+def _places(folder: Path) -> dict[str, str]:
+    """What {bin} and {site} stand for in images.toml."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return {"bin": str(folder / "bin"), "site": str(folder / "lib" / version / "site-packages")}
 
 
 async def _run(command: list[str], image: Image, variables: Mapping[str, str] | None = None) -> None:

@@ -67,7 +67,10 @@ def enter(root: Root, working_dir: str) -> None:
 
 def plan(root: Root, working_dir: str) -> Layout:
     """Look at the host and decide."""
-    hide = [os.path.realpath(path) for path in root["hide"] if os.path.isdir(path)]
+    hide: list[str] = []
+    for path in sorted(os.path.realpath(path) for path in root["hide"] if os.path.isdir(path)):
+        if not _inside(path, [*_OWN, *hide]):  # else it is hidden already
+            hide.append(path)
     covered = [*_OWN, *hide]
     kept = [Mount(source=path, target=path, readonly=True) for path in root["keep"] if _inside(path, covered)]
     mounts = [
@@ -85,7 +88,6 @@ def plan(root: Root, working_dir: str) -> Layout:
     places = [path for path in wanted if not _inside(os.path.dirname(path), covered) and path not in _OWN]
     missing = {_nearest(path) for path in places if not os.path.lexists(path)}
     mirrors = sorted(missing - {"/"}, key=lambda path: path.count("/"))
-    hide = [path for path in hide if not _inside(path, _OWN)]
     return Layout(os.path.realpath(root["tmp"]), mirrors, places, hide, mounts, working_dir)
 
 
