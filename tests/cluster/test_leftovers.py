@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,6 @@ from longshore.cluster.processes import marked
 from longshore.kube.client import Client
 from longshore.kube.config import Config
 from longshore.kube.objects import PODS, SERVICE_ACCOUNTS
-from longshore.errors import NotFound
 
 
 @pytest.fixture
@@ -24,22 +23,27 @@ async def busy(tmp_path: Path) -> AsyncIterator[LocalCluster]:
     script = "trap '' TERM; sleep 4001 & while true; do sleep 4002; done"
     container = {"name": "main", "image": "longshore/host", "command": ["sh", "-c", script]}
     pod = {"metadata": {"name": "stubborn"}, "spec": {"containers": [container], "terminationGracePeriodSeconds": 1}}
-    async with Client(Config.load(cluster.kubeconfig_path)) as admin, asyncio.timeout(60):
-        while not await _exists(admin):
-            await asyncio.sleep(0.05)
+    async with Client(Config.load(cluster.kubeconfig_path)) as admin:
+
+        async def has_account() -> bool:
+            return bool((await admin.list_page(SERVICE_ACCOUNTS, "default")).items)
+
+        async def is_running() -> bool:
+            return (await admin.get(PODS, "stubborn", "default")).status.phase == "Running"
+
+        await until(has_account)
         await admin.create(PODS, pod, "default")
-        while (await admin.get(PODS, "stubborn", "default")).status.phase != "Running":
-            await asyncio.sleep(0.05)
+        await until(is_running)
     yield cluster
     await cluster.reset()
 
 
-async def _exists(admin: Client) -> bool:
-    try:
-        await admin.get(SERVICE_ACCOUNTS, "default", "default")
-    except NotFound:
-        return False
-    return True
+async def until(holds: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(60):
+        while True:
+            if await holds():
+                return
+            await asyncio.sleep(0.05)
 
 
 def sleepers() -> list[str]:

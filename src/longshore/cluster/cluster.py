@@ -31,7 +31,8 @@ READY_WITHIN = 180.0  # seconds from the start of the supervisor
 SUPERVISOR_WITHIN = 15.0  # seconds until it must have said something
 GIVE_UP_AFTER = 4  # restarts of a part that was never ready
 LOCK_PATIENCE = 600.0
-LEFTOVER_GRACE = 20.0
+LEFTOVER_GRACE = 20.0  # for a part; what it started gets less, having lost it
+ORPHAN_GRACE = 3.0
 STOP_PATIENCE = 90.0  # more than the graces of parts in a row
 
 
@@ -199,7 +200,7 @@ class LocalCluster:
             progress(Step("ending what was left behind"))
         for process in reversed(left):
             await end([process], grace=LEFTOVER_GRACE)
-        await end(marked(self.folder.root), grace=LEFTOVER_GRACE)
+        await end(marked(self.folder.root), grace=ORPHAN_GRACE)
         if stuck := marked(self.folder.root):
             raise ClusterFailed(
                 f"Processes of cluster {self.name} do not end: {', '.join(str(one.pid) for one in stuck)}.",

@@ -20,6 +20,7 @@ _GAUGES = {
     "longshore_cache_subscribers": ("Readers that follow the cache.", lambda store: store.subscribers),
 }
 _COUNTERS = {
+    "streams": "Watch streams opened.",
     "events": "Watch events taken.",
     "relists": "Lists swapped in.",
     "gone": "Times that a version or continue token was too old.",

@@ -141,6 +141,7 @@ class Reflector(Generic[T]):
         try:
             async with self._client.watch_lines(self._raw, self._namespace, params=params) as batches:
                 self._watch.opened()
+                self._store.stats.streams += 1
                 self._writer.heard()
                 await self._follow(batches, step.silence)
             lived = self._clock() - began

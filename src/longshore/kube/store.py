@@ -29,6 +29,7 @@ log = structlog.get_logger()
 class Stats(Struct):
     """What happened to one cache since the process started; `kube.metrics` shows it."""
 
+    streams: int = 0
     events: int = 0
     relists: int = 0
     gone: int = 0

@@ -27,8 +27,13 @@ class Clock(Protocol):
 async def sleep(clock: Clock, seconds: float) -> None:
     """As asyncio.sleep, by this clock."""
     awake = asyncio.get_running_loop().create_future()
-    timer = clock.call_at(clock.time() + seconds, lambda: awake.done() or awake.set_result(None))
+    timer = clock.call_at(clock.time() + seconds, lambda: _wake(awake))
     try:
         await awake
     finally:
         timer.cancel()
+
+
+def _wake(awake: asyncio.Future[None]) -> None:
+    if not awake.done():
+        awake.set_result(None)

@@ -30,6 +30,7 @@ CATCH_UP_WAIT_SECONDS = 2.0  # how long a worker waits for the cache to show wha
 CATCH_UP_PAUSE_SECONDS = 1.0  # and when to ask again after that
 # Deltas a feed may be behind by: a relist of a large cluster changes everything within one turn of the loop.
 FEED_BOUND = 200_000
+RESYNC_SECONDS = 600.0
 log = structlog.get_logger()
 
 
@@ -84,6 +85,7 @@ class Controller(Generic[K]):
                 tasks.create_task(self._feed(store, key_of))
             for _ in range(self._workers):
                 tasks.create_task(self._work())
+            tasks.create_task(self._resync())
             tasks.create_task(self._look_for_stuck())
 
     async def _wait_synced(self, store: Store[Any]) -> None:
@@ -103,8 +105,17 @@ class Controller(Generic[K]):
                             self._add_all([obj for obj in (delta.old, delta.new) if obj is not None], key_of)
                 except Overflowed:
                     # Deletions were missed too. Look at everything that is there, as a restarted controller would.
-                    for other, keys_of in self._watched:
-                        self._add_all(other.list(), keys_of)
+                    self._add_everything()
+
+    async def _resync(self) -> None:
+        """Looks at everything now and then, from the caches: it mends what a fault elsewhere let slip."""
+        while True:
+            await sleep(self._clock, RESYNC_SECONDS)
+            self._add_everything()
+
+    def _add_everything(self) -> None:
+        for store, key_of in self._watched:
+            self._add_all(store.list(), key_of)
 
     def _add_all(self, objects: Iterable[T], key_of: Callable[[T], Iterable[K]]) -> None:
         for obj in objects:

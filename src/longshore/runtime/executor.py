@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from longshore.errors import Conflict, NotFound
+from longshore.errors import Conflict, NotFound, UserMistake
 from longshore.kube.client import Client
 from longshore.kube.objects import Object, Patch, Resource
 from longshore.runtime.plan import Action, Apply, Create, DeleteObject, Effect, PatchObject
@@ -76,6 +76,10 @@ class Executor:
             )
         except NotFound as error:
             raise Conflict(f"{action.resource.kind} {action.name} is gone: {error.message}") from error
+        except UserMistake as error:
+            if action.uid is None or error.field != "metadata.uid":
+                raise
+            raise Conflict(f"{action.resource.kind} {action.name} is another one now: {error.message}") from error
         return _written(action.resource, patched)
 
     async def _delete(self, action: DeleteObject) -> None:
@@ -95,16 +99,16 @@ class Executor:
 def guarded(action: PatchObject) -> Any:
     """The patch with its preconditions in it.
 
-    In merge patches they are metadata that the API server compares (Kubernetes API concepts, "Resource versions"),
-    in JSON patches `test` operations (RFC 6902), of which a failed one is answered with 422 or 409.
+    A patch that sets the resourceVersion is refused with 409 when it is no longer that one (Kubernetes API concepts,
+    "Resource versions"), one that sets the uid with 422 on the field metadata.uid, which cannot be changed. In a JSON
+    patch they are set too rather than tested: a failed test is a 422 that looks like any other.
     """
     wanted = {"uid": action.uid, "resourceVersion": action.resource_version}
     conditions = {field: value for field, value in wanted.items() if value is not None}
+    if action.type is Patch.JSON:
+        return [*action.patch, *({"op": "add", "path": f"/metadata/{f}", "value": v} for f, v in conditions.items())]
     if not conditions:
         return action.patch
-    if action.type is Patch.JSON:
-        tests = [{"op": "test", "path": f"/metadata/{field}", "value": value} for field, value in conditions.items()]
-        return [*tests, *action.patch]
     return {**action.patch, "metadata": {**action.patch.get("metadata", {}), **conditions}}
 
 

@@ -1,4 +1,4 @@
-"""Read your own writes: what a key's plans have written and the caches have not shown yet; held by `runtime.controller`.
+"""Read your own writes: what a key's plans wrote and the caches do not show yet; held by `runtime.controller`.
 
 A plan made from a cache that lacks the last plan's writes would do them twice. client-go's controllers count expected
 events for this; comparing resourceVersions says the same without counting (KEP-5504: they compare as integers).

@@ -1,4 +1,4 @@
-"""What Prometheus is told about the controllers of this process; `runtime.controller` and `runtime.leader` count here."""
+"""What Prometheus is told about the controllers of this process; `runtime.controller` and `runtime.leader` count."""
 
 from __future__ import annotations
 

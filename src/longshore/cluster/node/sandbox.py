@@ -80,7 +80,9 @@ def user(container: Container, pod: Pod, powers: Powers, own_uid: int, own_gid: 
         uid = _SOMEBODY
     if not powers.users or (powers.root and not uid and not gid):
         return None
-    return User(uid=own_uid if uid is None else uid, gid=own_gid if gid is None else gid)
+    if uid is None:
+        return User(uid=own_uid, gid=own_gid if gid is None else gid)
+    return User(uid=uid, gid=gid or 0)
 
 
 def _root(container: Container, machine: Machine, image: Environment, folder: Path, values: Mapping[str, str]) -> Root:

@@ -239,6 +239,9 @@ def state_of(job: Job, pods: Iterable[Pod]) -> State:
         return State(Status.QUEUED, "WaitingForTurn", "Waits until the tenant's limits allow it to start.")
     if any(p.status.phase == "Running" for p in pods):
         return State(Status.RUNNING, "Running", "The job is running.")
+    ended = sum(p.status.phase in ("Succeeded", "Failed") for p in pods)
+    if ended > job.status.succeeded + job.status.failed:
+        return State(Status.RUNNING, "Finishing", "Its pod has ended; the Job is about to say how.")
     return _pending(job, pods)
 
 

@@ -68,6 +68,10 @@ def test_conditions_decide(conditions: tuple[Condition, ...], suspend: bool, sta
     assert model.state_of(job(*conditions, suspend=suspend), ()).status is status
 
 
+def test_a_pod_that_has_ended_but_is_not_counted_yet_does_not_look_pending() -> None:
+    assert model.state_of(job(), [pod("Succeeded", ended(0, "Completed"))]).status is Status.RUNNING
+
+
 def test_a_failure_says_how_the_newest_attempt_ended() -> None:
     over = job(Condition("Failed", "True", reason="BackoffLimitExceeded"))
     state = model.state_of(over, [pod("Failed", ended(137, "OOMKilled", 9), age=1), pod("Failed", ended(2), age=9)])

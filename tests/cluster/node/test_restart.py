@@ -1,0 +1,218 @@
+"""The node process killed, stopped and started: running pods are adopted, exit codes and logs are not lost."""
+
+import asyncio
+import os
+import signal
+import ssl
+import uuid
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from longshore.cluster.cluster import LocalCluster
+from longshore.cluster.node.attempts import kill_leftovers, leftovers
+from longshore.cluster.parts import Part
+from longshore.cluster.processes import is_running
+from longshore.errors import NotFound
+from longshore.kube.client import Client
+from longshore.kube.objects import CONFIG_MAPS, NAMESPACES, NODES, PODS
+
+Raw = dict[str, Any]
+RAW_PODS = PODS.read_as(Raw)
+NODE = "restarted"
+
+
+class NodeProcess:
+    """A second node of the session's cluster, started by the test itself; no other test's pods come to it."""
+
+    def __init__(self, part: Part, client: Client) -> None:
+        self._argv = part.argv
+        self._client = client
+        self._port = self._argv[self._argv.index("--port") + 1]
+        self.root = Path(self._argv[self._argv.index("--root") + 1])
+        self.process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        self.process = await asyncio.create_subprocess_exec(*self._argv)
+        await _until(self._is_healthy)
+        await self._client.patch(NODES, NODE, {"spec": {"unschedulable": True}})
+
+    async def end(self, number: int) -> int:
+        assert self.process is not None
+        if self.process.returncode is None:
+            self.process.send_signal(number)
+        async with asyncio.timeout(20):
+            return await self.process.wait()
+
+    async def _is_healthy(self) -> bool:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        try:
+            url = f"https://127.0.0.1:{self._port}/healthz"
+            async with aiohttp.ClientSession() as session, session.get(url, ssl=context) as response:
+                return response.status == 200
+        except aiohttp.ClientError:
+            return False
+
+
+class Here:
+    """The namespace of one test, and its pods on that node."""
+
+    def __init__(self, client: Client, namespace: str) -> None:
+        self._client = client
+        self.namespace = namespace
+
+    async def create(self, script: str, name: str = "pod", **spec: Any) -> None:
+        container = {"name": "main", "image": "busybox", "command": ["sh", "-c", script]}
+        fields = {"nodeName": NODE, "restartPolicy": "Never", "terminationGracePeriodSeconds": 3, **spec}
+        body = {"metadata": {"name": name}, "spec": {"containers": [container], **fields}}
+        await self._client.create(RAW_PODS, body, self.namespace)
+
+    async def until(self, holds: Callable[[Raw], bool], name: str = "pod") -> Raw:
+        pod: Raw = {}
+
+        async def look() -> bool:
+            nonlocal pod
+            pod = await self._client.get(RAW_PODS, name, self.namespace)
+            return holds(pod)
+
+        await _until(look)
+        return pod
+
+    async def log(self, name: str = "pod") -> str:
+        return b"".join([chunk async for chunk in self._client.logs(name, self.namespace)]).decode()
+
+
+async def _until(holds: Callable[[], Any], deadline: float = 30.0) -> None:
+    async with asyncio.timeout(deadline):
+        while not await holds():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.05)
+
+
+def _container(pod: Raw) -> Raw:
+    statuses: list[Raw] = pod["status"].get("containerStatuses") or [{}]
+    return statuses[0]
+
+
+def _runs(pod: Raw) -> bool:
+    return "running" in _container(pod).get("state", {})
+
+
+def _is_over(pod: Raw) -> bool:
+    return pod["status"]["phase"] in ("Succeeded", "Failed")
+
+
+@pytest.fixture
+async def node(cluster: LocalCluster, client: Client) -> AsyncIterator[NodeProcess]:
+    node = NodeProcess(cluster.node_part(NODE), client)
+    await node.start()
+    yield node
+    await node.end(signal.SIGKILL)
+    await kill_leftovers(node.root)
+    await client.delete(NODES, NODE)
+
+
+@pytest.fixture
+async def here(client: Client, node: NodeProcess) -> AsyncIterator[Here]:
+    namespace = f"restart-{uuid.uuid4().hex[:8]}"
+    await client.create(NAMESPACES, {"metadata": {"name": namespace}})
+
+    async def is_filled() -> bool:
+        try:
+            await client.get(CONFIG_MAPS, "kube-root-ca.crt", namespace)
+        except NotFound:
+            return False
+        return True
+
+    await _until(is_filled)
+    yield Here(client, namespace)
+    for pod in (await client.list_page(RAW_PODS, namespace)).items:
+        await client.delete(RAW_PODS, pod["metadata"]["name"], namespace, grace_period_seconds=0)
+    await client.delete(NAMESPACES, namespace)
+
+
+async def test_a_pod_that_runs_on_is_adopted(node: NodeProcess, here: Here) -> None:
+    await here.create("echo before; sleep 4; echo after; exit 7")
+    before = await here.until(_runs)
+    await node.end(signal.SIGKILL)
+    await node.start()
+    pod = await here.until(_is_over)
+    assert _container(pod)["state"]["terminated"]["exitCode"] == 7
+    assert _container(pod)["containerID"] == _container(before)["containerID"]
+    assert _container(pod)["restartCount"] == 0
+    assert pod["status"]["podIP"] == before["status"]["podIP"]
+    assert await here.log() == "before\nafter\n"
+
+
+async def test_an_exit_code_is_not_lost_while_no_node_runs(node: NodeProcess, here: Here) -> None:
+    await here.create("sleep 1; echo said; exit 9")
+    await here.until(_runs)
+    await node.end(signal.SIGKILL)
+
+    async def has_ended() -> bool:
+        return not leftovers(node.root)
+
+    await _until(has_ended)
+    await node.start()
+    pod = await here.until(_is_over)
+    assert _container(pod)["state"]["terminated"]["exitCode"] == 9
+    assert await here.log() == "said\n"
+
+
+async def test_processes_killed_with_their_node_are_told_as_such(node: NodeProcess, here: Here) -> None:
+    await here.create("sleep 60")
+    await here.until(_runs)
+    await node.end(signal.SIGKILL)
+    assert len(leftovers(node.root)) >= 2  # the container's holder and its command
+    await kill_leftovers(node.root)
+    assert leftovers(node.root) == []
+    await node.start()
+    pod = await here.until(_is_over)
+    assert pod["status"]["phase"] == "Failed"
+    assert _container(pod)["state"]["terminated"]["exitCode"] == 137
+
+
+async def test_a_holder_that_was_killed_takes_its_container_along(node: NodeProcess, here: Here) -> None:
+    await here.create("sleep 60")
+    await here.until(_runs)
+    holder, *commands = leftovers(node.root)
+    os.kill(holder.pid, signal.SIGKILL)
+    pod = await here.until(_is_over)
+    assert _container(pod)["state"]["terminated"]["reason"] == "ContainerStatusUnknown"
+    assert commands
+    assert not any(is_running(command) for command in commands)
+
+
+async def test_a_stopped_node_ends_its_pods_and_says_that_it_was_not_their_fault(node: NodeProcess, here: Here) -> None:
+    await here.create("trap '' TERM; while :; do sleep 0.05; done")
+    await here.create("sleep 60", name="lasting", restartPolicy="Always")
+    await here.until(_runs)
+    await here.until(_runs, "lasting")
+    assert await node.end(signal.SIGTERM) == 0
+    assert leftovers(node.root) == []
+    pod = await here.until(_is_over)
+    assert pod["status"]["reason"] == "Terminated"
+    conditions = {c["type"]: c for c in pod["status"]["conditions"]}
+    assert conditions["DisruptionTarget"]["reason"] == "TerminationByKubelet"
+    await node.start()
+    lasting = await here.until(_runs, "lasting")
+    assert _container(lasting)["restartCount"] == 1
+
+
+async def test_a_pod_deleted_while_no_node_runs_is_ended_by_the_next_one(
+    node: NodeProcess, here: Here, client: Client
+) -> None:
+    await here.create("sleep 60")
+    await here.until(_runs)
+    await node.end(signal.SIGKILL)
+    await client.delete(RAW_PODS, "pod", here.namespace, grace_period_seconds=0)
+    assert leftovers(node.root)
+    await node.start()
+
+    async def is_clean() -> bool:
+        return not leftovers(node.root) and not list((node.root / "pods").iterdir())
+
+    await _until(is_clean)

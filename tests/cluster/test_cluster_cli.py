@@ -1,0 +1,162 @@
+"""`longshore cluster` as people type it, against a cluster of its own."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from longshore.cluster.processes import marked
+from longshore.cluster.state import Folder
+
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What one command left."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class Shell:
+    """Runs `longshore cluster ...` with state of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.own = home / "own-kubeconfig"
+        self.env = {**os.environ, "XDG_STATE_HOME": str(home), "KUBECONFIG": str(self.own)}
+        self.env |= {"LONGSHORE_CLUSTER": "typed", "COLUMNS": "200"}
+
+    @property
+    def folder(self) -> Folder:
+        return Folder("typed", self.home / "longshore")
+
+    async def start(self, *argv: str) -> asyncio.subprocess.Process:
+        command = (sys.executable, "-m", "longshore", "cluster", *argv)
+        none, pipe = asyncio.subprocess.DEVNULL, asyncio.subprocess.PIPE
+        return await asyncio.create_subprocess_exec(*command, env=self.env, stdin=none, stdout=pipe, stderr=pipe)
+
+    async def __call__(self, *argv: str) -> Ran:
+        process = await self.start(*argv)
+        async with asyncio.timeout(60):
+            out, err = await process.communicate()
+        assert process.returncode is not None
+        return Ran(process.returncode, out.decode(), err.decode())
+
+
+@pytest.fixture(scope="module")
+async def typed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shell]:
+    shell = Shell(tmp_path_factory.mktemp("home"))
+    yield shell
+    assert (await shell("reset", "--yes")).code == 0
+    assert marked(shell.folder.root) == []
+    assert not shell.folder.root.exists()
+
+
+@pytest.fixture
+async def up(typed: Shell) -> Shell:
+    assert (await typed("up", "--nodes", "0", "--no-fsync")).code == 0
+    return typed
+
+
+async def test_before_the_first_up_everything_says_what_to_do(typed: Shell) -> None:
+    for command in (("status",), ("kubeconfig",), ("kubectl", "--", "get", "pods")):
+        ran = await typed(*command)
+        assert ran.code != 0
+        assert ran.out == ""
+        assert "longshore cluster up --cluster typed" in ran.err
+    assert (await typed("down")).code == 0
+
+
+async def test_up_prints_where_the_kubeconfig_is_and_nothing_else(up: Shell) -> None:
+    ran = await up("up", "--nodes", "0", "--no-fsync")
+    assert ran.out == f"{up.folder.kubeconfig}\n" == (await up("kubeconfig")).out
+    assert "cluster typed is up: 5 processes" in ran.err
+
+
+async def test_status_is_a_table_for_people_and_json_for_programs(up: Shell) -> None:
+    ran = await up("status")
+    assert ran.code == 0
+    assert [line.split()[2] for line in ran.out.splitlines()] == ["ready", *["yes"] * 5]
+    told = (await up("status", "--json")).json
+    assert told["ready"] is True
+    assert [part["name"] for part in told["parts"]][:2] == ["supervisor", "etcd"]
+    assert (await up("up", "--nodes", "0", "--no-fsync", "--json")).json["kubeconfig"] == told["kubeconfig"]
+
+
+async def test_kubectl_is_handed_everything_and_its_exit_code_comes_back(up: Shell) -> None:
+    ran = await up("kubectl", "--", "get", "namespaces", "-o", "name")
+    assert "namespace/kube-system" in ran.out.splitlines()
+    ran = await up("kubectl", "get", "pod", "nobody")
+    assert ran.code == 1
+    assert "NotFound" in ran.err
+
+
+async def test_merging_makes_the_cluster_the_one_that_kubectl_takes(up: Shell) -> None:
+    ran = await up("kubeconfig", "--merge")
+    assert ran.out == f"{up.folder.kubeconfig}\n"
+    assert f"{up.own} now has the context longshore-typed" in ran.err
+    assert "current-context: longshore-typed" in up.own.read_text()
+
+
+async def test_logs_print_the_end_and_follow_goes_on(up: Shell) -> None:
+    assert len((await up("logs", "etcd", "-n", "3")).out.splitlines()) == 3
+    assert "kube-scheduler" in (await up("logs", "nobody")).err
+    following = await up.start("logs", "etcd", "-n", "1", "-f")
+    assert following.stdout is not None
+    async with asyncio.timeout(20):
+        await following.stdout.readline()
+        with (up.folder.logs / "etcd.log").open("a") as log:
+            log.write("one more line\n")
+        while await following.stdout.readline() != b"one more line\n":
+            pass
+        following.send_signal(signal.SIGINT)
+        await following.communicate()
+        assert following.returncode == INTERRUPTED
+
+
+async def test_reset_wants_to_be_meant(up: Shell) -> None:
+    ran = await up("reset")
+    assert ran.code == 2
+    assert "--yes" in ran.err
+    assert (await up("status")).code == 0
+
+
+async def test_ctrl_c_during_up_stops_what_it_started(typed: Shell) -> None:
+    await typed("down")
+    process = await typed.start("up", "--nodes", "0", "--no-fsync")
+    async with asyncio.timeout(60):
+        while True:
+            if len(marked(typed.folder.root)) > 2:
+                break
+            await asyncio.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        await process.communicate()
+    assert process.returncode == INTERRUPTED
+    assert marked(typed.folder.root) == []
+
+
+async def test_ctrl_c_during_up_of_what_runs_leaves_it_running(up: Shell) -> None:
+    process = await up.start("up", "--nodes", "1", "--no-fsync")
+    async with asyncio.timeout(60):
+        while True:
+            if "node0" in up.folder.plan.read_text():
+                break
+            await asyncio.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        await process.communicate()
+    assert process.returncode == INTERRUPTED
+    assert (await up("status")).code == 0
