@@ -77,7 +77,7 @@ async def test_an_object_that_leaves_the_selector_leaves_the_store(
 async def test_streams_that_end_are_resumed_without_a_loss(client: Client, namespace: str, reflect: Reflect) -> None:
     """The server ends each stream after a second; nothing that is written in between may be missed."""
     async with reflect(pace=Pace(timeout=(1, 1), short=0.5, backoff=0.01)) as store:
-        written = []
+        written: list[AnyObject] = []
         while store.stats.streams < 4:
             made = await client.create(CONFIG_MAPS, config_map(f"m{len(written)}"), namespace)
             await store.wait_for(made.metadata.resource_version, deadline=10)

@@ -130,6 +130,17 @@ async def test_a_port_that_somebody_took_meanwhile_is_given_up(up: LocalCluster)
         assert await still_has_everything(up)
 
 
+async def test_two_up_at_once_from_nothing_are_one(own: LocalCluster) -> None:
+    await own.down()
+    again = LocalCluster(own.name, state_root=own.folder.root.parents[1])
+    told: list[str] = []
+    await asyncio.gather(own.up(), again.up(progress=lambda step: told.append(step.detail)))
+    status = await own.status()
+    assert status.ready
+    assert len(marked(own.folder.root)) == len(status.parts)
+    assert told[0] == "another process is busy with cluster recovery"
+
+
 async def test_up_that_fails_leaves_nothing(own: LocalCluster) -> None:
     await own.down()
     bad = Part("bad", ("sh", "-c", "echo no such harbour; exit 1"), after=("etcd",))

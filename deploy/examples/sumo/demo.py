@@ -50,6 +50,7 @@ class Demo:
         self._started_cluster = False
         self._api: LocalApi | None = None
         self._job: str | None = None
+        self._key_file = cluster.folder.root / "demo-key"
 
     async def run(self) -> int:
         """Every step in order; the exit code."""
@@ -131,12 +132,11 @@ class Demo:
     async def _key(self, api: LocalApi, report: Report) -> str:
         """The key of an earlier run while it is good, else a new one; kept where only this user may read it."""
         report(Step("logging in"))
-        kept = self._cluster.folder.root / "demo-key"
-        if kept.exists() and await _opens(api.url, kept.read_text()):
-            return kept.read_text()
+        if self._key_file.exists() and await _opens(api.url, self._key_file.read_text()):
+            return self._key_file.read_text()
         async with LongshoreClient(api.url, api.admin_token) as admin:
             new = await admin.keys.create(TENANT, name="make demo")
-        write_private(kept, new.key.encode())
+        write_private(self._key_file, new.key.encode())
         return new.key
 
     async def _scenario(self, report: Report) -> Path:
@@ -170,8 +170,10 @@ class Demo:
         self.out.text("")
         self.out.card(
             (
-                ("files", f".venv/bin/longshore simulations download {job}"),
+                ("files", f"{api.url}/v1/jobs/{job}/artifacts"),
+                ("download", f".venv/bin/longshore simulations download {job}"),
                 ("api", f"{api.url}  (its docs: {api.url}/docs)"),
+                ("api key", str(self._key_file)),
                 ("kubectl", f"{kubectl} -n {tenant.namespace} get jobs,pods,resourcequotas"),
                 ("stop", "make down"),
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,16 +15,24 @@ FOLLOW_EVERY = 0.2  # seconds
 
 
 def rotate(log: Path, limit: int = LIMIT) -> None:
-    """Copy and truncate: the part goes on appending to the same file. What it writes in between is lost."""
-    if log.exists() and log.stat().st_size > limit:
-        shutil.copyfile(log, log.with_name(f"{log.name}.1"))
-        with log.open("r+b") as file:
-            file.truncate()
+    """Copy and truncate: the part goes on appending to the same file. What it writes in between is lost.
+
+    Where the disk is full, room is worth more than what was said long ago.
+    """
+    if not log.exists() or log.stat().st_size <= limit:
+        return
+    older = log.with_name(f"{log.name}.1")
+    try:
+        shutil.copyfile(log, older)
+    except OSError:
+        older.unlink(missing_ok=True)
+    with log.open("r+b") as file:
+        file.truncate()
 
 
 def note(log: Path, text: str) -> None:
-    """A line of the supervisor's own between those of the part."""
-    with log.open("a") as file:
+    """A line of the supervisor's own between those of the part; lost, as theirs are, when the disk is full."""
+    with suppress(OSError), log.open("a") as file:
         file.write(f"--- {datetime.now(UTC).isoformat(timespec='milliseconds')} longshore: {text}\n")
 
 

@@ -20,7 +20,7 @@ from longshore.cluster.parts import Part, Plan, Supervision
 from longshore.cluster.processes import identify
 from longshore.cluster.state import load, save
 
-ROTATE_EVERY = 10.0  # seconds
+TEND_EVERY = 10.0  # seconds
 
 
 class Supervisor:
@@ -34,6 +34,7 @@ class Supervisor:
         self._since = time.time()
         self._folder = folder
         self._number = 0
+        self._untold = False
         self._keepers: dict[str, Keeper] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ready: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
@@ -51,13 +52,13 @@ class Supervisor:
             loop.add_signal_handler(number, stop)
         loop.add_signal_handler(signal.SIGHUP, wake.set)
         async with asyncio.TaskGroup() as group:
-            rotation = group.create_task(self._rotate())
+            tending = group.create_task(self._tend())
             while not stopping.is_set():
                 wake.clear()
                 await self._follow(load(self._folder / "plan.json", Plan) or Plan(0, ()), group)
                 await wake.wait()
             await self._stop(set(self._keepers))
-            rotation.cancel()
+            tending.cancel()
 
     async def _follow(self, plan: Plan, group: asyncio.TaskGroup) -> None:
         wanted = {part.name: part for part in plan.parts}
@@ -89,15 +90,22 @@ class Supervisor:
             self._tell()
 
     def _tell(self) -> None:
+        """Write down how the parts do. That a disk is full is no reason to stop them: it is told when there is room."""
         parts = {name: keeper.state for name, keeper in self._keepers.items()}
-        save(self._folder / "supervision.json", Supervision(self._this, self._since, self._number, parts))
+        try:
+            save(self._folder / "supervision.json", Supervision(self._this, self._since, self._number, parts))
+            self._untold = False
+        except OSError:
+            self._untold = True
 
-    async def _rotate(self) -> None:
-        """Lives as long as the supervisor, which cancels it."""
+    async def _tend(self) -> None:
+        """Keep the logs small; lives as long as the supervisor, which cancels it."""
         while True:
             for log in (self._folder / "logs").glob("*.log"):
                 await asyncio.to_thread(rotate, log)
-            await asyncio.sleep(ROTATE_EVERY)
+            if self._untold:
+                self._tell()
+            await asyncio.sleep(TEND_EVERY)
 
 
 def main() -> None:

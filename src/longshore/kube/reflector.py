@@ -143,6 +143,7 @@ class Reflector(Generic[T]):
                 self._watch.opened()
                 self._store.stats.streams += 1
                 self._writer.heard()
+                self._writer.trouble(None)
                 await self._follow(batches, step.silence)
             lived = self._clock() - began
             if lived < self._pace.short:
@@ -171,7 +172,6 @@ class Reflector(Generic[T]):
             raise Gone(f"watch of {self._raw.plural}: its history is another one than ours")
         self._watch.bore()
         self._store.stats.events += 1
-        self._writer.trouble(None)
         match event:
             case Applied(obj, _, size):
                 self._writer.put(obj, size)

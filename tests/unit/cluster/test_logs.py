@@ -14,6 +14,15 @@ def test_a_log_over_the_limit_is_copied_and_cut_while_the_part_goes_on_writing(t
     assert (tmp_path / "etcd.log.1").read_bytes() == b"old line\n" * 10
 
 
+def test_without_room_for_the_copy_the_log_is_cut_all_the_same(tmp_path: Path) -> None:
+    log = tmp_path / "etcd.log"
+    log.write_bytes(b"line\n" * 20)
+    (tmp_path / "etcd.log.1").symlink_to("/dev/full")
+    rotate(log, limit=50)
+    assert log.read_bytes() == b""
+    assert [path.name for path in tmp_path.iterdir()] == ["etcd.log"]
+
+
 def test_a_log_within_the_limit_stays(tmp_path: Path) -> None:
     log = tmp_path / "etcd.log"
     log.write_bytes(b"line\n")

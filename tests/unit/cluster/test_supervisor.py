@@ -134,3 +134,19 @@ async def test_nobody_else_may_read_what_the_supervisor_writes(supervised: Any) 
     await supervised.until_ready(["one"])
     files: list[Path] = [supervised.folder.supervision, supervised.folder.plan]
     assert all(file.stat().st_mode & 0o077 == 0 for file in files)
+
+
+async def test_a_state_file_that_cannot_be_written_stops_nothing_and_is_written_later(
+    supervised: Any, eventually: Eventually
+) -> None:
+    supervised.plan(running("one"))
+    await supervised.start()
+    before = await supervised.until_ready(["one"])
+    said = supervised.folder.supervision
+    said.unlink()
+    said.mkdir()  # a file cannot replace a folder, not even as root
+    os.kill(before["one"].process.pid, signal.SIGKILL)
+    await eventually(lambda: supervised.log("one").count("starting") == 2)
+    said.rmdir()
+    after = await supervised.until(restarted("one"))
+    assert after["one"].process != before["one"].process

@@ -43,6 +43,17 @@ class Later:
 
 
 @dataclass(frozen=True)
+class Pause:
+    """The stream says nothing for a moment, in real time."""
+
+    seconds: float
+
+
+LONG = Later(250)  # longer than any stream that counts as too short
+Moves = bytes | Later | Pause | Move
+
+
+@dataclass(frozen=True)
 class Answer:
     """A whole response."""
 
@@ -56,7 +67,7 @@ class Answer:
 class Watch:
     """A stream of events; CLOSE unless the last move says otherwise."""
 
-    moves: tuple[bytes | Later | Move, ...]
+    moves: tuple[Moves, ...]
 
 
 @dataclass(frozen=True)
@@ -89,7 +100,7 @@ def page(*items: Object, version: int | str, continue_: str = "") -> Answer:
     return Answer(msgspec.json.encode({"kind": "JobList", "metadata": metadata, "items": items}))
 
 
-def watch(*moves: bytes | Later | Move) -> Watch:
+def watch(*moves: Moves) -> Watch:
     return Watch(moves)
 
 
@@ -176,12 +187,14 @@ class Faulty:
             body=answer.body, status=answer.status, headers=answer.headers, content_type=answer.content_type
         )
 
-    async def _stream(self, request: web.BaseRequest, moves: tuple[bytes | Later | Move, ...]) -> web.StreamResponse:
+    async def _stream(self, request: web.BaseRequest, moves: tuple[Moves, ...]) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
         for move in moves:
             if isinstance(move, bytes):
                 await response.write(move)
+            elif isinstance(move, Pause):
+                await asyncio.sleep(move.seconds)
             elif isinstance(move, Later):
                 self._elapse(move.seconds)
             elif move is HANG:

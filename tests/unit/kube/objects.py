@@ -1,4 +1,4 @@
-"""Jobs made of a name, a version and labels."""
+"""Jobs made of a name, a version and labels, and what a store has of them."""
 
 from longshore.kube.objects import JOBS, Job, ObjectMeta
 from longshore.kube.store import Store, Writer
@@ -17,3 +17,11 @@ def a_store(*jobs: Job, version: int = 10) -> tuple[Store[Job], Writer[Job]]:
     writer = Writer(store)
     writer.replace(jobs, version)
     return store, writer
+
+
+def names(store: Store[Job]) -> set[str]:
+    return {job.metadata.name for job in store.list()}
+
+
+def versions(store: Store[Job]) -> dict[str, str]:
+    return {job.metadata.name: job.metadata.resource_version for job in store.list()}

@@ -172,56 +172,6 @@ class Container(Struct, frozen=True, rename="camel"):
     tty: bool = False
 
 
-class Key(Struct, frozen=True, gc=False):
-    """A ConfigMap's or Secret's key as a file."""
-
-    key: str
-    path: str
-    mode: int | None = None
-
-
-class FilesOf(Struct, frozen=True, rename="camel"):
-    """A ConfigMap or Secret as a folder; `name` is called secretName in a secret volume."""
-
-    name: str = ""
-    secret_name: str = ""
-    items: tuple[Key, ...] = ()
-    optional: bool = False
-    default_mode: int | None = None
-
-
-class DownwardFile(Struct, frozen=True, rename="camel"):
-    path: str
-    field_ref: FieldRef | None = None
-    resource_field_ref: ResourceRef | None = None
-    mode: int | None = None
-
-
-class DownwardFiles(Struct, frozen=True, rename="camel"):
-    items: tuple[DownwardFile, ...] = ()
-    default_mode: int | None = None
-
-
-class TokenFile(Struct, frozen=True, gc=False, rename="camel"):
-    path: str
-    audience: str = ""
-    expiration_seconds: int = 3600
-
-
-class Projection(Struct, frozen=True, rename="camel"):
-    service_account_token: TokenFile | None = None
-    config_map: FilesOf | None = None
-    secret: FilesOf | None = None
-    downward_api: DownwardFiles | None = msgspec.field(default=None, name="downwardAPI")
-    cluster_trust_bundle: Any = None
-    pod_certificate: Any = None
-
-
-class Projected(Struct, frozen=True, rename="camel"):
-    sources: tuple[Projection, ...] = ()
-    default_mode: int | None = None
-
-
 class Sysctl(Struct, frozen=True, gc=False):
     name: str
 

@@ -13,10 +13,10 @@ import msgspec
 from msgspec import Struct
 
 from longshore.cluster.node import content
-from longshore.cluster.node.content import File
+from longshore.cluster.node.content import File, TokenFile
 from longshore.cluster.node.env import Names, Sources, decode_secret
 from longshore.cluster.node.fields import Place
-from longshore.cluster.node.model import Pod, TokenFile
+from longshore.cluster.node.model import Pod
 from longshore.errors import NotFound
 from longshore.kube.client import Client
 from longshore.kube.objects import CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS, Object

@@ -63,7 +63,10 @@ class Ended(TypedDict):
 
 
 def launch(folder: str) -> int:
-    """Start the container described in `folder` and return its holder's pid. The caller must exit afterwards."""
+    """Start the container described in `folder`; return its holder's pid once the command runs, or never will.
+
+    The caller must exit afterwards: it is in other namespaces then.
+    """
     os.setsid()
     directory = os.open(folder, os.O_DIRECTORY | os.O_CLOEXEC)
     spec = read_spec(folder)
@@ -71,14 +74,17 @@ def launch(folder: str) -> int:
     if spec["root"] is not None:
         _enter_namespaces(spec["user"])
     ready, go = os.pipe()
+    begun, begin = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(go)
         if os.read(ready, 1):  # else the launcher died before anybody could know of us
-            _hold(spec, directory, log)
+            _hold(spec, directory, log, begin)
         os._exit(0)
+    os.close(begin)
     write(directory, "pid", Held(pid=pid, started=proctree.started(pid), at=time.time_ns()))
     os.write(go, b"1")
+    os.read(begun, 1)  # ends when the holder closes it: whoever enters the container now finds it complete
     return pid
 
 
@@ -113,18 +119,18 @@ def _enter_namespaces(user: User | None) -> None:
             file.write(content)
 
 
-def _hold(spec: Spec, directory: int, log: int) -> None:
+def _hold(spec: Spec, directory: int, log: int, begin: int) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
     try:
-        ended = _run(spec, log)
+        ended = _run(spec, log, begin)
     except Exception as error:
         ended = Ended(code=_START_FAILED, signal=0, error=str(error), at=time.time_ns())
     write(directory, "exit", ended)
 
 
-def _run(spec: Spec, log: int) -> Ended:
+def _run(spec: Spec, log: int, begin: int) -> Ended:
     wakeup, signalled = os.pipe()
     for descriptor in (wakeup, signalled):
         os.set_blocking(descriptor, False)
@@ -144,6 +150,7 @@ def _run(spec: Spec, log: int) -> Ended:
         error = file.read().decode()
     if error:
         raise RuntimeError(error)
+    os.close(begin)
     streams = [Stream(name, pipe[0], log) for name, pipe in zip(("stdout", "stderr"), pipes, strict=True)]
     signal.set_wakeup_fd(signalled, warn_on_full_buffer=False)
     return _Command(child, spec, streams, wakeup).wait()

@@ -1,0 +1,288 @@
+"""Who leads, on a real Lease: replicas that contend, stop, are killed, are cut off, or have a wrong clock."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from longshore.kube.client import Client
+from longshore.kube.config import Config
+from longshore.kube.objects import LEASES, Lease
+from longshore.runtime.leader import Leader
+
+NAMESPACE = "default"
+LEASE, RENEW, RETRY = 2.0, 1.2, 0.3
+numbers = count()
+
+MANY = 15  # renewals: they take longer than a lease lasts
+
+# A replica in a process of its own, to be killed.
+PROCESS = """
+import asyncio, sys
+from longshore.kube.client import Client
+from longshore.kube.config import Config
+from longshore.runtime.leader import Leader
+
+async def main(kubeconfig, name):
+    async with Client(Config.load(kubeconfig)) as client:
+        await Leader(client, "default", name, "process", lease=2.0, renew=1.2, retry=0.3).run(asyncio.Event().wait)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+class Replica:
+    """A leader in a task of its own; `leads` while its `lead()` runs."""
+
+    def __init__(self, client: Client, lease: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        identity = f"replica-{next(numbers)}"
+        self.leader = Leader(client, NAMESPACE, lease, identity, lease=LEASE, renew=RENEW, retry=RETRY, now=now)
+        self.leads = asyncio.Event()
+        self.ended = asyncio.Event()
+        self.times = 0
+
+    async def lead(self) -> None:
+        self.times += 1
+        self.leads.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.leads.clear()
+            self.ended.set()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Replica]:
+        task = asyncio.create_task(self.leader.run(self.lead))
+        try:
+            yield self
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+class Cable:
+    """The way to the API server, which can be cut: connections then hang or break."""
+
+    def __init__(self, server: str) -> None:
+        self._host, self._port = urlsplit(server).hostname, urlsplit(server).port
+        self._open: set[asyncio.StreamWriter] = set()
+        self._whole = asyncio.Event()
+        self._whole.set()
+
+    @asynccontextmanager
+    async def laid(self) -> AsyncIterator[str]:
+        server = await asyncio.start_server(self._carry, "127.0.0.1", 0)
+        try:
+            yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        finally:
+            self.mend()
+            self.break_connections()
+            server.close()
+            await server.wait_closed()
+
+    def cut(self) -> None:
+        self._whole.clear()
+
+    def mend(self) -> None:
+        self._whole.set()
+
+    def break_connections(self) -> None:
+        for writer in self._open:
+            writer.transport.abort()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(self._host, self._port)
+        self._open |= {writer, far_writer}
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._copy(reader, far_writer))
+                tasks.create_task(self._copy(far_reader, writer))
+        finally:
+            self._open -= {writer, far_writer}
+            writer.close()
+            far_writer.close()
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                await self._whole.wait()
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+
+@pytest.fixture
+def lease() -> str:
+    return f"lease-{next(numbers)}"
+
+
+async def held(client: Client, lease: str) -> Lease:
+    return await client.get(LEASES, lease, NAMESPACE)
+
+
+async def seconds_until(event: asyncio.Event, deadline: float = 15.0) -> float:
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    await asyncio.wait_for(event.wait(), deadline)
+    return loop.time() - started
+
+
+async def test_one_of_two_leads_and_the_other_follows_at_once_when_it_stops(client: Client, lease: str) -> None:
+    async with Replica(client, lease).running() as second:
+        async with Replica(client, lease).running() as first:
+            waits = [asyncio.create_task(replica.leads.wait()) for replica in (first, second)]
+            done, _ = await asyncio.wait(waits, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+            leader, other = (first, second) if waits[0] in done else (second, first)
+            holder = await held(client, lease)
+            assert holder.spec.holder_identity == leader.leader.identity
+            await renewed(client, lease, holder, times=MANY)
+            assert not other.leads.is_set()
+            for wait in waits:
+                wait.cancel()
+        if leader is first:
+            assert await seconds_until(second.leads) < LEASE - RETRY, "a lease that was released is not waited for"
+        assert second.leads.is_set()
+    assert (await held(client, lease)).spec.holder_identity is None
+
+
+async def until_held_by(client: Client, lease: str, identity: str) -> None:
+    holder: str | None = None
+    async with asyncio.timeout(20):
+        while holder != identity:  # noqa: ASYNC110 - the lease is in another process's hands
+            await asyncio.sleep(RETRY / 4)
+            page = await client.list_page(LEASES, NAMESPACE, field_selector=f"metadata.name={lease}")
+            holder = next((found.spec.holder_identity for found in page.items), None)
+
+
+async def renewed(client: Client, lease: str, seen: Lease, times: int) -> None:
+    """Returns when the lease has been renewed this often."""
+    async with asyncio.timeout(15):
+        while times:
+            await asyncio.sleep(RETRY / 4)
+            now = await held(client, lease)
+            times -= now.spec.renew_time != seen.spec.renew_time
+            seen = now
+
+
+async def test_a_killed_leader_is_followed_when_its_lease_has_run_out(
+    client: Client, kubeconfig: Path, lease: str
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PROCESS, str(kubeconfig), lease, stdout=asyncio.subprocess.DEVNULL
+    )
+    try:
+        await until_held_by(client, lease, "process")
+        async with Replica(client, lease).running() as heir:
+            await renewed(client, lease, await held(client, lease), times=2)
+            assert not heir.leads.is_set()
+            process.kill()
+            waited = await seconds_until(heir.leads)
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+    assert LEASE - 2 * RETRY < waited < LEASE + 3 * RETRY
+    assert (await held(client, lease)).spec.lease_transitions == 1
+
+
+@pytest.mark.parametrize("how", ["hangs", "breaks"])
+async def test_a_leader_that_is_cut_off_stops_before_another_starts_and_may_come_back(
+    client: Client, kube_config: Config, lease: str, how: str
+) -> None:
+    cable = Cable(kube_config.server)
+    loop = asyncio.get_running_loop()
+    async with (
+        cable.laid() as address,
+        Client(replace(kube_config, server=address)) as far,
+        Replica(far, lease).running() as cut_off,
+    ):
+        await seconds_until(cut_off.leads)
+        async with Replica(client, lease).running() as heir:
+            await renewed(client, lease, await held(client, lease), times=2)
+            cable.cut()
+            if how == "breaks":
+                cable.break_connections()
+            cut = loop.time()
+            await seconds_until(cut_off.ended)
+            assert loop.time() - cut < RENEW + RETRY
+            assert not heir.leads.is_set()
+            await seconds_until(heir.leads)
+            assert not cut_off.leads.is_set()
+            cable.mend()
+        await seconds_until(cut_off.leads, 40.0)
+        assert cut_off.times == 2
+
+
+async def test_a_leader_stops_when_the_lease_is_given_to_another(client: Client, lease: str) -> None:
+    async with Replica(client, lease).running() as usurped:
+        await seconds_until(usurped.leads)
+        await client.patch(LEASES, lease, {"spec": {"holderIdentity": "usurper"}}, NAMESPACE)
+        assert await seconds_until(usurped.ended) < 2 * RETRY
+    assert (await held(client, lease)).spec.holder_identity == "usurper", "what is not ours is not released"
+
+
+async def test_a_leader_goes_on_when_something_else_of_its_lease_is_changed(client: Client, lease: str) -> None:
+    async with Replica(client, lease).running() as leader:
+        await seconds_until(leader.leads)
+        for n in range(3):
+            await client.patch(LEASES, lease, {"metadata": {"annotations": {"note": str(n)}}}, NAMESPACE)
+            await renewed(client, lease, await held(client, lease), times=1)
+        assert leader.times == 1
+        assert leader.leads.is_set()
+
+
+@pytest.mark.parametrize("skew", [timedelta(hours=-1), timedelta(hours=1)])
+async def test_a_wrong_clock_neither_takes_nor_loses_the_lease(client: Client, lease: str, skew: timedelta) -> None:
+    async with Replica(client, lease).running() as right:
+        await seconds_until(right.leads)
+        async with Replica(client, lease, now=lambda: datetime.now(UTC) + skew).running() as wrong:
+            await renewed(client, lease, await held(client, lease), times=MANY)
+            assert right.times == 1
+            assert right.leads.is_set()
+            assert not wrong.leads.is_set()
+
+
+async def test_the_lease_is_kept_while_the_work_cleans_up_and_released_after_it(client: Client, lease: str) -> None:
+    cleaned = asyncio.Event()
+
+    async def lead() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await renewed(client, lease, await held(client, lease), times=2)
+            cleaned.set()
+
+    leader = Leader(client, NAMESPACE, lease, "tidy", lease=LEASE, renew=RENEW, retry=RETRY)
+    task = asyncio.create_task(leader.run(lead))
+    await until_held_by(client, lease, "tidy")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert cleaned.is_set()
+    assert (await held(client, lease)).spec.holder_identity is None
+
+
+async def test_work_that_ends_or_fails_releases_the_lease_and_its_error_comes_out(client: Client, lease: str) -> None:
+    leader = Leader(client, NAMESPACE, lease, "brief", lease=LEASE, renew=RENEW, retry=RETRY)
+
+    async def end() -> None:
+        return None
+
+    async def fail() -> None:
+        raise ValueError("broken")
+
+    await asyncio.wait_for(leader.run(end), 10)
+    with pytest.raises(ExceptionGroup) as raised:
+        await asyncio.wait_for(leader.run(fail), 10)
+    assert raised.group_contains(ValueError, match="broken")
+    assert (await held(client, lease)).spec.holder_identity is None

@@ -1,0 +1,174 @@
+"""Servers that send rubbish, echoes, other histories, or what cannot be read."""
+
+import pytest
+from structlog.testing import capture_logs
+
+from .conftest import Reflect
+from .faulty import (
+    CLOSE,
+    CUT,
+    HANG,
+    LONG,
+    Answer,
+    Faulty,
+    added,
+    bookmark,
+    deleted,
+    event,
+    failure,
+    job,
+    modified,
+    page,
+    watch,
+)
+from .objects import names, versions
+
+
+async def test_an_object_never_goes_back_to_an_older_version(server: Faulty, reflect: Reflect) -> None:
+    server.script = [
+        page(job("a", 9), version=10),
+        watch(modified(job("a", 15)), modified(job("a", 12)), deleted(job("a", 14)), bookmark(16), HANG),
+    ]
+    async with reflect() as store:
+        await store.wait_for(16)
+        assert versions(store) == {"a": "15"}
+
+
+async def test_a_deleted_object_is_not_brought_back_by_an_echo(server: Faulty, reflect: Reflect) -> None:
+    server.script = [
+        page(job("a", 9), version=10),
+        watch(deleted(job("a", 15)), added(job("a", 12)), bookmark(16), HANG),
+    ]
+    async with reflect() as store:
+        await store.wait_for(16)
+        assert len(store) == 0
+
+
+async def test_a_list_with_an_older_copy_of_an_object_does_not_set_it_back(server: Faulty, reflect: Reflect) -> None:
+    server.script = [
+        page(version=10),
+        watch(added(job("a", 15)), failure(410, "Expired")),
+        page(job("a", 12), version=20),
+        watch(HANG),
+    ]
+    async with reflect() as store:
+        await server.finished.wait()
+        assert versions(store) == {"a": "15"}
+
+
+async def test_a_list_older_than_the_last_seen_version_is_trusted(server: Faulty, reflect: Reflect) -> None:
+    """An etcd that was restored from a backup: its history is the truth now."""
+    server.script = [
+        page(job("a", 90), job("b", 95), version=100),
+        watch(failure(410, "Expired")),
+        page(job("a", 40), version=50),
+        watch(added(job("c", 51)), HANG),
+    ]
+    async with reflect() as store:
+        await server.finished.wait()
+        await store.wait_for(51)
+        assert versions(store) == {"a": "40", "c": "51"}
+        assert server.watches[-1].resumed_at == "50"
+
+
+async def test_a_stream_of_another_history_relists(server: Faulty, reflect: Reflect) -> None:
+    server.script = [page(job("a", 90), version=100), watch(added(job("b", 7))), page(version=8), watch(HANG)]
+    async with reflect() as store:
+        await server.finished.wait()
+        assert len(store) == 0
+        assert store.version == 8
+
+
+async def test_a_version_in_the_servers_future_relists(server: Faulty, reflect: Reflect) -> None:
+    too_large = {"code": 504, "reason": "Timeout", "details": {"causes": [{"reason": "ResourceVersionTooLarge"}]}}
+    server.script = [page(version=100), watch(event("ERROR", too_large)), page(version=50), watch(HANG)]
+    async with reflect() as store:
+        await server.finished.wait()
+        assert store.version == 50
+
+
+async def test_an_undecodable_object_is_counted_told_once_and_skipped(server: Faulty, reflect: Reflect) -> None:
+    odd = job("odd", 12, suspend="perhaps")
+    server.script = [
+        page(job("a", 3), job("odd", 4, suspend="perhaps"), version=10),
+        watch(added(odd), modified(job("odd", 13, suspend=7)), added(job("b", 14)), LONG, CLOSE),
+    ]
+    with capture_logs() as logs:
+        async with reflect() as store:
+            await server.finished.wait()
+            assert names(store) == {"a", "b"}
+            assert store.stats.undecodable == 3
+    assert [log["object"] for log in logs if log["event"] == "object skipped"] == [("ns", "odd")]
+
+
+@pytest.mark.parametrize("lacking", ["name", "uid", "resourceVersion"])
+async def test_what_is_no_whole_object_is_skipped(server: Faulty, reflect: Reflect, lacking: str) -> None:
+    odd = job("odd", 12)
+    del odd["metadata"][lacking]
+    server.script = [page(odd, version=10), watch(added(odd), added(job("b", 14)), HANG)]
+    async with reflect() as store:
+        await store.wait_for(14)
+        assert names(store) == {"b"}
+        assert store.stats.undecodable == 2
+
+
+async def test_an_object_that_became_undecodable_keeps_its_last_known_state(server: Faulty, reflect: Reflect) -> None:
+    server.script = [
+        page(job("a", 3), version=10),
+        watch(modified(job("a", 12, suspend="perhaps")), failure(410, "Expired")),
+        page(job("a", 12, suspend="perhaps"), version=20),
+        watch(HANG),
+    ]
+    async with reflect() as store:
+        await server.finished.wait()
+        assert versions(store) == {"a": "3"}
+
+
+async def test_an_undecodable_object_moves_the_version_on(server: Faulty, reflect: Reflect) -> None:
+    server.script = [page(version=10), watch(added(job("odd", 12, suspend="perhaps")), LONG, CLOSE)]
+    async with reflect():
+        await server.finished.wait()
+        assert server.watches[-1].resumed_at == "12"
+
+
+@pytest.mark.parametrize("rubbish", [b"<html>\n", b'{"type":"ADDED"}\n', b'{"type":"ADDED","object":\n', b"[]\n"])
+async def test_a_stream_of_rubbish_is_left_and_resumed(server: Faulty, reflect: Reflect, rubbish: bytes) -> None:
+    server.script = [page(version=10), watch(rubbish), watch(added(job("a", 11)), HANG)]
+    async with reflect() as store:
+        await store.wait_for(11)
+        assert names(store) == {"a"}
+
+
+@pytest.mark.parametrize(
+    "rubbish",
+    [
+        Answer(b"<html>login</html>", content_type="text/html"),
+        Answer(b""),
+        Answer(b'{"kind":"PodList","metadata":{"resourceVersion":"5"},"items":[]}'),
+        Answer(b'{"kind":"JobList","metadata":{"resourceVersion":""},"items":[]}'),
+        Answer(b'{"kind":"JobList","metadata":{"resourceVersion":"5"},"items":[{"a":'),
+        Answer(b'{"kind":"JobList","metadata":7}'),
+    ],
+)
+async def test_a_list_of_rubbish_is_not_taken(server: Faulty, reflect: Reflect, rubbish: Answer) -> None:
+    server.script = [rubbish, page(job("a", 3), version=10), watch(HANG)]
+    async with reflect() as store:
+        await server.finished.wait()
+        assert names(store) == {"a"}
+        assert store.stats.relists == 1
+
+
+async def test_an_event_that_was_cut_off_is_taken_from_the_next_stream(server: Faulty, reflect: Reflect) -> None:
+    whole = added(job("a", 11))
+    server.script = [page(version=10), watch(bookmark(10), whole[:-20], CUT), watch(whole, HANG)]
+    async with reflect() as store:
+        await store.wait_for(11)
+        assert server.watches[1].resumed_at == "10"
+        assert names(store) == {"a"}
+
+
+async def test_a_list_that_never_ends_is_begun_anew(server: Faulty, reflect: Reflect) -> None:
+    server.script = [page(version=10, continue_="x"), page(version=10, continue_="x"), page(version=11), watch(HANG)]
+    async with reflect() as store:
+        await server.finished.wait()
+        assert store.version == 11
