@@ -15,7 +15,7 @@ from uuid import uuid4
 import structlog
 import uvicorn
 from fastapi import FastAPI
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from starlette.responses import Response
 
 from longshore import __version__
@@ -33,6 +33,7 @@ from longshore.kinds.tenants.commands import KeyAuthenticator
 from longshore.kinds.tenants.model import LABEL_KEY, LABEL_TENANT, TENANTS
 from longshore.kube.client import Client
 from longshore.kube.config import Config
+from longshore.kube.metrics import CacheMetrics
 from longshore.kube.objects import JOBS, PODS, SECRETS
 from longshore.kube.reflector import Reflector
 from longshore.kube.store import Store
@@ -112,6 +113,8 @@ def control(settings: Settings) -> None:
 
 async def _serve(settings: Settings) -> None:
     async with services(settings, role="serve") as parts:
+        stores = parts.stores
+        REGISTRY.register(CacheMetrics((stores.jobs, stores.pods, stores.tenants, stores.keys)))
         app = build_api(parts)
         config = uvicorn.Config(
             app,

@@ -95,7 +95,7 @@ class Demo:
         """Say which step failed and where to read more; the exit code."""
         self.out.say(f"the demo failed at: {self.step}")
         self.out.error(error)
-        self.out.say(f"logs: {self._cluster.folder.logs}")
+        self.out.say(f"logs: {self._cluster.folder.logs} (`make down` stops what runs)")
         return exit_code_of(error)
 
     async def _stop(self, api: LocalApi, job: str) -> None:
@@ -141,11 +141,11 @@ class Demo:
 
     async def _scenario(self, report: Report) -> Path:
         """The scenario, built with the tools of the SUMO that runs it too; built anew when build.py changed."""
+        async with _ticking(report, Step("installing SUMO", "about 250 MB, once")):
+            sumo = await Images(cache_home() / "images").provide(Settings().sumo_image)
         scenario = self._cluster.folder.root / "town.zip"
         if scenario.exists() and scenario.stat().st_mtime > BUILD.stat().st_mtime:
             return scenario
-        async with _ticking(report, Step("installing SUMO", "about 250 MB, once")):
-            sumo = await Images(cache_home() / "images").provide(Settings().sumo_image)
         path = os.pathsep.join([*sumo.path, os.environ.get("PATH", os.defpath)])
         python = shutil.which("python3", path=path) or sys.executable
         async with _ticking(report, Step("building a town with traffic", "netgenerate, randomTrips")):

@@ -99,7 +99,7 @@ class _JsonLines:
 
 
 class _Plain:
-    """Bare log on stdout, a line on stderr whenever the status, the stage or the tenth of the way is another."""
+    """Bare log on stdout, a line on stderr whenever status, reason, stage or the tenth of the way is another."""
 
     def __init__(self, out: Output) -> None:
         self._out = out
@@ -111,7 +111,7 @@ class _Plain:
     def job(self, job: "Job") -> None:
         progress = job.progress
         tenth = int(progress.fraction * 10) if progress and progress.fraction is not None else None
-        state = (job.status, progress.stage if progress else None, tenth)
+        state = (job.status, job.reason, progress.stage if progress else None, tenth)
         if not job.final and state != self._said:
             self._said = state
             self._out.say(f"{job.id} {headline(job)}")
@@ -161,9 +161,10 @@ def headline(job: "Job") -> str:
 
 
 def _note(job: "Job") -> str:
+    """In one line, whoever wrote it."""
+    said = job.message or ""
     if job.progress and not job.final:
-        said = (job.progress.stage, job.progress.message)
-        return printable(": ".join(part for part in said if part))
-    if job.why and job.why.sentence and not job.final:
-        return printable(job.why.sentence).rstrip(".")
-    return printable(job.message or "").rstrip(".")
+        said = ": ".join(part for part in (job.progress.stage, job.progress.message) if part)
+    elif job.why and job.why.sentence and not job.final:
+        said = job.why.sentence
+    return " ".join(printable(said).split()).rstrip(".")

@@ -1,6 +1,7 @@
 """`longshore jobs ...`: submit work of any image and see it through; reads work of every kind."""
 
 import shlex
+import textwrap
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,7 @@ app = typer.Typer(help="Jobs of every kind: submit, list, read logs, stop.", no_
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
 TIMED_OUT = 124
+_SAID = 120  # letters of a row; `get` shows all
 
 
 def pair(text: str) -> tuple[str, str]:
@@ -169,7 +171,7 @@ def _print_lines(out: Output, lines: list[str]) -> None:
 def _row(job: "Job") -> tuple[object, ...]:
     ran = duration(job.started, job.finished) if job.started else None
     quiet = job.status == "Succeeded" or (job.status == "Running" and not job.progress)
-    said = None if quiet else headline(job).partition(" ")[2]
+    said = None if quiet else textwrap.shorten(headline(job).partition(" ")[2], _SAID, placeholder=" ...")
     return job.id, job.name, job.kind, job.tenant, job.status, job.created, ran, said
 
 

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import os
+import pty
+import subprocess
+import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -131,3 +136,47 @@ def test_stop_can_wait_for_the_end(cli: Cli, api: Api) -> None:
     api.on("GET /v1/jobs/j1", {"id": "j1", "status": "Stopped"})
     assert "is being stopped" in cli("jobs", "stop", "j1").err
     assert "j1 is stopped" in cli("jobs", "stop", "j1", "--wait").err
+
+
+def test_follow_says_anew_when_a_job_waits_for_another_reason(cli: Cli, api: Api) -> None:
+    pulling = {"id": "j1", "status": "Pending", "reason": "ErrImagePull", "why": {"sentence": "no such\n  image"}}
+    api.on("POST /v1/jobs", QUEUED, status=202)
+    api.on("GET /v1/jobs/j1/logs", body=b"")
+    for record in ({"id": "j1", "status": "Pending", "message": "Admitted."}, pulling, pulling, DONE):
+        api.on("GET /v1/jobs/j1", record)
+    ran = cli("jobs", "submit", "-i", "longshore/host", "--follow", "--", "true")
+    assert ran.err.splitlines()[1:3] == ["j1 pending Admitted", "j1 pending no such image"]
+    assert ran.err.count("no such image") == 1
+
+
+def test_a_row_stays_a_row_whatever_a_job_has_to_say(cli: Cli, api: Api) -> None:
+    api.on("GET /v1/jobs", {"items": [FAILED | {"message": "a\nb " * 200}]})
+    _, row = cli("jobs", "list").out.splitlines()
+    assert row.endswith(" ...")
+
+
+def test_on_a_terminal_the_log_stands_above_the_bar(cli: Cli, api: Api) -> None:
+    api.on("POST /v1/jobs", QUEUED, status=202)
+    api.on("GET /v1/jobs/j1/logs", body=b"10%\r20%\r\nhello\nend")
+    for record in (RUNNING, RUNNING, DONE):
+        api.on("GET /v1/jobs/j1", record)
+    master, terminal = pty.openpty()
+    command = [sys.executable, "-m", "longshore", "jobs", "submit", "-i", "longshore/host", "--follow", "--", "true"]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen(command, env=environment, stdout=terminal, stderr=terminal) as process:
+        os.close(terminal)
+        seen = _read_to_the_end(master)
+    assert process.returncode == 0
+    assert "Running" in seen
+    assert "50%" in seen
+    lines = [line.rpartition("\x1b[2K")[2].strip() for line in seen.splitlines()]
+    assert [line for line in lines if line in ("10%", "20%", "hello", "end")] == ["20%", "hello", "end"]
+
+
+def _read_to_the_end(terminal: int) -> str:
+    seen = b""
+    with suppress(OSError):  # how Linux says that the other side has closed
+        while chunk := os.read(terminal, 65536):
+            seen += chunk
+    os.close(terminal)
+    return seen.decode()

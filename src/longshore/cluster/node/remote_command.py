@@ -71,9 +71,7 @@ async def _command(attempt: Path, command: list[str], wanted: _Streams) -> Async
     else:
         terminal, slave = pty.openpty()
         try:
-            process = await asyncio.create_subprocess_exec(
-                *argv, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
-            )
+            process = await asyncio.create_subprocess_exec(*argv, stdin=slave, stdout=slave, stderr=slave)
         finally:
             os.close(slave)
     try:

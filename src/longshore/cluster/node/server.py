@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -71,10 +72,11 @@ class Server:
         attempt = _attempt(folder, previous=options.previous)
         response = web.StreamResponse(headers={"Content-Type": "text/plain"})
         response.enable_chunked_encoding()
-        await response.prepare(request)
-        async for chunk in logs.read(attempt / "log", options, lambda: attempts.has_ended(attempt)):
-            await response.write(chunk)
-        await response.write_eof()
+        with suppress(ConnectionResetError):  # the reader has seen enough
+            await response.prepare(request)
+            async for chunk in logs.read(attempt / "log", options, lambda: _is_complete(attempt, request)):
+                await response.write(chunk)
+            await response.write_eof()
         return response
 
     async def _exec(self, request: web.Request) -> web.StreamResponse:
@@ -99,6 +101,11 @@ def _attempt(folder: Path, *, previous: bool) -> Path:
         why = "has no previous terminated container" if previous else "is waiting to start"
         raise UserMistake(f'container "{folder.name}" {why}')
     return folder / str(found[-1].attempt.number)
+
+
+def _is_complete(attempt: Path, request: web.Request) -> bool:
+    """Whether nothing will be added, or nobody waits for it any more."""
+    return request.transport is None or attempts.has_ended(attempt)
 
 
 def _options(request: web.Request, now: datetime) -> Options:

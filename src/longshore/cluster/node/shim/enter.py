@@ -81,11 +81,12 @@ def _collect(output: int, deadline: float) -> tuple[bytes, bool]:
 def main() -> None:
     """`FOLDER COMMAND...`: with our own stdin, stdout and stderr, ending as the command ends."""
     folder, *argv = sys.argv[1:]
-    if os.isatty(0):
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     spec = enter(folder)
     pid = os.fork()
     if pid == 0:
+        if os.isatty(0):  # the session and its terminal must be of the command's own PID namespace
+            os.setsid()
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         execute(spec, argv)
     _, status = os.waitpid(pid, 0)
     code = os.waitstatus_to_exitcode(status)

@@ -84,7 +84,7 @@ def plan(root: Root, working_dir: str) -> Layout:
     mounts.sort(key=lambda mount: mount["target"].count("/"))
     working_dir = os.path.realpath(working_dir)
     covered += [mount["target"] for mount in mounts]
-    wanted = [mount["target"] for mount in mounts] + [working_dir]
+    wanted = dict.fromkeys([*(mount["target"] for mount in mounts), working_dir])
     places = [path for path in wanted if not _inside(os.path.dirname(path), covered) and path not in _OWN]
     missing = {_nearest(path) for path in places if not os.path.lexists(path)}
     mirrors = sorted(missing - {"/"}, key=lambda path: path.count("/"))

@@ -1,0 +1,201 @@
+"""Small controllers of ConfigMaps on the real API server: they converge and do nothing twice, whatever others write."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from itertools import count
+from typing import Any
+
+import pytest
+
+from longshore.errors import Conflict
+from longshore.kube.client import Client
+from longshore.kube.objects import CONFIG_MAPS, NAMESPACES, AnyObject, Patch
+from longshore.kube.reflector import Reflector
+from longshore.kube.store import Store
+from longshore.runtime.controller import Controller
+from longshore.runtime.executor import Executor
+from longshore.runtime.plan import Create, DeleteObject, PatchObject, Plan
+from longshore.runtime.queue import Queue
+
+numbers = count()
+Reconcile = Callable[[AnyObject, Store[AnyObject]], Plan]
+
+
+@pytest.fixture
+async def namespace(client: Client) -> AsyncIterator[str]:
+    name = f"controller-{next(numbers)}"
+    await client.create(NAMESPACES, {"metadata": {"name": name}})
+    yield name
+    await client.delete(NAMESPACES, name)
+
+
+@asynccontextmanager
+async def controlling(client: Client, namespace: str, reconcile: Reconcile) -> AsyncIterator[Store[AnyObject]]:
+    """A controller with a cache of its own, as a replica has. Its keys are the ConfigMaps labelled `work`."""
+    store: Store[AnyObject] = Store(CONFIG_MAPS, {"parent": lambda found: found.metadata.labels.get("parent")})
+
+    def plan(name: str, _: datetime) -> Plan:
+        found = store.get(name, namespace)
+        return Plan() if found is None else reconcile(found, store)
+
+    def key_of(found: AnyObject) -> list[str]:
+        return [name for label in ("work", "parent") if (name := found.metadata.labels.get(label))]
+
+    controller = Controller("configmaps", Queue[str](), plan, Executor(client))
+    controller.watch(store, key_of)
+    async with asyncio.TaskGroup() as tasks:
+        running = [
+            tasks.create_task(Reflector(client, store, namespace=namespace).run()),
+            tasks.create_task(controller.run()),
+        ]
+        await store.wait_synced(20)
+        yield store
+        for task in running:
+            task.cancel()
+
+
+async def create_work(client: Client, namespace: str, name: str, **data: str) -> AnyObject:
+    return await client.create(
+        CONFIG_MAPS, {"metadata": {"name": name, "labels": {"work": name}}, "data": data}, namespace
+    )
+
+
+async def until(store: Store[AnyObject], holds: Callable[[], bool], deadline: float = 60.0) -> None:
+    async with asyncio.timeout(deadline), store.subscribe() as changes:
+        while not holds():
+            await changes.next()
+
+
+def step_up(found: AnyObject, _: Store[AnyObject]) -> Plan:
+    """One step towards the goal, noted in a list that shows each step done twice."""
+    done = found.data.get("done", "")
+    if len(done.split()) >= int(found.data["goal"]):
+        return Plan()
+    step = {"data": {"done": f"{done} {len(done.split())}".strip()}}
+    name, version = found.metadata.name, found.metadata.resource_version
+    return Plan(
+        (PatchObject(CONFIG_MAPS, name, found.metadata.namespace, step, resource_version=version),), requeue_after=5.0
+    )
+
+
+async def disturb(client: Client, namespace: str, names: list[str]) -> None:
+    """Somebody else keeps writing to the same objects."""
+    for n in count():
+        for name in names:
+            noise = {"data": {f"noise-{n % 3}": str(n)}}
+            await client.patch(CONFIG_MAPS, name, noise, namespace)
+
+
+def expected(goal: int) -> str:
+    return " ".join(str(step) for step in range(goal))
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+async def test_each_step_is_done_once_under_conflicts_even_with_two_leaders(
+    client: Client, namespace: str, replicas: int
+) -> None:
+    names, goal = [f"work-{n}" for n in range(5)], 10
+    for name in names:
+        await create_work(client, namespace, name, goal=str(goal))
+    async with asyncio.TaskGroup() as tasks:
+        noise = tasks.create_task(disturb(client, namespace, names))
+        async with controlling(client, namespace, step_up) as store:
+            other = tasks.create_task(hold(client, namespace, step_up)) if replicas == 2 else None
+            await until(store, lambda: all(at(store, namespace, n).data.get("done") == expected(goal) for n in names))
+            noise.cancel()
+            if other is not None:
+                other.cancel()
+    for name in names:
+        assert (await client.get(CONFIG_MAPS, name, namespace)).data["done"] == expected(goal)
+
+
+async def hold(client: Client, namespace: str, reconcile: Reconcile) -> None:
+    async with controlling(client, namespace, reconcile):
+        await asyncio.Event().wait()
+
+
+def at(store: Store[AnyObject], namespace: str, name: str) -> AnyObject:
+    found = store.get(name, namespace)
+    assert found is not None
+    return found
+
+
+def have_three_children(found: AnyObject, store: Store[AnyObject]) -> Plan:
+    """One more child if there are too few: names are the server's, so a stale cache would make too many."""
+    parent = found.metadata.name
+    if len(store.by("parent", parent)) >= 3:
+        return Plan()
+    body: dict[str, Any] = {"metadata": {"generateName": f"{parent}-", "labels": {"parent": parent}}}
+    return Plan((Create(CONFIG_MAPS, body, found.metadata.namespace),), requeue_after=0.0)
+
+
+async def test_what_was_written_is_seen_before_the_next_plan_though_it_asks_to_be_called_at_once(
+    client: Client, namespace: str
+) -> None:
+    parents = [f"parent-{n}" for n in range(20)]
+    async with controlling(client, namespace, have_three_children) as store:
+        for parent in parents:
+            await create_work(client, namespace, parent)
+        await until(store, lambda: all(len(store.by("parent", parent)) >= 3 for parent in parents))
+        # Whatever was planned too early would be there by the time that a later change has been worked off.
+        await create_work(client, namespace, "last")
+        await until(store, lambda: len(store.by("parent", "last")) >= 3)
+        assert [len(store.by("parent", parent)) for parent in parents] == [3] * len(parents)
+
+
+def once(found: AnyObject, _: Store[AnyObject]) -> Plan:
+    delete = DeleteObject(CONFIG_MAPS, found.metadata.name, found.metadata.namespace, uid=found.metadata.uid)
+    return Plan((delete, delete), requeue_after=0.01)
+
+
+async def test_deleting_what_is_deleted_is_no_error(client: Client, namespace: str) -> None:
+    async with controlling(client, namespace, once) as store:
+        made = await create_work(client, namespace, "short-lived")
+        await store.wait_for(made.metadata.resource_version, 10)
+        await until(store, lambda: store.get("short-lived", namespace) is None)
+
+
+@pytest.mark.parametrize("type", list(Patch))
+@pytest.mark.parametrize("stale", ["uid", "resource_version", "gone"])
+async def test_a_patch_decided_on_another_state_is_a_conflict(
+    client: Client, namespace: str, type: Patch, stale: str
+) -> None:
+    found = await create_work(client, namespace, "a", value="0")
+    uid, version = found.metadata.uid, found.metadata.resource_version
+    patch: Any = {"data": {"value": "1"}}
+    if type is Patch.JSON:
+        patch = [{"op": "replace", "path": "/data/value", "value": "1"}]
+    executor = Executor(client)
+    right = PatchObject(CONFIG_MAPS, "a", namespace, patch, type=type, uid=uid, resource_version=version)
+    if stale == "resource_version":
+        await client.patch(CONFIG_MAPS, "a", {"data": {"other": "x"}}, namespace)
+        wrong = right
+    else:
+        await client.delete(CONFIG_MAPS, "a", namespace)
+        wrong = PatchObject(CONFIG_MAPS, "a", namespace, patch, type=type, uid=uid)
+    if stale == "uid":
+        await create_work(client, namespace, "a", value="0")
+    with pytest.raises(Conflict):
+        await executor.execute(wrong)
+    if stale != "gone":
+        assert (await client.get(CONFIG_MAPS, "a", namespace)).data["value"] == "0"
+
+
+@pytest.mark.parametrize("type", list(Patch))
+async def test_a_patch_decided_on_the_present_state_is_carried_out(client: Client, namespace: str, type: Patch) -> None:
+    found = await create_work(client, namespace, "a", value="0")
+    patch: Any = {"data": {"value": "1"}}
+    if type is Patch.JSON:
+        patch = [{"op": "replace", "path": "/data/value", "value": "1"}]
+    uid, version = found.metadata.uid, found.metadata.resource_version
+    written = await Executor(client).execute(
+        PatchObject(CONFIG_MAPS, "a", namespace, patch, type=type, uid=uid, resource_version=version)
+    )
+    now = await client.get(CONFIG_MAPS, "a", namespace)
+    assert now.data["value"] == "1"
+    assert written is not None
+    assert written.version == int(now.metadata.resource_version)

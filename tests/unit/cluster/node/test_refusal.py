@@ -1,0 +1,63 @@
+"""Fields that are refused, and those that are not."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from longshore.cluster.node.model import Pod
+from longshore.cluster.node.refusal import AUTOMOUNTED, refusal
+
+
+def pod(container: dict[str, Any] | None = None, **spec: Any) -> Pod:
+    return msgspec.convert({"spec": {"containers": [{"name": "main", **(container or {})}], **spec}}, Pod)
+
+
+def mounts(path: str, **fields: Any) -> dict[str, Any]:
+    return {"volumeMounts": [{"name": "v", "mountPath": path, **fields}]}
+
+
+REFUSED: list[tuple[Pod, str]] = [
+    (pod(hostIPC=True), "spec.hostIPC"),
+    (pod(runtimeClassName="gvisor"), "spec.runtimeClassName"),
+    (pod(securityContext={"sysctls": [{"name": "a", "value": "1"}]}), "spec.securityContext.sysctls"),
+    (pod(volumes=[{"name": "a", "emptyDir": {}}, {"name": "b", "nfs": {}}]), "spec.volumes[1].nfs"),
+    (
+        pod(volumes=[{"name": "a", "projected": {"sources": [{"secret": {"name": "s"}}, {"podCertificate": {}}]}}]),
+        "spec.volumes[0].projected.sources[1].podCertificate",
+    ),
+    (pod({"volumeDevices": [{}]}), "spec.containers[0].volumeDevices"),
+    (pod({"readinessProbe": {"grpc": {"port": 1}}}), "spec.containers[0].readinessProbe.grpc"),
+    (pod({"ports": [{"containerPort": 80, "hostPort": 8080}]}), "spec.containers[0].ports[].hostPort"),
+    (pod(mounts("/x", mountPropagation="Bidirectional")), "spec.containers[0].volumeMounts[0].mountPropagation"),
+    (pod(mounts("/proc")), "spec.containers[0].volumeMounts[0].mountPath"),
+    (pod(initContainers=[{"name": "i", "tty": True, "stdin": True}]), "spec.initContainers[0].stdin"),
+]
+
+
+@pytest.mark.parametrize(("pod", "field"), REFUSED, ids=[field for _, field in REFUSED])
+def test_a_field_that_changes_the_meaning_is_named(pod: Pod, field: str) -> None:
+    found = refusal(pod, places_volumes=True)
+    assert found is not None
+    assert found.field == field
+    assert field in found.message
+
+
+def test_an_ordinary_pod_is_taken() -> None:
+    ordinary = pod(
+        {
+            **mounts("/data"),
+            "ports": [{"containerPort": 80, "hostPort": 80}],
+            "securityContext": {"runAsUser": 1000, "capabilities": {"drop": ["ALL"]}},
+        },
+        hostNetwork=True,
+        volumes=[{"name": "v", "emptyDir": {}}],
+    )
+    assert refusal(ordinary, places_volumes=True) is None
+
+
+def test_without_namespaces_only_the_automounted_token_may_be_left_out() -> None:
+    assert refusal(pod(mounts(AUTOMOUNTED)), places_volumes=False) is None
+    found = refusal(pod(mounts("/workspace")), places_volumes=False)
+    assert found is not None
+    assert "user namespaces" in found.message

@@ -1,0 +1,62 @@
+"""Whom a container runs as, and what its hosts file says."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from longshore.cluster.node.fields import Place
+from longshore.cluster.node.machine import Powers
+from longshore.cluster.node.model import Pod
+from longshore.cluster.node.sandbox import hostname, hosts, user
+from longshore.errors import UserMistake
+
+ALL, USER, NONE = Powers(users=True, root=True), Powers(users=True, root=False), Powers(users=False, root=False)
+
+
+def pod(context: dict[str, Any], shared: dict[str, Any] | None = None) -> Pod:
+    spec = {"containers": [{"name": "main", "securityContext": context}], "securityContext": shared or {}}
+    return msgspec.convert({"metadata": {"name": "p"}, "spec": spec}, Pod)
+
+
+def ids(made: Pod, powers: Powers, own: int) -> tuple[int, int] | None:
+    found = user(made.spec.containers[0], made, powers, own, own)
+    return found and (found["uid"], found["gid"])
+
+
+@pytest.mark.parametrize(
+    ("context", "shared", "powers", "own", "expected"),
+    [
+        ({}, {}, ALL, 0, None),
+        ({}, {}, USER, 501, (501, 501)),
+        ({"runAsUser": 1000}, {}, ALL, 0, (1000, 0)),
+        ({"runAsUser": 0}, {}, USER, 501, (0, 0)),
+        ({"runAsUser": 1000}, {"runAsUser": 7, "runAsGroup": 8}, USER, 501, (1000, 8)),
+        ({}, {"runAsNonRoot": True}, ALL, 0, (1000, 0)),
+        ({}, {"runAsNonRoot": True}, USER, 501, (501, 501)),
+        ({"runAsUser": 1000}, {}, NONE, 501, None),
+    ],
+)
+def test_a_wanted_user_stands_for_the_nodes_own(
+    context: dict[str, Any], shared: dict[str, Any], powers: Powers, own: int, expected: tuple[int, int] | None
+) -> None:
+    assert ids(pod(context, shared), powers, own) == expected
+
+
+def test_root_is_refused_where_the_pod_forbids_it() -> None:
+    with pytest.raises(UserMistake, match="runAsNonRoot"):
+        ids(pod({"runAsUser": 0}, {"runAsNonRoot": True}), ALL, 0)
+
+
+def test_the_hostname_is_the_pods_name_cut_to_what_a_kernel_takes() -> None:
+    assert hostname(msgspec.convert({"metadata": {"name": "a" * 62 + "-bc"}}, Pod)) == "a" * 62
+    named = {"metadata": {"name": "p"}, "spec": {"hostname": "worker"}}
+    assert hostname(msgspec.convert(named, Pod)) == "worker"
+
+
+def test_the_hosts_file_knows_the_pod_and_its_aliases() -> None:
+    aliases = [{"ip": "10.0.0.1", "hostnames": ["a", "b"]}]
+    made = msgspec.convert({"metadata": {"name": "p"}, "spec": {"hostAliases": aliases}}, Pod)
+    lines = [line.split() for line in hosts(made, Place("127.1.2.3")).splitlines()]
+    assert ["127.1.2.3", "p"] in lines
+    assert ["10.0.0.1", "a", "b"] in lines
