@@ -22,7 +22,7 @@ CONFIG = """<configuration>
     <time>
         <begin value="0"/>
         <end value="3600"/>
-        <step-length value="0.1"/>
+        <step-length value="0.2"/>
     </time>
     <emissions>
         <device.emissions.probability value="1"/>

@@ -50,7 +50,11 @@ class Caller(Struct, frozen=True):
         """The tenant a write is for: the key's own, or the one an administrator names."""
         if self.admin:
             if asked is None:
-                raise UserMistake("which tenant is this for?", hint="add ?tenant=ID", field="tenant")
+                raise UserMistake(
+                    "which tenant is this for?",
+                    hint="add ?tenant=ID, or --tenant ID on the command line",
+                    field="tenant",
+                )
             return asked
         if self.tenant is None:
             raise Forbidden("a pod's token does not open this", hint=HINT)

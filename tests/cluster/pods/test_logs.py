@@ -84,16 +84,6 @@ async def test_kubectl_creates_a_job_and_follows_its_log(space: Namespace, kubec
     assert code == 0, err
 
 
-async def test_kubectl_exec_gives_output_input_and_exit_code(space: Namespace, kubectl: Kubectl) -> None:
-    await space.create(shell("echo up; export X=1; sleep 60", env=[{"name": "WHO", "value": "me"}]))
-    await space.says("up")
-    code, out, err = await kubectl("exec", "pod", "--", "sh", "-c", "echo $WHO; echo oops >&2; exit 3")
-    assert (code, out) == (3, "me\n")
-    assert "oops" in err
-    code, out, _ = await kubectl("exec", "-i", "pod", "--", "cat", stdin="from outside")
-    assert (code, out) == (0, "from outside")
-
-
 async def test_an_unfinished_line_is_not_lost_when_the_container_is_killed(space: Namespace) -> None:
     script = "printf partial; trap '' TERM; while :; do sleep 0.05; done"
     await space.create(shell(script), activeDeadlineSeconds=1, terminationGracePeriodSeconds=1)

@@ -31,6 +31,7 @@ def status(pod: Pod, world: World, step: Step, place: Place, before: Iterable[Co
     """
     phase, reason, message = outcome(pod, world, step)
     conditions = _conditions(pod, world, step, phase)
+    inits, others = (pod.spec.init_containers, pod.spec.containers) if not world.refused else ((), ())
     return {
         "phase": phase,
         **({"reason": reason, "message": message} if reason else {}),
@@ -40,8 +41,8 @@ def status(pod: Pod, world: World, step: Step, place: Place, before: Iterable[Co
         "podIP": place.pod_ip,
         "podIPs": [_REPLACE, {"ip": place.pod_ip}],
         "conditions": [_with_time(condition, before, now) for condition in conditions],
-        "initContainerStatuses": [_container(c, pod, world, step, now) for c in pod.spec.init_containers],
-        "containerStatuses": [_container(c, pod, world, step, now) for c in pod.spec.containers],
+        "initContainerStatuses": [_container(c, pod, world, step, now) for c in inits],
+        "containerStatuses": [_container(c, pod, world, step, now) for c in others],
     }
 
 

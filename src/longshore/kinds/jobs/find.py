@@ -118,6 +118,7 @@ def live_record(parts: Services, job: Job, queue: dict[str, int] | None = None) 
     why = why_of(
         job,
         pods,
+        admitted=tenant is not None and any(e.uid == job.metadata.uid for e in tenant.status.admitted),
         ahead=places.get(job.metadata.uid, 0),
         running=len(tenant.status.admitted) if tenant else 0,
         concurrent=tenant.spec.limits.concurrent_jobs if tenant else 0,

@@ -130,7 +130,7 @@ def record_of(
         message=state.message,
         hint=hint_for(state.reason, job.metadata.name) if failed else None,
         created=job.metadata.creation_timestamp or model.EPOCH,
-        started=_started(pods) or (job.status.start_time if ran else None),
+        started=_started(pods) or (job.status.start_time if ran and not pods and model.is_over(job) else None),
         finished=_finished(job),
         image=request.image,
         command=request.command,
@@ -189,9 +189,13 @@ def hint_for(reason: str, id: str) -> str:
     return _HINTS.get(reason, f"its log says more: longshore jobs logs {id}")
 
 
-def why_of(job: Job, pods: Sequence[Pod], *, ahead: int, running: int, concurrent: int) -> WhyView | None:
+def why_of(
+    job: Job, pods: Sequence[Pod], *, admitted: bool, ahead: int, running: int, concurrent: int
+) -> WhyView | None:
     """Why this job does not run yet; None once it runs or is over."""
     state = model.state_of(job, pods)
+    if state.status is Status.QUEUED and admitted:
+        return WhyView("Admitted", "Its turn has come; it is about to start.")
     if state.status is Status.QUEUED and state.reason == "WaitingForTurn":
         sentence = f"Waits for the tenant's turn: {running} of {concurrent} jobs are admitted, {ahead} wait ahead."
         return WhyView("TenantLimit", sentence, ahead)

@@ -64,6 +64,7 @@ def test_a_refused_pod_failed_and_names_the_field() -> None:
     result = told(pod(), World(T0, {}, refused=Refusal("spec.hostPID", "no")))
     assert (result["phase"], result["reason"]) == ("Failed", "NotOnProcessNode")
     assert result["message"].startswith("spec.hostPID: no")
+    assert result["containerStatuses"] == []
 
 
 def test_a_node_that_stops_is_not_the_pods_fault() -> None:

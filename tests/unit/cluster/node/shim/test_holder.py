@@ -1,0 +1,139 @@
+"""Holders and their containers, real ones, by the launcher."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from longshore.cluster.node import launcher, machine
+from longshore.cluster.node.attempts import End, read
+from longshore.cluster.node.launcher import Launcher
+from longshore.cluster.node.shim.rootfs import Mount, Root
+
+
+@pytest.fixture(scope="module")
+async def started() -> AsyncIterator[Launcher]:
+    async with launcher.launcher() as made:
+        yield made
+
+
+class Holder:
+    """One container in a folder of the test's."""
+
+    def __init__(self, started: Launcher, folder: Path) -> None:
+        self._launcher = started
+        self.folder = folder
+
+    async def start(self, script: str, **spec: Any) -> None:
+        (self.folder / "tmp").mkdir()
+        fields = {
+            "argv": ["sh", "-c", script],
+            "env": {"PATH": os.defpath, "A": "b"},
+            "working_dir": "/",
+            "hostname": "pod",
+            "stop_signal": signal.SIGTERM,
+            "no_new_privileges": True,
+            "user": None,
+            "root": None,
+        }
+        (self.folder / "spec.json").write_text(json.dumps({**fields, **spec}))
+        (self.folder / "attempt.json").write_text(json.dumps({"number": 1, "image_id": ""}))
+        await self._launcher.start(self.folder)
+
+    def signal(self, number: int) -> None:
+        run = read(self.folder)
+        assert run is not None
+        launcher.signal(run.process, number)
+
+    async def said(self, text: str) -> None:
+        async with asyncio.timeout(10):
+            while text not in self.log():  # noqa: ASYNC110 - a file has no event
+                await asyncio.sleep(0.01)
+
+    def log(self) -> str:
+        path = self.folder / "log"
+        return "".join(line.split(" ", 3)[3] for line in path.read_text().splitlines(keepends=True))
+
+    async def end(self) -> End:
+        run = read(self.folder)
+        assert run is not None
+        async with asyncio.timeout(10):
+            await launcher.ended(run.process)
+        run = read(self.folder)
+        assert run is not None
+        assert run.end is not None
+        return run.end
+
+
+@pytest.fixture
+def held(started: Launcher, tmp_path: Path) -> Holder:
+    return Holder(started, tmp_path)
+
+
+async def test_exit_code_and_output_are_kept(held: Holder) -> None:
+    await held.start("echo $A; echo err >&2; exit 3")
+    assert (await held.end()).code == 3
+    assert sorted(held.log().split()) == ["b", "err"]
+
+
+async def test_the_signal_that_ended_it_is_kept(held: Holder) -> None:
+    await held.start("kill -ABRT $$")
+    end = await held.end()
+    assert (end.code, end.signal) == (134, signal.SIGABRT)
+
+
+async def test_what_cannot_be_run_says_why(held: Holder) -> None:
+    await held.start("", argv=["/no/such/program"])
+    end = await held.end()
+    assert (end.code, end.reason) == (128, "StartError")
+    assert "/no/such/program" in end.message
+
+
+async def test_the_stop_signal_is_passed_on(held: Holder) -> None:
+    await held.start("trap 'exit 7' INT; echo up; while :; do sleep 0.01; done", stop_signal=signal.SIGINT)
+    await held.said("up")
+    held.signal(launcher.STOP)
+    assert (await held.end()).code == 7
+
+
+async def test_a_kill_takes_processes_of_other_sessions_along(held: Holder) -> None:
+    await held.start("setsid sh -c 'trap \"\" TERM; echo up; while :; do sleep 0.01; done' & wait; wait")
+    await held.said("up")
+    before = held.log()
+    held.signal(launcher.KILL)
+    assert (await held.end()).code == 137
+    assert held.log() == before
+
+
+async def test_a_command_in_a_container_answers_with_its_code(held: Holder, started: Launcher) -> None:
+    await held.start("echo up; sleep 60")
+    await held.said("up")
+    answer = await started.run(held.folder, ["sh", "-c", "echo $A; exit 4"], 5)
+    assert (answer.code, answer.output) == (4, "b\n")
+    with pytest.raises(TimeoutError):
+        await started.run(held.folder, ["sleep", "60"], 0.1)
+    held.signal(launcher.KILL)
+    await held.end()
+
+
+async def test_volumes_appear_where_nothing_is_and_leave_no_trace(held: Holder, started: Launcher) -> None:
+    powers = await machine.probe(started, held.folder)
+    if not powers.users:
+        pytest.skip(f"no user namespaces here: {powers.why}")
+    volume = held.folder / "volume"
+    volume.mkdir()
+    targets = ("/longshore-test/here", "/var/run/longshore-test/there")
+    mounts = [Mount(source=str(volume), target=target, readonly=False) for target in targets]
+    root = Root(tmp=str(held.folder / "tmp"), mounts=mounts, hide=[], keep=[], readonly=False)
+    script = f"echo x > {targets[0]}/file; cat {targets[1]}/file; id -u; hostname; touch /usr/x 2>&1 || true"
+    await held.start(script, root=root, user={"uid": 4321, "gid": 0}, working_dir=targets[0])
+    assert (await held.end()).code == 0
+    assert held.log().splitlines()[:3] == ["x", "4321", "pod"]
+    assert "Read-only" in held.log()
+    assert (volume / "file").read_text() == "x\n"
+    assert not any(os.path.lexists(path) for path in ("/longshore-test", "/run/longshore-test", "/usr/x"))
