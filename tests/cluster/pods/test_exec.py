@@ -7,7 +7,7 @@ from pathlib import Path
 
 from longshore.cluster import binary
 
-from .conftest import Kubectl, Namespace, shell
+from .conftest import Kubectl, Namespace, Raw, shell
 
 
 async def test_kubectl_exec_gives_output_input_and_exit_code(space: Namespace, kubectl: Kubectl) -> None:
@@ -21,7 +21,7 @@ async def test_kubectl_exec_gives_output_input_and_exit_code(space: Namespace, k
 
 
 async def test_exec_sees_what_the_container_sees(space: Namespace, kubectl: Kubectl) -> None:
-    mounts = {"volumeMounts": [{"name": "v", "mountPath": "/made/up"}]}
+    mounts: Raw = {"volumeMounts": [{"name": "v", "mountPath": "/made/up"}]}
     context = {"runAsUser": 1234}
     await space.create(
         shell("touch /made/up/file; echo up; sleep 60", workingDir="/made", securityContext=context, **mounts),
@@ -45,7 +45,7 @@ async def test_a_terminal_passes_on_interrupts(space: Namespace, kubeconfig: Pat
     await space.says("up")
     program = await binary.provide()
     here, there = pty.openpty()
-    words = ["kubectl", "--kubeconfig", kubeconfig, "-n", space.name, "exec", "-it", "pod", "--", "sh"]
+    words = ["kubectl", "--kubeconfig", str(kubeconfig), "-n", space.name, "exec", "-it", "pod", "--", "sh"]
     process = await asyncio.create_subprocess_exec(program, *words, stdin=there, stdout=there, stderr=there)
     os.close(there)
     said = b""
@@ -58,7 +58,8 @@ async def test_a_terminal_passes_on_interrupts(space: Namespace, kubeconfig: Pat
     async with asyncio.timeout(20):
         os.write(here, b"tty=$(test -t 0 && echo yes); echo terminal=$tty; sleep 50\n")
         await until(b"terminal=yes")
-        os.write(here, b"\x03")
+        os.write(here, b"\x03")  # which drops what is typed before it is seen
+        await until(b"^C")
         os.write(here, b"echo again; exit 5\n")
         await until(b"again\r\n")
         assert await process.wait() == 5

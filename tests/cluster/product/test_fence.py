@@ -62,6 +62,8 @@ async def test_an_administrator_is_refused_in_a_tenants_namespace_with_the_reaso
         ({"spec": {"suspend": False}}, "suspend"),
         ({"metadata": {"finalizers": []}}, "finalizers"),
         ({"metadata": {"labels": {"longshore.dev/tenant": "other"}}}, "labels"),
+        ({"metadata": {"annotations": {"longshore.dev/spec": "{}"}}}, "annotations"),
+        ({"spec": {"parallelism": 9}}, "counted against the limits"),
     ],
 )
 async def test_what_longshore_relies_on_is_changed_by_nobody_else(

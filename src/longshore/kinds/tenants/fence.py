@@ -1,7 +1,7 @@
 """The admission policies that keep everyone, administrators too, from passing by a tenant's limits; pure.
 
-In tenants' namespaces only the identities listed here create pods or unsuspended Jobs, or change what longshore relies
-on: suspend, finalizers and its labels. Applied by `longshore.install`.
+In tenants' namespaces only `control` creates or unsuspends Jobs that run (a CronJob's are suspended too), only the Job
+controller makes pods, and nobody else changes what longshore relies on. Applied by `longshore.install`.
 Source: Kubernetes docs, "Validating Admission Policy" (admissionregistration.k8s.io/v1).
 """
 
@@ -51,31 +51,39 @@ def _pods_rule(allowed: list[str]) -> dict[str, str]:
 
 
 def _job_rules(control: str, serve: str) -> list[dict[str, str]]:
+    starter = f"request.userInfo.username == '{control}'"
     writers = f"request.userInfo.username in {_cel([control, *_JOB_WRITERS])}"
     makers = f"request.userInfo.username in {_cel([control, serve, *_JOB_WRITERS])}"
     create = "request.operation == 'CREATE'"
-    new, old = _our_labels("object"), _our_labels("oldObject")
+    update = f"{create} || {writers}"
     return [
         _rule(
-            f"!({create}) || (has(object.spec.suspend) && object.spec.suspend) || {writers}",
+            f"!({create}) || {_suspend('object')} || {starter}",
             "a Job of a tenant is created suspended and starts when its limits admit it",
         ),
         _rule(
-            f"!({create}) || {makers} || {new}.size() == 0",
+            f"!({create}) || {makers} || {_ours('object', 'labels')}.size() == 0",
             "labels of longshore.dev are set by longshore only",
         ),
         _rule(
-            f"{create} || {writers} || ({_suspend('object')} == {_suspend('oldObject')})",
+            f"{update} || {_suspend('object')} == {_suspend('oldObject')}",
             "suspend of a tenant's Job is changed by longshore only, or its limits would not hold",
         ),
         _rule(
-            f"{create} || {writers} || ({_finalizers('object')} == {_finalizers('oldObject')})",
-            "finalizers of a tenant's Job are changed by longshore only, or it would go unarchived",
+            f"{update} || (object.spec.parallelism == oldObject.spec.parallelism"
+            " && object.spec.template == oldObject.spec.template)",
+            "what a tenant's Job asks for is not changed after it was counted against the limits",
         ),
         _rule(
-            f"{create} || {writers} || ({new} == {old} && {new}.all(k, object.metadata.labels[k] =="
-            " oldObject.metadata.labels[k]))",
-            "labels of longshore.dev are changed by longshore only",
+            f"{update} || {_finalizers('object')} == {_finalizers('oldObject')}",
+            "finalizers of a tenant's Job are changed by longshore only, or it would go unarchived",
+        ),
+        *(
+            _rule(
+                f"{update} || {_unchanged(what)}",
+                f"{what} of longshore.dev are changed by longshore only",
+            )
+            for what in ("labels", "annotations")
         ),
     ]
 
@@ -88,9 +96,17 @@ def _finalizers(of: str) -> str:
     return f"(has({of}.metadata.finalizers) ? {of}.metadata.finalizers : [])"
 
 
-def _our_labels(of: str) -> str:
-    ours = f"{of}.metadata.labels.map(k, k).filter(k, k.startsWith('longshore.dev/'))"
-    return f"(has({of}.metadata.labels) ? {ours} : [])"
+def _ours(of: str, what: str) -> str:
+    """The keys of longshore.dev among the labels or annotations."""
+    ours = f"{of}.metadata.{what}.map(k, k).filter(k, k.startsWith('longshore.dev/'))"
+    return f"(has({of}.metadata.{what}) ? {ours} : [])"
+
+
+def _unchanged(what: str) -> str:
+    # by membership, because the order of a map's keys is not fixed
+    new, old = _ours("object", what), _ours("oldObject", what)
+    same = f"object.metadata.{what}[k] == oldObject.metadata.{what}[k]"
+    return f"({new}.all(k, k in {old} && {same}) && {old}.all(k, k in {new}))"
 
 
 def _cel(names: list[str]) -> str:

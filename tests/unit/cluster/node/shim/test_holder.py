@@ -136,4 +136,5 @@ async def test_volumes_appear_where_nothing_is_and_leave_no_trace(held: Holder, 
     assert held.log().splitlines()[:3] == ["x", "4321", "pod"]
     assert "Read-only" in held.log()
     assert (volume / "file").read_text() == "x\n"
-    assert not any(os.path.lexists(path) for path in ("/longshore-test", "/run/longshore-test", "/usr/x"))
+    assert not os.path.lexists("/longshore-test")  # noqa: ASYNC240
+    assert not os.path.lexists("/run/longshore-test")  # noqa: ASYNC240
