@@ -1,29 +1,54 @@
 """`longshore serve` and `longshore control`: the two processes of a deployment, configured by LONGSHORE_* alone."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from longshore import errors
+from longshore.cli.output import Output
 
 if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
     from longshore.settings import Settings
 
 
 def serve() -> None:
-    """Run the HTTP API (a replica of it)."""
-    settings = _settings()
+    """Run the HTTP API (a replica of it), configured by the environment: see `longshore settings`."""
+    chosen = _settings()
     from longshore.app import serve as run
 
-    run(settings)
+    run(chosen)
 
 
 def control() -> None:
-    """Run the controllers; of several replicas one leads."""
-    settings = _settings()
+    """Run the controllers; of several replicas one leads. Configured by the environment: see `longshore settings`."""
+    chosen = _settings()
     from longshore.app import control as run
 
-    run(settings)
+    run(chosen)
+
+
+def settings(json: Annotated[bool, typer.Option("--json", help="For programs: JSON on stdout.")] = False) -> None:
+    """List the environment variables that configure `serve` and `control`, with their defaults."""
+    from longshore.settings import Settings
+
+    out = Output(json=json)
+    rows = [
+        (_variable_of(name, field), "" if field.default is None else str(field.default), field.description or "")
+        for name, field in Settings.model_fields.items()
+    ]
+    if json:
+        out.document([{"variable": v, "default": d, "description": text} for v, d, text in rows])
+    else:
+        out.table(("VARIABLE", "DEFAULT", "WHAT IT IS"), rows)
+
+
+def _variable_of(name: str, field: "FieldInfo") -> str:
+    from pydantic import AliasChoices
+
+    alias = field.validation_alias
+    return " or ".join(map(str, alias.choices)) if isinstance(alias, AliasChoices) else _variable(name)
 
 
 def _settings() -> "Settings":
@@ -45,6 +70,7 @@ def _variable(name: str) -> str:
 
 
 def register(app: typer.Typer) -> None:
-    """Add both to the command line."""
+    """Add them to the command line."""
     app.command()(serve)
     app.command()(control)
+    app.command()(settings)

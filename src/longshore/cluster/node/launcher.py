@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from longshore.cluster import processes
-from longshore.cluster.node.shim import holder, proctree
+from longshore.cluster.node.shim import holder
 from longshore.cluster.processes import Process
 from longshore.errors import LongshoreError, Unavailable
 
@@ -104,8 +104,7 @@ class Launcher:
 
 @asynccontextmanager
 async def launcher() -> AsyncIterator[Launcher]:
-    """A launcher whose containers' holders become children of this process when it is theirs to reap them."""
-    proctree.adopt_orphans()
+    """A launcher for as long as the node lives; the process starts with the first container."""
     launcher = Launcher()
     try:
         yield launcher
@@ -114,7 +113,7 @@ async def launcher() -> AsyncIterator[Launcher]:
 
 
 async def ended(process: Process) -> None:
-    """Wait for the end of a process that need not be our child."""
+    """Wait for the end of a process that is not our child: the launcher reaps it, or init."""
     if _LINUX:
         with suppress(ProcessLookupError):
             descriptor = os.pidfd_open(process.pid)
@@ -126,8 +125,6 @@ async def ended(process: Process) -> None:
     else:
         while processes.is_running(process):  # noqa: ASYNC110 - nothing else tells of another's child
             await asyncio.sleep(_POLL_SECONDS)
-    with suppress(ChildProcessError):
-        os.waitpid(process.pid, os.WNOHANG)  # noqa: ASYNC222 - does not wait
 
 
 async def _readable(descriptor: int) -> None:

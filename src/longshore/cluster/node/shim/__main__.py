@@ -14,10 +14,11 @@ import signal
 import sys
 from typing import Any
 
-from longshore.cluster.node.shim import enter, holder
+from longshore.cluster.node.shim import enter, holder, proctree
 
 
 def main() -> None:
+    proctree.adopt_orphans()  # each holder becomes ours when the process that forked it ends
     signal.signal(signal.SIGCHLD, _reap)
     gc.freeze()  # the collector would otherwise touch, and so unshare, what the holders share with us
     for line in sys.stdin.buffer:

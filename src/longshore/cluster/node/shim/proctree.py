@@ -27,7 +27,7 @@ def started(pid: int) -> str:
 
 
 def adopt_orphans() -> None:
-    """Without a PID namespace: children of children stay below us when their parents end."""
+    """Children of children become this process's when their parents end; where that cannot be, init's."""
     if _LINUX:
         syscalls.become_subreaper()
 
