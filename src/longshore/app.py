@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -44,6 +44,7 @@ from longshore.telemetry import configure_logging
 from longshore.web import auth, problems
 from longshore.web.answers import answer
 from longshore.web.hosts import AllowedHosts
+from longshore.web.uploads import BoundedBodies
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +53,9 @@ SYNC_SECONDS = 60.0
 NOTE_KEYS_EVERY_SECONDS = 60.0
 COMPACT_EVERY_SECONDS = 30.0
 DRAIN_SECONDS = 10
+MAX_JSON_BYTES = 4 << 20
+# a cache this old has missed a watch's longest silence: the replica is not fit to answer
+STALE_SECONDS = 400.0
 
 
 def utc_now() -> datetime:
@@ -67,8 +71,8 @@ async def services(settings: Settings, *, role: Role) -> AsyncIterator[Services]
     config = Config.load(settings.kubeconfig)
     async with Client(config, user_agent=f"longshore/{__version__}") as client, asyncio.TaskGroup() as tasks:
         stores = Stores(
-            jobs=Store(JOBS, {"id": lambda j: j.metadata.name, "tenant": jobs.tenant_of}),
-            pods=Store(PODS, {"job": lambda p: p.metadata.labels.get(jobs.LABEL_JOB_NAME)}),
+            jobs=Store(JOBS, {"id": jobs.own_id, "tenant": jobs.own_tenant}),
+            pods=Store(PODS, {"job": jobs.owner_uid}),
             tenants=Store(TENANTS),
             keys=Store(SECRETS, {"tenant": lambda s: s.metadata.labels.get(LABEL_TENANT)}),
             bundle={
@@ -165,11 +169,19 @@ async def _compact(index: Index) -> None:
     """Keep the archive's index in few files, however many jobs pass through."""
     while True:
         await asyncio.sleep(COMPACT_EVERY_SECONDS)
-        try:
-            for tenant in await index.tenants():
+        for tenant in await _or_none(index.tenants()):
+            try:
                 await index.compact(tenant)
-        except LongshoreError as error:
-            log.warning("the index was not compacted", why=error.message)
+            except LongshoreError as error:
+                log.warning("the index was not compacted", tenant=tenant, why=error.message)
+
+
+async def _or_none(tenants: Awaitable[Sequence[str]]) -> Sequence[str]:
+    try:
+        return await tenants
+    except LongshoreError as error:
+        log.warning("the index cannot be read", why=error.message)
+        return ()
 
 
 async def _until_signalled(work: Callable[[], Awaitable[None]]) -> None:
@@ -196,6 +208,7 @@ def build_api(parts: Services) -> FastAPI:
     app.state.services = parts
     app.state.keys = keys
     app.state.authentication = auth.Authentication(chain)
+    app.add_middleware(BoundedBodies, max_bytes=MAX_JSON_BYTES, streamed=_is_streamed)
     app.add_middleware(AllowedHosts, names=settings.allowed_hosts)
     problems.install(app)
     _health(app, parts)
@@ -203,6 +216,12 @@ def build_api(parts: Services) -> FastAPI:
         for router in kind.routers:
             app.include_router(router)
     return app
+
+
+def _is_streamed(method: str, path: str) -> bool:
+    """The routes that take files; each bounds its own body."""
+    artifact = method == "PUT" and path.startswith("/v1/jobs/") and "/artifacts/" in path
+    return artifact or (method == "POST" and path in ("/v1/simulations", "/jobs"))
 
 
 def _health(app: FastAPI, parts: Services) -> None:
@@ -214,7 +233,7 @@ def _health(app: FastAPI, parts: Services) -> None:
     }
 
     def report() -> tuple[int, dict[str, object]]:
-        missing = [name for name, store in waiting_for.items() if not store.synced]
+        missing = [name for name, store in waiting_for.items() if not store.synced or store.age > STALE_SECONDS]
         ages = {name: round(store.age, 1) for name, store in waiting_for.items() if store.synced}
         status = 503 if missing else 200
         return status, {"status": "starting" if missing else "ok", "not_ready": missing, "age_seconds": ages}

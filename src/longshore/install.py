@@ -33,7 +33,7 @@ def _rule(group: str, resources: list[str], verbs: list[str]) -> dict[str, Any]:
 
 # what `serve` does: takes work in, reads, stops; it never starts anything
 SERVE_RULES = [
-    _rule("batch", ["jobs"], [*_READ, "create", "delete"]),
+    _rule("batch", ["jobs"], [*_READ, "create"]),
     _rule("batch", ["jobs/status"], ["patch"]),
     _rule("", ["pods"], _READ),
     _rule("", ["pods/log"], ["get"]),

@@ -52,7 +52,7 @@ async def test_an_administrator_is_refused_in_a_tenants_namespace_with_the_reaso
     with pytest.raises(errors.Forbidden, match="only for work that its limits admitted"):
         await client.create(PODS, pod, tenant.namespace)
     ours = job("x", suspend=True, labels={"longshore.dev/kind": "job"})
-    with pytest.raises(errors.Forbidden, match=r"labels of longshore\.dev"):
+    with pytest.raises(errors.Forbidden, match=r"labels and annotations of longshore\.dev"):
         await client.create(JOBS, ours, tenant.namespace)
 
 
@@ -64,6 +64,7 @@ async def test_an_administrator_is_refused_in_a_tenants_namespace_with_the_reaso
         ({"metadata": {"labels": {"longshore.dev/tenant": "other"}}}, "labels"),
         ({"metadata": {"annotations": {"longshore.dev/spec": "{}"}}}, "annotations"),
         ({"spec": {"parallelism": 9}}, "counted against the limits"),
+        ({"spec": {"ttlSecondsAfterFinished": 0}}, "counted against the limits"),
     ],
 )
 async def test_what_longshore_relies_on_is_changed_by_nobody_else(

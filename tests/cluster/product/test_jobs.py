@@ -10,7 +10,7 @@ import pytest
 from longshore import errors
 from longshore.cli.local import LocalApi
 from longshore.kube.client import Client
-from longshore.kube.objects import JOBS, PODS
+from longshore.kube.objects import JOBS, NAMESPACES
 from longshore.sdk.client import LongshoreClient
 
 NewTenant = Callable[..., Awaitable[Any]]
@@ -272,4 +272,4 @@ async def test_a_tenant_with_work_is_deleted_by_force_only_and_its_work_is_archi
     record = await admin.jobs.get(job.id)
     assert (record.status, record.archived) == ("Stopped", True)
     with pytest.raises(errors.NotFound):
-        await client.get(PODS, "any", tenant.namespace)
+        await client.get(NAMESPACES, tenant.namespace)

@@ -61,7 +61,9 @@ class Collector:
         for pod in pods:
             id = pod.metadata.labels.get(model.LABEL_JOB_NAME, "")
             job = self._parts.stores.jobs.get(id, pod.metadata.namespace)
-            if job is None or model.is_released(job):
+            if job is None or not model.tenant_of(job) or model.owner_uid(pod) != job.metadata.uid:
+                continue
+            if model.is_released(job):
                 continue
             following = self._following.setdefault(id, {})
             for status in (*pod.status.init_container_statuses, *pod.status.container_statuses):
@@ -71,7 +73,7 @@ class Collector:
 
     async def _follow(self, pod: Pod, id: str, container: str, stream: str) -> bool:
         """Whether all of it was kept. What breaks is read again from the start, which writes the same again."""
-        tenant = pod.metadata.labels.get(model.LABEL_TENANT, "")
+        tenant = model.tenant_of(pod)
         while True:
             reading = _Reading(self._parts, pod, container)
             try:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from longshore.errors import AlreadyExists, Conflict, NotFound, TooManyRequests, Unavailable, UserMistake
+from longshore.errors import AlreadyExists, Conflict, Forbidden, NotFound, TooManyRequests, Unavailable, UserMistake
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.manifest import job_manifest
 from longshore.kinds.jobs.model import JobRequest
@@ -21,6 +21,7 @@ from longshore.kube.objects import JOBS, Job, Patch
 from longshore.web.auth import Caller
 
 GIB = 1 << 30
+MIN_MEMORY = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,12 @@ def check_limits(tenant: Tenant, request: JobRequest, live: list[Job]) -> None:
     field, TooManyRequests when the queue is full."""
     limits = tenant.spec.limits
     cpu, memory = cpu_millis(request.resources.cpu), memory_bytes(request.resources.memory)
+    if cpu <= 0 or memory < MIN_MEMORY:
+        raise UserMistake(
+            "a job asks for at least 1m of cpu and 1Mi of memory: none would mean without limit",
+            hint="say what it needs, or leave it out for 1 core and 1Gi",
+            field="resources.cpu" if cpu <= 0 else "resources.memory",
+        )
     if cpu > limits.cpu * 1000:
         raise UserMistake(
             f"the job asks for {cpu / 1000:g} cores, tenant {tenant.id} may use {limits.cpu:g}",
@@ -65,6 +72,12 @@ def check_limits(tenant: Tenant, request: JobRequest, live: list[Job]) -> None:
             f"the job asks for {memory / GIB:.3g} GiB, tenant {tenant.id} may use {limits.memory_gi:g}",
             hint=f"ask for {limits.memory_gi:g}Gi or less, or have the tenant's limit raised",
             field="resources.memory",
+        )
+    if len(live) >= limits.objects:
+        raise TooManyRequests(
+            f"tenant {tenant.id} has {len(live)} jobs in the cluster, at most {limits.objects} fit",
+            hint="finished ones leave an hour after their end; try again later, or have the limit raised",
+            retry_after=60,
         )
     unfinished = [j for j in live if not model.is_over(j)]
     queued = sum(j.spec.suspend for j in unfinished)
@@ -111,6 +124,9 @@ async def submit(
     try:
         made = await parts.client.create(JOBS, body, namespace)
         return Submitted(id, created=True, job=made)
+    except Forbidden as refused:
+        # longshore's own right or the namespace's quota, never the caller's
+        raise Unavailable(f"the cluster did not take the job: {refused.message}", retry_after=10) from refused
     except AlreadyExists:
         job = await parts.client.get(JOBS, id, namespace)
         _require_same(model.request_of(job), request)

@@ -26,7 +26,10 @@ def controllers(parts: Services) -> Sequence[Runs]:
     def plan(key: Key, now: datetime) -> Plan:
         namespace, name = key
         job = stores.jobs.get(name, namespace)
-        return reconcile.plan(job, stores.pods.by("job", name), now, ttl_seconds=parts.settings.ttl_seconds)
+        if job is None or not model.tenant_of(job):
+            return Plan()
+        pods = stores.pods.by("job", job.metadata.uid)
+        return reconcile.plan(job, pods, now, ttl_seconds=parts.settings.ttl_seconds)
 
     controller = Controller(
         "jobs", Queue[Key](), plan, Executor(parts.client, {ArchiveJob: Archiver(parts, collector)})

@@ -25,7 +25,6 @@ from longshore.web.uploads import read_stream
 router = APIRouter(prefix="/v1/jobs/{id}", tags=["artifacts"])
 
 MAX_ARTIFACT_BYTES = 10 << 30
-MAX_MANIFEST_BYTES = 4 << 20
 Sha256 = Annotated[str | None, Header(alias="X-Content-SHA256", pattern="^[0-9a-f]{64}$")]
 
 

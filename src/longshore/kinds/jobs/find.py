@@ -10,7 +10,7 @@ from collections.abc import Callable, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from starlette.responses import Response
@@ -25,6 +25,8 @@ from longshore.kinds.kind import Services
 from longshore.kube.objects import Job
 from longshore.web.answers import answer
 from longshore.web.auth import Caller
+
+AwareTime = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def _own_pod(parts: Services, who: Caller, job: Job) -> bool:
 
 def live_record(parts: Services, job: Job, queue: dict[str, int] | None = None) -> JobRecord:
     """The record of a live job, with why it waits. `queue`: places in the tenant's queue, where they are known."""
-    pods = parts.stores.pods.by("job", job.metadata.name)
+    pods = parts.stores.pods.by("job", job.metadata.uid)
     name = model.tenant_of(job)
     tenant = parts.stores.tenants.get(name)
     places = places_of(parts, name) if queue is None and job.spec.suspend else queue or {}
@@ -165,7 +167,7 @@ async def page(parts: Services, wanted: Filter, *, limit: int, cursor: str | Non
     """One page of live and archived jobs together, newest first, and the cursor of the next."""
     before = decode_cursor(cursor) if cursor else None
     store = parts.stores.jobs
-    candidates = store.by("tenant", wanted.tenant) if wanted.tenant else store.list()
+    candidates = store.by("tenant", wanted.tenant) if wanted.tenant else [j for j in store.list() if model.tenant_of(j)]
     hot = [j for j in candidates if (before is None or _position(j) < before) and _plainly_wanted(j, wanted)]
     hot.sort(key=_position, reverse=True)
     queues: dict[str, dict[str, int]] = {}
@@ -221,7 +223,8 @@ def encode_cursor(position: tuple[datetime, str]) -> str:
 def decode_cursor(cursor: str) -> tuple[datetime, str]:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
-        return msgspec.json.decode(base64.urlsafe_b64decode(padded), type=tuple[datetime, str])
+        created, uid = msgspec.json.decode(base64.urlsafe_b64decode(padded), type=tuple[AwareTime, str])
+        return created, uid
     except (ValueError, msgspec.DecodeError):
         raise UserMistake(
             "this cursor is not one of ours", hint="pass the 'cursor' of the page before, unchanged", field="cursor"

@@ -47,7 +47,7 @@ async def read(
     parts: Services, job: Job, container: str | None, *, tail: int | None, timestamps: bool
 ) -> AsyncIterator[bytes]:
     """What there is now, attempt after attempt; `tail` lines of the last attempt only."""
-    pods = model.attempts(parts.stores.pods.by("job", job.metadata.name))
+    pods = model.attempts(parts.stores.pods.by("job", job.metadata.uid))
     name = container or telling_container(pods)
     started = [pod for pod in pods if has_log(pod, name)]
     for pod in started[-1:] if tail is not None else started:
@@ -60,9 +60,9 @@ async def follow(
 ) -> AsyncIterator[bytes]:
     """Everything from the first attempt on, as it comes, until the job is over and its last log has ended."""
     done: set[str] = set()
-    async with Changes(parts) as changes:
+    async with Changes(parts) as changes, _counted():
         while True:
-            pods = model.attempts(parts.stores.pods.by("job", job.metadata.name))
+            pods = model.attempts(parts.stores.pods.by("job", job.metadata.uid))
             current = parts.stores.jobs.get(job.metadata.name, job.metadata.namespace)
             over = current is None or model.is_over(current)
             name = container or (telling_container(pods) if over else model.MAIN_CONTAINER)
@@ -109,6 +109,24 @@ async def _container(
             if failures > RETRIES or tail is not None:
                 raise
             await asyncio.sleep(RETRY_SECONDS * failures)
+
+
+_following = 0
+
+
+def following() -> int:
+    """How many logs this process is following now."""
+    return _following
+
+
+@contextlib.asynccontextmanager
+async def _counted() -> AsyncIterator[None]:
+    global _following
+    _following += 1
+    try:
+        yield
+    finally:
+        _following -= 1
 
 
 class Changes:

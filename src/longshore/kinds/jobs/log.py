@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator
 
 from starlette.responses import Response, StreamingResponse
 
-from longshore.errors import Forbidden
+from longshore.errors import Forbidden, TooManyRequests, UserMistake
 from longshore.kinds.jobs import livelog, model
 from longshore.kinds.jobs.find import Found, find, kept_record
 from longshore.kinds.kind import Services
+from longshore.kube.objects import Job
 from longshore.web.auth import Caller
 
 
@@ -28,12 +29,49 @@ async def respond(
     if who.pod is not None:
         raise Forbidden("a pod's token opens only its own inputs, outputs and progress")
     if found.job is None or model.is_released(found.job):
+        if timestamps:
+            hint = "leave timestamps out; the kubelet's are there only while the job is"
+            raise UserMistake("the archive keeps no timestamps of lines", hint=hint, field="timestamps")
         return await _archived(parts, found, container, tail)
-    if follow:
-        return _text(livelog.follow(parts, found.job, container, tail=tail, timestamps=timestamps), {})
-    over = model.is_over(found.job)
-    body = livelog.read(parts, found.job, container, tail=tail, timestamps=timestamps)
-    return _text(body, {"X-Longshore-Log-Complete": str(over).lower()})
+    if follow and livelog.following() >= MOST_FOLLOWERS:
+        hint = "read it without follow, or follow fewer jobs at a time"
+        raise TooManyRequests(f"{MOST_FOLLOWERS} logs are being followed here", hint=hint, retry_after=5)
+    live = (
+        livelog.follow(parts, found.job, container, tail=tail, timestamps=timestamps)
+        if follow
+        else livelog.read(parts, found.job, container, tail=tail, timestamps=timestamps)
+    )
+    # whether this is all is known for certain only once the record says so
+    return _text(_gone_first(parts, found, found.job, container, tail, live), {} if follow else _INCOMPLETE)
+
+
+# each holds a connection to the API server, whose streams the watches need too
+MOST_FOLLOWERS = 300
+_INCOMPLETE = {"X-Longshore-Log-Complete": "false"}
+
+
+async def _gone_first(
+    parts: Services, found: Found, job: Job, container: str | None, tail: int | None, live: AsyncIterator[bytes]
+) -> AsyncIterator[bytes]:
+    """The log of attempts whose pods are gone, as the collector kept it, before that of those that are there."""
+    there = {
+        model.stream_of(pod, status.name)
+        for pod in parts.stores.pods.by("job", job.metadata.uid)
+        for status in (*pod.status.init_container_statuses, *pod.status.container_statuses)
+    }
+    kept = [s.name for s in await parts.archive.logs.streams(found.tenant, found.id) if s.name not in there]
+    seen = False
+    if tail is None:
+        async for chunk in _chunks(parts, found, choose(kept, container), None):
+            seen = True
+            yield chunk
+    async for chunk in live:
+        seen = True
+        yield chunk
+    if not seen:
+        streams = [s.name for s in await parts.archive.logs.streams(found.tenant, found.id)]
+        async for chunk in _chunks(parts, found, choose(streams, container), tail):
+            yield chunk
 
 
 async def _archived(parts: Services, found: Found, container: str | None, tail: int | None) -> Response:

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from longshore.kinds.tenants.model import namespace_of
 from longshore.kube.objects import Condition, ContainerStateTerminated, Job, Pod
 
 LABEL_KIND = "longshore.dev/kind"
@@ -130,9 +131,27 @@ def kind_of(job: Job) -> str:
     return job.metadata.labels.get(LABEL_KIND, "job")
 
 
-def tenant_of(job: Job) -> str:
-    """Name of the Tenant object this job belongs to."""
-    return job.metadata.labels.get(LABEL_TENANT, "")
+def tenant_of(obj: Job | Pod) -> str:
+    """Name of the Tenant object that a job or pod belongs to; "" where its label and its namespace do not agree, for
+    anyone may write any label in a namespace of his own."""
+    name = obj.metadata.labels.get(LABEL_TENANT, "")
+    return name if name and obj.metadata.namespace == namespace_of(name) else ""
+
+
+def own_tenant(job: Job) -> str | None:
+    """Index of jobs by tenant; what only pretends to be ours is under none."""
+    return tenant_of(job) or None
+
+
+def own_id(job: Job) -> str | None:
+    """Index of jobs by id."""
+    return job.metadata.name if tenant_of(job) else None
+
+
+def owner_uid(pod: Pod) -> str | None:
+    """Index of pods by the uid of the Job that controls them; a label would be anyone's to write."""
+    owners = (o.uid for o in pod.metadata.owner_references if o.controller and o.kind == "Job")
+    return next(owners, None) if tenant_of(pod) else None
 
 
 def condition(conditions: Iterable[Condition], type_: str) -> Condition | None:
@@ -154,8 +173,8 @@ def is_released(job: Job) -> bool:
 
 
 def stop_requested(job: Job) -> bool:
-    target = condition(job.status.conditions, "FailureTarget")
-    return target is not None and target.reason == REASON_STOPPED
+    """Whether the Job controller has been told to end it, or tells so itself (too late, too many failures)."""
+    return condition(job.status.conditions, "FailureTarget") is not None
 
 
 def stop_patch(job: Job, now: datetime, message: str) -> dict[str, Any]:
@@ -232,9 +251,11 @@ def state_of(job: Job, pods: Iterable[Pod]) -> State:
     failed = condition(job.status.conditions, "Failed")
     if failed:
         return _failure(failed, pods)
-    if stop_requested(job):
+    ending = condition(job.status.conditions, "FailureTarget")
+    if ending:
         running = Status.QUEUED if job.spec.suspend else Status.RUNNING
-        return State(running, "Stopping", "A stop was asked for; its pods are ending.")
+        reason = "Stopping" if ending.reason == REASON_STOPPED else ending.reason or "Ending"
+        return State(running, reason, "Its pods are being ended.")
     if job.spec.suspend:
         return State(Status.QUEUED, "WaitingForTurn", "Waits until the tenant's limits allow it to start.")
     if any(p.status.phase == "Running" for p in pods):
@@ -263,9 +284,9 @@ def _failure(failed: Condition, pods: tuple[Pod, ...]) -> State:
         return State(Status.STOPPED, REASON_STOPPED, failed.message or "Stopped on request.")
     if failed.reason == "DeadlineExceeded":
         return State(Status.FAILED, failed.reason, "The job ran longer than its timeout and was ended.")
-    evicted = next((p for p in pods if p.status.phase == "Failed" and p.status.reason), None)
-    if evicted is not None:
-        return State(Status.FAILED, evicted.status.reason, evicted.status.message)
+    last = attempts(pods)[-1:]
+    if last and last[0].status.phase == "Failed" and last[0].status.reason:
+        return State(Status.FAILED, last[0].status.reason, last[0].status.message)
     end = finished_main(pods)
     if end is not None and (end.exit_code or end.signal):
         reason = end.reason or "Error"

@@ -22,6 +22,8 @@ from longshore.web.auth import Caller
 from longshore.web.uploads import read_form
 
 CHUNK = 1 << 20
+# unpacking is work for a core: more at once would only take the threads that others need
+INSPECTIONS = asyncio.Semaphore(2)
 
 
 class SimulationForm(BaseModel):
@@ -60,12 +62,13 @@ async def submit(
 ) -> tuple[Submitted, Upload]:
     """Look through the scenario, keep it as an artifact, create the job. Raises BadUpload naming the entry at fault,
     UserMistake over the limits, Conflict for a key that was used for something else."""
-    upload = await asyncio.to_thread(inspect, file, asked, parts.settings.upload_max_mb * 10**6)
+    async with INSPECTIONS:
+        upload = await asyncio.to_thread(inspect, file, asked, parts.settings.upload_max_mb * 10**6)
 
     async def keep(id: str) -> None:
         chunks = _chunks(file)
         await parts.archive.artifacts.put(
-            tenant.metadata.name, id, "inputs", model.ARTIFACT, chunks, sha256=upload.sha256
+            tenant.metadata.name, id, "inputs", upload.artifact, chunks, sha256=upload.sha256
         )
 
     request = model.job_request(asked, upload, parts.settings.sumo_image)

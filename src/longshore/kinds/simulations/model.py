@@ -8,7 +8,6 @@ from longshore.kinds.jobs.model import Input, JobRequest, Progress, Resources
 
 KIND = "simulation"
 LETTER = "s"
-ARTIFACT = "scenario.zip"
 
 
 class SimulationInput(Struct, frozen=True):
@@ -35,6 +34,11 @@ class Upload(Struct, frozen=True):
     folder: str
     progress_file: str
 
+    @property
+    def artifact(self) -> str:
+        """Named by its content, so that no other upload can ever take its place."""
+        return f"scenario-{self.sha256[:32]}.zip"
+
 
 def job_request(asked: SimulationInput, upload: Upload, image: str) -> JobRequest:
     """The job that runs this scenario in `image`."""
@@ -43,7 +47,7 @@ def job_request(asked: SimulationInput, upload: Upload, image: str) -> JobReques
         image=image,
         command=upload.command,
         resources=Resources(str(asked.cpu_request), f"{asked.memory_gi}Gi"),
-        inputs=(Input(ARTIFACT, upload.folder, unpack=True, sha256=upload.sha256),),
+        inputs=(Input(upload.artifact, upload.folder, unpack=True, sha256=upload.sha256),),
         outputs=upload.outputs,
         progress=Progress("sumo-summary", upload.progress_file, upload.end),
         extra={"config_file": upload.config},

@@ -37,10 +37,29 @@ def manifests(namespace: str) -> list[tuple[Resource[AnyObject], dict[str, Any]]
     """Policies and bindings for a longshore that lives in `namespace`."""
     control = f"system:serviceaccount:{namespace}:longshore-control"
     serve = f"system:serviceaccount:{namespace}:longshore-serve"
+    pods = _pods_rule([f"{_KUBE_SYSTEM}job-controller"])
     return [
-        *_policy("longshore-pods", "pods", ("CREATE",), "", [_pods_rule([f"{_KUBE_SYSTEM}job-controller"])]),
-        *_policy("longshore-jobs", "jobs", ("CREATE", "UPDATE"), "batch", _job_rules(control, serve)),
+        *_policy("longshore-pods", "pods", ("CREATE",), "", [pods], tenants_only=True),
+        *_policy(
+            "longshore-jobs", "jobs", ("CREATE", "UPDATE"), "batch", _job_rules(control, serve), tenants_only=True
+        ),
+        *_policy("longshore-intake", "jobs", ("CREATE",), "batch", [_intake_rule(serve)], tenants_only=False),
+        *_policy("longshore-namespaces", "namespaces", ("UPDATE",), "", [_namespace_rule(control)], tenants_only=False),
     ]
+
+
+def _intake_rule(serve: str) -> dict[str, str]:
+    """`serve` may create Jobs anywhere by its role, because tenants come and go; it needs to in theirs only."""
+    tenant = f"(has(namespaceObject.metadata.labels) && '{LABEL_TENANT}' in namespaceObject.metadata.labels)"
+    return _rule(f"request.userInfo.username != '{serve}' || {tenant}", "longshore takes work in for tenants only")
+
+
+def _namespace_rule(control: str) -> dict[str, str]:
+    """Without its label a namespace would be outside of the fence."""
+    tenant = f"(has(oldObject.metadata.labels) && '{LABEL_TENANT}' in oldObject.metadata.labels)"
+    keepers = [control, f"{_KUBE_SYSTEM}namespace-controller"]
+    kept = f"request.userInfo.username in {_cel(keepers)} || {_unchanged('labels')}"
+    return _rule(f"!{tenant} || {kept}", "the labels that make a namespace a tenant's are changed by longshore only")
 
 
 def _pods_rule(allowed: list[str]) -> dict[str, str]:
@@ -53,7 +72,7 @@ def _pods_rule(allowed: list[str]) -> dict[str, str]:
 def _job_rules(control: str, serve: str) -> list[dict[str, str]]:
     starter = f"request.userInfo.username == '{control}'"
     writers = f"request.userInfo.username in {_cel([control, *_JOB_WRITERS])}"
-    makers = f"request.userInfo.username in {_cel([control, serve, *_JOB_WRITERS])}"
+    makers = f"request.userInfo.username in {_cel([control, serve])}"
     create = "request.operation == 'CREATE'"
     update = f"{create} || {writers}"
     return [
@@ -62,16 +81,16 @@ def _job_rules(control: str, serve: str) -> list[dict[str, str]]:
             "a Job of a tenant is created suspended and starts when its limits admit it",
         ),
         _rule(
-            f"!({create}) || {makers} || {_ours('object', 'labels')}.size() == 0",
-            "labels of longshore.dev are set by longshore only",
+            f"!({create}) || {makers}"
+            f" || ({_ours('object', 'labels')}.size() == 0 && {_ours('object', 'annotations')}.size() == 0)",
+            "labels and annotations of longshore.dev are set by longshore only",
         ),
         _rule(
             f"{update} || {_suspend('object')} == {_suspend('oldObject')}",
             "suspend of a tenant's Job is changed by longshore only, or its limits would not hold",
         ),
         _rule(
-            f"{update} || (object.spec.parallelism == oldObject.spec.parallelism"
-            " && object.spec.template == oldObject.spec.template)",
+            f"{update} || object.spec == oldObject.spec",
             "what a tenant's Job asks for is not changed after it was counted against the limits",
         ),
         _rule(
@@ -118,7 +137,13 @@ def _rule(expression: str, why: str) -> dict[str, str]:
 
 
 def _policy(
-    name: str, plural: str, operations: tuple[str, ...], group: str, validations: list[dict[str, str]]
+    name: str,
+    plural: str,
+    operations: tuple[str, ...],
+    group: str,
+    validations: list[dict[str, str]],
+    *,
+    tenants_only: bool,
 ) -> list[tuple[Resource[AnyObject], dict[str, Any]]]:
     tenants = {"matchExpressions": [{"key": LABEL_TENANT, "operator": "Exists"}]}
     rule = {"apiGroups": [group], "apiVersions": ["v1"], "operations": [*operations], "resources": [plural]}
@@ -129,7 +154,7 @@ def _policy(
         "metadata": {"name": name, "labels": labels},
         "spec": {
             "failurePolicy": "Fail",
-            "matchConstraints": {"namespaceSelector": tenants, "resourceRules": [rule]},
+            "matchConstraints": {**({"namespaceSelector": tenants} if tenants_only else {}), "resourceRules": [rule]},
             "validations": validations,
         },
     }

@@ -11,7 +11,7 @@ from longshore.kinds.tenants import bundle
 from longshore.kinds.tenants.bundle import Bundled
 from longshore.kinds.tenants.model import FINALIZER, TENANTS, Tenant, namespace_of
 from longshore.kube.objects import JOBS, NAMESPACES, Job, Patch
-from longshore.runtime.plan import Action, Apply, DeleteObject, PatchObject, Plan
+from longshore.runtime.plan import Action, Apply, Create, DeleteObject, PatchObject, Plan
 
 FIELD_MANAGER = "longshore-control"
 # what is present of a bundle, by (kind, name)
@@ -26,6 +26,10 @@ def plan(tenant: Tenant | None, present: Present, tenant_jobs: Sequence[Job], no
         return _take_down(tenant, present, tenant_jobs, now)
     if FINALIZER not in tenant.metadata.finalizers:
         return Plan((_finalizers(tenant, [*tenant.metadata.finalizers, FINALIZER]),))
+    namespace = namespace_of(tenant.metadata.name)
+    if ("Namespace", namespace) not in present:
+        # created, never adopted: one that exists already is somebody else's, and would be deleted with the tenant
+        return Plan((Create(NAMESPACES, bundle.manifests(tenant)[0][1]),))
     missing: list[Action] = [
         Apply(resource, body, field_manager=FIELD_MANAGER)
         for resource, body in bundle.manifests(tenant)

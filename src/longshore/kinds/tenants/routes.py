@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from longshore.errors import NotFound
+from longshore.errors import Conflict, NotFound, Unavailable
 from longshore.kinds.jobs.model import is_over
 from longshore.kinds.kind import Parts, Services
 from longshore.kinds.tenants import commands
@@ -68,9 +69,12 @@ async def me(who: Who, parts: Parts) -> dict[str, Any]:
 @router.post("/tenants", status_code=202)
 async def create_tenant(body: TenantInput, who: Who, parts: Parts) -> Response:
     who.require_admin()
+    if object_name(body.id) in await parts.archive.index.tenants():
+        _refuse_reuse(body.id, parts)
     tenant = await commands.create(parts.client, body.id, body.spec())
     # so that the next request about it, here, finds it
-    await parts.stores.tenants.wait_for(tenant.metadata.resource_version)
+    with suppress(Unavailable):
+        await parts.stores.tenants.wait_for(tenant.metadata.resource_version)
     return answer(tenant_view(tenant, ()), 202, headers={"Location": f"/v1/tenants/{tenant.id}"})
 
 
@@ -112,7 +116,8 @@ async def create_key(tenant_id: str, body: KeyInput, who: Who, parts: Parts) -> 
     kept, key, version = await commands.create_key(
         parts.client, parts.settings.namespace, tenant, body.name, expires_in, parts.now()
     )
-    await parts.stores.keys.wait_for(version)
+    with suppress(Unavailable):
+        await parts.stores.keys.wait_for(version)
     view = {"id": kept.id, "name": kept.name, "tenant": tenant.id, "created": kept.created, "expires": kept.expires}
     return answer({**view, "key": key}, 201, headers={"Cache-Control": "no-store"})
 
@@ -131,6 +136,15 @@ async def revoke_key(tenant_id: str, key_id: str, who: Who, parts: Parts) -> Res
     key = commands.find_key(parts.stores.keys, tenant.metadata.name, key_id)
     await commands.revoke_key(parts.client, parts.settings.namespace, key)
     return Response(status_code=204)
+
+
+def _refuse_reuse(tenant_id: str, parts: Services) -> None:
+    """An id that had records before would show them to whoever has it now. Raises Conflict, unless the tenant exists,
+    which is told as such."""
+    if parts.stores.tenants.get(object_name(tenant_id)) is None:
+        raise Conflict(
+            f"the archive still holds the work of an earlier tenant {tenant_id}", hint="choose another id for a new one"
+        )
 
 
 def find(tenant_id: str, who: Caller, parts: Services) -> Tenant:

@@ -24,6 +24,8 @@ def test_the_bundle_denies_by_default_and_gives_no_token_to_pods() -> None:
     assert bodies["NetworkPolicy", "longshore-deny"]["spec"] == {
         "podSelector": {},
         "policyTypes": ["Ingress", "Egress"],
+        "ingress": [],
+        "egress": [],
     }
     assert bodies["ServiceAccount", "longshore-work"]["automountServiceAccountToken"] is False
     assert (

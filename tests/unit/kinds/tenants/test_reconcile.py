@@ -10,7 +10,7 @@ from longshore.kinds.tenants.bundle import Bundled
 from longshore.kinds.tenants.model import FINALIZER, Tenant, TenantSpec, TenantStatus
 from longshore.kinds.tenants.reconcile import Present, plan
 from longshore.kube.objects import Condition, Job, JobStatus, ObjectMeta
-from longshore.runtime.plan import Apply, DeleteObject, PatchObject, Plan
+from longshore.runtime.plan import Apply, Create, DeleteObject, PatchObject, Plan
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -44,10 +44,12 @@ def test_the_finalizer_comes_before_anything_is_made() -> None:
     assert patch.patch == {"metadata": {"finalizers": [FINALIZER]}}
 
 
-def test_a_new_tenant_gets_its_whole_bundle_the_namespace_first() -> None:
-    actions = plan(tenant(), {}, [], NOW).actions
-    assert next(a.resource.kind for a in actions if isinstance(a, Apply)) == "Namespace"
-    assert len(actions) == 8
+def test_a_new_tenant_gets_a_namespace_of_its_own_and_then_the_rest() -> None:
+    (first,) = plan(tenant(), {}, [], NOW).actions
+    assert isinstance(first, Create), "applying would adopt a namespace that is somebody else's"
+    assert first.resource.kind == "Namespace"
+    only_it = {key: found for key, found in present().items() if key[0] == "Namespace"}
+    assert len(plan(tenant(), only_it, [], NOW).actions) == 7
 
 
 def test_only_what_has_drifted_is_put_back() -> None:
