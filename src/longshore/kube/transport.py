@@ -19,7 +19,8 @@ from longshore.kube.config import Config
 from longshore.kube.errors import away, error_of, read_status, retry_after
 
 CONNECT_DEADLINE = 10.0  # seconds for TCP and TLS
-STREAMS = 1000  # connections for watches and logs, which may last for hours
+WATCHES = 100  # connections for watches, apart from the logs that users follow, so that these never starve a cache
+LOGS = 1000  # connections for logs, which may last for hours
 TOKEN_AGE = 10.0  # seconds that a token is used before its source is asked again
 
 
@@ -39,7 +40,7 @@ class Request(Struct, frozen=True):
 
 
 class Transport:
-    """Connections to one API server: a limited pool for requests, and another for streams."""
+    """Connections to one API server: limited pools for requests, for watches and for logs."""
 
     def __init__(self, config: Config, user_agent: str, max_connections: int) -> None:
         self._config = config
@@ -48,20 +49,22 @@ class Transport:
         self._login = _Login(config)
         self._rng = Random()  # noqa: S311 - it spreads retries, it hides nothing
         self._requests: aiohttp.ClientSession | None = None
-        self._streams: aiohttp.ClientSession | None = None
+        self._watches: aiohttp.ClientSession | None = None
+        self._logs: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         self._requests = self._session(self._max_connections)
-        self._streams = self._session(STREAMS)
+        self._watches = self._session(WATCHES)
+        self._logs = self._session(LOGS)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for session in (self._requests, self._streams):
+        for session in (self._requests, self._watches, self._logs):
             if session is not None:
                 await session.close()
-        self._requests = self._streams = None
+        self._requests = self._watches = self._logs = None
 
     async def send(self, request: Request, *, deadline: float, attempts: int) -> bytes:
         """The response's body. What may be sent twice is tried again, at most `attempts` times within `deadline`."""
@@ -84,9 +87,10 @@ class Transport:
     @asynccontextmanager
     async def stream(self, request: Request, *, answer_within: float | None) -> AsyncIterator[AsyncIterator[bytes]]:
         """The response's body as it comes, for as long as it lasts; `answer_within` seconds it must begin."""
+        session = self._watches if "watch" in request.params else self._logs
         try:
             async with asyncio.timeout(answer_within):
-                response = await self._open(self._streams, request)
+                response = await self._open(session, request)
         except TimeoutError:
             raise away(f"{request.what}: no answer within {answer_within:.0f} s") from None
         try:
