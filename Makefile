@@ -6,6 +6,7 @@ SHELL := /bin/bash
 
 RUN := .venv/bin/python
 ENVIRONMENT := .venv/.made-of-the-lock
+BENCH_ENVIRONMENT := .venv-bench/.made-of-the-lock
 COMPILE := .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate pyproject.toml
 
 help: ## List the targets
@@ -31,19 +32,25 @@ fmt: $(ENVIRONMENT) ## Mend what can be mended by machine
 	@.venv/bin/ruff format
 	@$(RUN) deploy/generate.py
 
-bench: $(ENVIRONMENT) ## Run the benchmarks
-	@shopt -s nullglob; benchmarks=(bench/*.py); \
-	[ $${#benchmarks[@]} -gt 0 ] || echo "bench/ holds no benchmarks yet"; \
-	for each in "$${benchmarks[@]}"; do $(RUN) "$$each"; done
+bench: $(BENCH_ENVIRONMENT) ## Run the benchmarks, beside other clients; ONLY=name chooses
+	@.venv-bench/bin/python -m bench $(ONLY)
 
 lock: $(ENVIRONMENT) ## Lock what pyproject.toml asks for; UPGRADE=--upgrade takes newer versions
 	@$(COMPILE) $(UPGRADE) --output-file requirements.lock
 	@$(COMPILE) $(UPGRADE) --group dev --output-file requirements-dev.lock
+	@$(COMPILE) $(UPGRADE) --group bench --constraint requirements.lock --output-file requirements-bench.lock
 
 clean: ## Remove what was made in this folder; clusters and caches outside stay
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	@rm -rf .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	@find src tests deploy bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(ENVIRONMENT): requirements-dev.lock pyproject.toml .ci/environment
 	@.ci/environment
+	@touch $@
+
+$(BENCH_ENVIRONMENT): requirements-bench.lock pyproject.toml $(ENVIRONMENT)
+	@echo "making .venv-bench" >&2
+	@.venv/bin/uv venv --quiet --clear --python .venv/bin/python .venv-bench
+	@.venv/bin/uv pip sync --quiet --python .venv-bench/bin/python --require-hashes requirements-bench.lock
+	@.venv/bin/uv pip install --quiet --python .venv-bench/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@
