@@ -25,6 +25,7 @@ from longshore.archive.logs import Logs
 from longshore.archive.objects import Objects
 from longshore.archive.records import Records
 from longshore.errors import LongshoreError
+from longshore.kinds.jobs import find
 from longshore.kinds.jobs import model as jobs
 from longshore.kinds.kind import Archive, Services, Stores
 from longshore.kinds.registry import KINDS
@@ -36,9 +37,10 @@ from longshore.kube.config import Config
 from longshore.kube.metrics import CacheMetrics
 from longshore.kube.objects import JOBS, PODS, SECRETS
 from longshore.kube.reflector import Reflector
-from longshore.kube.store import Store
+from longshore.kube.store import Order, Store, created
 from longshore.runtime.bus import Bus
 from longshore.runtime.leader import Leader
+from longshore.runtime.term import Term
 from longshore.settings import Settings
 from longshore.telemetry import configure_logging
 from longshore.web import auth, problems
@@ -71,7 +73,11 @@ async def services(settings: Settings, *, role: Role) -> AsyncIterator[Services]
     config = Config.load(settings.kubeconfig)
     async with Client(config, user_agent=f"longshore/{__version__}") as client, asyncio.TaskGroup() as tasks:
         stores = Stores(
-            jobs=Store(JOBS, {"id": jobs.own_id, "tenant": jobs.own_tenant}),
+            jobs=Store(
+                JOBS,
+                {"id": jobs.own_id, "tenant": jobs.own_tenant},
+                {find.ORDER: Order(created, within="tenant")},
+            ),
             pods=Store(PODS, {"job": jobs.owner_uid}),
             tenants=Store(TENANTS),
             keys=Store(SECRETS, {"tenant": lambda s: s.metadata.labels.get(LABEL_TENANT)}),
@@ -153,15 +159,15 @@ async def _control(settings: Settings) -> None:
         identity = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
         leader = Leader(parts.client, settings.namespace, "longshore-control", identity)
         log.info("waiting to lead", identity=identity)
-        await leader.run(lambda: _lead(parts))
+        await leader.run(lambda term: _lead(parts, term))
 
 
-async def _lead(parts: Services) -> None:
+async def _lead(parts: Services, term: Term) -> None:
     log.info("leading")
     async with asyncio.TaskGroup() as tasks:
         for kind in KINDS:
             for controller in kind.controllers(parts) if kind.controllers else ():
-                tasks.create_task(controller.run())
+                tasks.create_task(controller.run(term))
         tasks.create_task(_compact(parts.archive.index))
 
 

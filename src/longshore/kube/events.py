@@ -1,9 +1,11 @@
 """What one line of a watch stream, or one item of a list, means. Only the reflector reads these.
 
-Source: Kubernetes API concepts, "Efficient detection of changes" and "Watch bookmarks".
+Source: Kubernetes API concepts, "Efficient detection of changes", "Watch bookmarks" and "Streaming lists".
 """
 
-from typing import Generic, TypeVar
+from collections.abc import Hashable
+from functools import cache
+from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 from msgspec import Struct
@@ -13,9 +15,11 @@ from longshore.kube.objects import Object, Resource
 from longshore.kube.store import Key
 
 T = TypeVar("T", bound=Object)
+INITIAL_EVENTS_END = "k8s.io/initial-events-end"  # annotation of the bookmark after the last initial event
+_CHANGES = (b'{"type":"ADDED"', b'{"type":"MODIFIED"')  # how the API server writes them; others may differ
 
 
-class Applied(Struct, Generic[T], frozen=True):
+class Applied(Struct, Generic[T], frozen=True, gc=False):
     """An object was added or changed; which of the two, the store knows better. `size` is in bytes of JSON."""
 
     obj: T
@@ -23,18 +27,19 @@ class Applied(Struct, Generic[T], frozen=True):
     size: int
 
 
-class Deleted(Struct, frozen=True):
+class Deleted(Struct, frozen=True, gc=False):
     key: Key
     version: int
 
 
-class Bookmark(Struct, frozen=True):
-    """Nothing else happened up to `version`."""
+class Bookmark(Struct, frozen=True, gc=False):
+    """Nothing else happened up to `version`; `initial` when it ends a streamed list."""
 
     version: int
+    initial: bool = False
 
 
-class Undecodable(Struct, frozen=True):
+class Undecodable(Struct, frozen=True, gc=False):
     """Something that we cannot read; `key` and `version` where at least its metadata can be read."""
 
     why: str
@@ -42,19 +47,27 @@ class Undecodable(Struct, frozen=True):
     version: int | None = None
 
 
-class _Meta(Struct, frozen=True, rename="camel"):
+Event = Applied[T] | Deleted | Bookmark | Undecodable
+
+
+class _Meta(Struct, frozen=True, gc=False, rename="camel"):
     name: str = ""
     namespace: str = ""
     resource_version: str = ""
+    annotations: dict[str, str] | None = None
 
 
-class _Bare(Struct, frozen=True):
+class _Bare(Struct, frozen=True, gc=False):
     metadata: _Meta = _Meta()
 
 
-class _Envelope(Struct, frozen=True):
+class _Envelope(Struct, frozen=True, gc=False):
     type: str
     object: msgspec.Raw
+
+
+class _Change(Struct, Generic[T], frozen=True, gc=False):
+    object: T
 
 
 _envelope = msgspec.json.Decoder(_Envelope)
@@ -66,10 +79,29 @@ class Reader(Generic[T]):
 
     def __init__(self, resource: Resource[T]) -> None:
         self._decoder = msgspec.json.Decoder(resource.type)
+        self._change: msgspec.json.Decoder[_Change[T]] = msgspec.json.Decoder(_change_of(cast(Hashable, resource.type)))
         self._what = f"watch of {resource.plural}"
 
-    def event(self, line: bytes) -> Applied[T] | Deleted | Bookmark | Undecodable:
+    def event(self, line: bytes) -> Event[T]:
         """Raises what an ERROR event says (Gone, mostly), and Unavailable when the line is no event at all."""
+        if line.startswith(_CHANGES):
+            try:
+                applied = _applied(self._change.decode(line).object, len(line))
+            except msgspec.MsgspecError:
+                applied = None
+            if applied is not None:
+                return applied
+        return self._any_event(line)
+
+    def item(self, raw: msgspec.Raw) -> Applied[T] | Undecodable:
+        """An item of a list, or the object of an event."""
+        try:
+            applied = _applied(self._decoder.decode(raw), memoryview(raw).nbytes)
+        except msgspec.MsgspecError as error:
+            return _undecodable(raw, str(error))
+        return applied or _undecodable(raw, "it has no name, uid or integer resourceVersion")
+
+    def _any_event(self, line: bytes) -> Event[T]:
         try:
             envelope = _envelope.decode(line)
         except msgspec.MsgspecError:
@@ -79,31 +111,27 @@ class Reader(Generic[T]):
         if envelope.type == "ERROR":
             status = read_status(0, bytes(envelope.object))
             raise error_of(status, self._what)
-        return self._bare(envelope)
+        return _bare_event(envelope)
 
-    def item(self, raw: msgspec.Raw) -> Applied[T] | Undecodable:
-        """An item of a list, or the object of an event."""
-        try:
-            obj = self._decoder.decode(raw)
-            metadata = obj.metadata
-            if metadata.name and metadata.uid and metadata.resource_version.isdecimal():
-                return Applied(obj, int(metadata.resource_version), memoryview(raw).nbytes)
-            why = "it has no name, uid or integer resourceVersion"
-        except msgspec.MsgspecError as error:
-            why = str(error)
-        return _undecodable(raw, why)
 
-    def _bare(self, envelope: _Envelope) -> Deleted | Bookmark | Undecodable:
-        try:
-            metadata = _bare.decode(envelope.object).metadata
-            version = int(metadata.resource_version)
-        except ValueError as error:  # msgspec's errors are ValueErrors
-            return Undecodable(str(error))
-        if envelope.type == "DELETED":
-            return Deleted((metadata.namespace, metadata.name), version)
-        if envelope.type == "BOOKMARK":
-            return Bookmark(version)
-        return Undecodable(f"an event of unknown type {envelope.type[:20]!r}")
+def _bare_event(envelope: _Envelope) -> Deleted | Bookmark | Undecodable:
+    try:
+        metadata = _bare.decode(envelope.object).metadata
+        version = int(metadata.resource_version)
+    except ValueError as error:  # msgspec's errors are ValueErrors
+        return Undecodable(str(error))
+    if envelope.type == "DELETED":
+        return Deleted((metadata.namespace, metadata.name), version)
+    if envelope.type == "BOOKMARK":
+        return Bookmark(version, (metadata.annotations or {}).get(INITIAL_EVENTS_END) == "true")
+    return Undecodable(f"an event of unknown type {envelope.type[:20]!r}")
+
+
+def _applied(obj: T, size: int) -> Applied[T] | None:
+    metadata = obj.metadata
+    if metadata.name and metadata.uid and metadata.resource_version.isdecimal():
+        return Applied(obj, int(metadata.resource_version), size)
+    return None
 
 
 def _undecodable(raw: msgspec.Raw, why: str) -> Undecodable:
@@ -113,3 +141,8 @@ def _undecodable(raw: msgspec.Raw, why: str) -> Undecodable:
         return Undecodable(why)
     version = int(metadata.resource_version) if metadata.resource_version.isdecimal() else None
     return Undecodable(why, (metadata.namespace, metadata.name), version)
+
+
+@cache
+def _change_of(type_: Any) -> Any:
+    return _Change[type_]

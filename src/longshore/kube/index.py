@@ -8,6 +8,7 @@ from longshore.kube.subscription import Key
 
 T = TypeVar("T", bound=Object)
 IndexValues = Callable[[T], str | Iterable[str] | None]
+Values = tuple[str, ...]
 
 
 class Index(Generic[T]):
@@ -21,13 +22,20 @@ class Index(Generic[T]):
         self._values = values
         self._failed = failed
 
-    def change(self, key: Key, old: T | None, new: T | None) -> None:
-        if old is not None:
-            for value in self._of(key, old):
+    def change(self, key: Key, old: T | None, new: T | None) -> tuple[Values, Values]:
+        """What the object was found under before, and what it is found under now."""
+        was = () if old is None else self._of(key, old)
+        now = () if new is None else self._of(key, new)
+        for value in was:
+            if value not in now:
                 self._remove(value, key)
         if new is not None:
-            for value in self._of(key, new):
-                self.entries.setdefault(value, {})[key] = new
+            for value in now:
+                bucket = self.entries.get(value)
+                if bucket is None:
+                    bucket = self.entries[value] = {}
+                bucket[key] = new
+        return was, now
 
     def _remove(self, value: str, key: Key) -> None:
         bucket = self.entries.get(value)
@@ -36,7 +44,7 @@ class Index(Generic[T]):
             if not bucket:
                 del self.entries[value]
 
-    def _of(self, key: Key, obj: T) -> tuple[str, ...]:
+    def _of(self, key: Key, obj: T) -> Values:
         try:
             values = self._values(obj)
             return () if values is None else (values,) if isinstance(values, str) else tuple(values)

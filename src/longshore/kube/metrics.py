@@ -9,7 +9,8 @@ from typing import Any
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from longshore.kube.store import Stats, Store
+from longshore.kube.store import Store
+from longshore.kube.versioned import Stats
 
 _GAUGES = {
     "longshore_cache_objects": ("Objects in the cache.", len),

@@ -29,7 +29,7 @@ class OwnerReference(Struct, frozen=True, gc=False, rename="camel"):
     controller: bool = False
 
 
-class ObjectMeta(Struct, frozen=True, rename="camel"):
+class ObjectMeta(Struct, frozen=True, gc=False, rename="camel"):
     """metadata of every object. Times are aware datetimes in UTC."""
 
     name: str = ""
@@ -46,7 +46,7 @@ class ObjectMeta(Struct, frozen=True, rename="camel"):
     owner_references: tuple[OwnerReference, ...] = ()
 
 
-class Object(Struct, frozen=True, rename="camel"):
+class Object(Struct, frozen=True, gc=False, rename="camel"):
     """The least that every Kubernetes object has; Structs for one resource inherit from it."""
 
     metadata: ObjectMeta = ObjectMeta()
@@ -84,7 +84,7 @@ class Event(Object, frozen=True, rename="camel"):
     last_timestamp: datetime | None = None
 
 
-class JobSpec(Struct, frozen=True, rename="camel"):
+class JobSpec(Struct, frozen=True, gc=False, rename="camel"):
     """batch/v1 Job spec without its pod template, which nobody reads back."""
 
     suspend: bool = False
@@ -95,7 +95,7 @@ class JobSpec(Struct, frozen=True, rename="camel"):
     ttl_seconds_after_finished: int | None = None
 
 
-class JobStatus(Struct, frozen=True, rename="camel"):
+class JobStatus(Struct, frozen=True, gc=False, rename="camel"):
     """batch/v1 Job status. A Job is over when a Complete or Failed condition is True, never because of counts."""
 
     active: int = 0
@@ -141,7 +141,7 @@ class ContainerState(Struct, frozen=True, gc=False, rename="camel"):
     terminated: ContainerStateTerminated | None = None
 
 
-class ContainerStatus(Struct, frozen=True, rename="camel"):
+class ContainerStatus(Struct, frozen=True, gc=False, rename="camel"):
     name: str = ""
     ready: bool = False
     restart_count: int = 0
@@ -149,13 +149,13 @@ class ContainerStatus(Struct, frozen=True, rename="camel"):
     last_state: ContainerState = msgspec.field(default=ContainerState(), name="lastState")
 
 
-class PodSpec(Struct, frozen=True, rename="camel"):
+class PodSpec(Struct, frozen=True, gc=False, rename="camel"):
     """The part of a pod's spec that views and reconcilers read; the process node has a fuller one of its own."""
 
     node_name: str = ""
 
 
-class PodStatus(Struct, frozen=True, rename="camel"):
+class PodStatus(Struct, frozen=True, gc=False, rename="camel"):
     phase: str = "Pending"
     reason: str = ""
     message: str = ""
@@ -174,7 +174,7 @@ class Pod(Object, frozen=True, rename="camel"):
     status: PodStatus = PodStatus()
 
 
-class NodeStatus(Struct, frozen=True, rename="camel"):
+class NodeStatus(Struct, frozen=True, gc=False, rename="camel"):
     capacity: dict[str, str] = {}
     allocatable: dict[str, str] = {}
     conditions: tuple[Condition, ...] = ()

@@ -1,7 +1,7 @@
 """Keeps one store equal to one resource of the cluster. Only composition roots start reflectors.
 
-It does what `kube.watch` says, one request at a time, and is the only writer of its store. A list is staged aside and
-swapped in when it is complete, so readers never see half of it.
+It does what `kube.watch` says, one request at a time, and is the only writer of its store. A list, paged or streamed,
+is staged aside and swapped in when it is complete, so readers never see half of it.
 """
 
 import asyncio
@@ -13,14 +13,14 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 import structlog
-from msgspec import Struct
 
 from longshore.errors import Gone, LongshoreError
 from longshore.kube.errors import away
-from longshore.kube.events import Applied, Bookmark, Deleted, Reader, Undecodable
+from longshore.kube.events import Applied, Bookmark, Deleted, Event, Reader, Undecodable
 from longshore.kube.objects import Object, Resource
-from longshore.kube.store import Key, Store, Writer, key_of
-from longshore.kube.watch import ListPage, Pace, Stream, Watch
+from longshore.kube.staging import Staged
+from longshore.kube.store import Key, Store, Writer
+from longshore.kube.watch import ListPage, NeverComplete, Pace, Stream, Watch
 from longshore.kube.wire import Page
 
 T = TypeVar("T", bound=Object)
@@ -46,15 +46,6 @@ class Source(Protocol):
     def watch_lines(
         self, resource: Resource[Any], namespace: str | None = None, *, params: Mapping[str, str]
     ) -> AbstractAsyncContextManager[AsyncIterator[list[bytes]]]: ...
-
-
-class _Staged(Struct, Generic[T]):
-    """A list on its way in. `version` is that of its first page: the whole list is as of then."""
-
-    objects: dict[Key, T] = {}
-    sizes: dict[Key, int] = {}
-    unread: set[Key | None] = set()
-    version: int = 0
 
 
 class Reflector(Generic[T]):
@@ -84,7 +75,9 @@ class Reflector(Generic[T]):
         self._watch = Watch(self._pace, rng or Random())  # noqa: S311 - it spreads load, it hides nothing
         self._reader = Reader(store.resource)
         self._raw = store.resource.read_as(msgspec.Raw)
-        self._staged: _Staged[T] = _Staged()
+        self._staged: Staged[T] | None = None  # a list that is not complete yet
+        self._version = 0  # of that list's first page: the whole list is as of then
+        self._floor = 0  # the version that a stream began at: what is older belongs to another history
         self._told: set[Key | None] = set()
 
     async def run(self) -> None:
@@ -100,7 +93,7 @@ class Reflector(Generic[T]):
 
     async def _list(self, step: ListPage) -> None:
         if step.continue_ is None:
-            self._staged = _Staged()
+            self._staged, self._version = Staged(self._skip), 0
         try:
             page = await self._client.list_page(
                 self._raw, self._namespace, **self._selectors, limit=step.limit, continue_=step.continue_, attempts=1
@@ -111,40 +104,35 @@ class Reflector(Generic[T]):
             self._watch.list_failed(error)
             return
         self._writer.heard()
-        self._staged.version = self._staged.version or version
+        self._version = self._version or version
         await self._stage(page.items)
         if self._watch.listed(page.continue_):
-            self._swap()
+            self._swap_in(self._version)
 
     async def _stage(self, items: list[msgspec.Raw]) -> None:
-        staged = self._staged
+        assert self._staged is not None
         for number, raw in enumerate(items, 1):
-            item = self._reader.item(raw)
-            if isinstance(item, Applied):
-                key = key_of(item.obj)
-                staged.objects[key], staged.sizes[key] = item.obj, item.size
-            else:
-                self._skip(item)
-                staged.unread.add(item.key)
+            self._staged.take(self._reader.item(raw))
             if number % SLICE == 0:
                 await asyncio.sleep(0)
 
-    def _swap(self) -> None:
-        staged, self._staged = self._staged, _Staged()
-        self._writer.replace(staged.objects.values(), staged.version, sizes=staged.sizes, keep=staged.unread)
+    def _swap_in(self, version: int) -> None:
+        assert self._staged is not None
+        self._staged.swap_in(self._writer, version)
+        self._staged = None
         self._store.stats.relists += 1
 
     async def _stream(self, step: Stream) -> None:
         began = self._clock()
         error: LongshoreError | None = None
-        params = self._watch_params(step.timeout)
+        self._staged = Staged(self._skip) if step.initial else None
         try:
-            async with self._client.watch_lines(self._raw, self._namespace, params=params) as batches:
+            async with self._client.watch_lines(self._raw, self._namespace, params=self._params(step)) as batches:
                 self._watch.opened()
                 self._store.stats.streams += 1
                 self._writer.heard()
-                self._writer.trouble(None)
-                await self._follow(batches, step.silence)
+                self._writer.trouble(None if self._store.synced else "not synced yet")
+                await self._follow(batches, step)
             lived = self._clock() - began
             if lived < self._pace.short:
                 error = away(f"watch of {self._raw.plural}: it was closed after {lived:.1f} s")
@@ -154,23 +142,33 @@ class Reflector(Generic[T]):
             self._failed(error)
         self._watch.ended(self._clock() - began, error)
 
-    async def _follow(self, batches: AsyncIterator[list[bytes]], silence: float) -> None:
+    async def _follow(self, batches: AsyncIterator[list[bytes]], step: Stream) -> None:
         loop = asyncio.get_running_loop()
-        resumed_at = self._store.version
+        complete_by = loop.time() + step.initial
+        self._floor = self._store.version
         try:
-            async with asyncio.timeout(silence) as dead:
+            async with asyncio.timeout_at(self._dead_at(loop.time() + step.silence, complete_by)) as dead:
                 async for batch in batches:
-                    dead.reschedule(loop.time() + silence)
                     self._writer.heard()
                     for line in batch:
-                        self._take(self._reader.event(line), resumed_at)
+                        self._take(self._reader.event(line))
+                    dead.reschedule(self._dead_at(loop.time() + step.silence, complete_by))
         except TimeoutError:
-            raise away(f"watch of {self._raw.plural}: silent for {silence:.0f} s") from None
+            what = f"watch of {self._raw.plural}"
+            if self._staged and loop.time() >= complete_by:
+                raise NeverComplete(f"{what}: no end of the list in {step.initial:.0f} s") from None
+            raise away(f"{what}: silent for {step.silence:.0f} s") from None
 
-    def _take(self, event: Applied[T] | Deleted | Bookmark | Undecodable, resumed_at: int) -> None:
-        if event.version is not None and event.version < resumed_at:
-            raise Gone(f"watch of {self._raw.plural}: its history is another one than ours")
+    def _dead_at(self, silent: float, complete_by: float) -> float:
+        return min(silent, complete_by) if self._staged else silent
+
+    def _take(self, event: Event[T]) -> None:
         self._watch.bore()
+        if self._staged is not None:
+            self._gather(event, self._staged)
+            return
+        if event.version is not None and event.version < self._floor:
+            raise Gone(f"watch of {self._raw.plural}: its history is another one than ours")
         self._store.stats.events += 1
         match event:
             case Applied(obj, _, size):
@@ -183,11 +181,23 @@ class Reflector(Generic[T]):
                 self._skip(event)
                 self._writer.advance(version or 0)
 
-    def _watch_params(self, timeout: int) -> dict[str, str]:
+    def _gather(self, event: Event[T], staged: Staged[T]) -> None:
+        """An event of a streamed list, or the bookmark at its end."""
+        if isinstance(event, Bookmark) and event.initial:
+            self._swap_in(event.version)
+            self._watch.completed()
+            self._floor = event.version
+        else:
+            staged.take(event)
+
+    def _params(self, step: Stream) -> dict[str, str]:
+        """Source: Kubernetes API concepts, "Streaming lists"; a list without a version is as of now."""
+        since = {"resourceVersion": str(self._store.version)}
+        whole = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
         params = {
-            "resourceVersion": str(self._store.version),
+            **(whole if step.initial else since),
             "allowWatchBookmarks": "true",
-            "timeoutSeconds": str(timeout),
+            "timeoutSeconds": str(step.timeout),
             "labelSelector": self._selectors["label_selector"],
             "fieldSelector": self._selectors["field_selector"],
         }

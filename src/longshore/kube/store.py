@@ -4,8 +4,6 @@ One `Writer` (held by the reflector) changes it, any number of readers look at i
 reader may keep what it was handed. Everything here runs in one turn of the event loop.
 """
 
-import asyncio
-import math
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
@@ -13,55 +11,52 @@ from types import MappingProxyType
 from typing import Generic, TypeVar
 
 import structlog
-from msgspec import Struct
 
-from longshore.errors import Unavailable, UserMistake
+from longshore.errors import UserMistake
 from longshore.kube.index import Index, IndexValues
 from longshore.kube.objects import Object, Resource
-from longshore.kube.subscription import Delta, Key, Overflowed, Subscription
+from longshore.kube.order import Listing, Order, Ordered, Position, created, sortable
+from longshore.kube.subscription import Delta, Key, Overflowed, Subscribers, Subscription
+from longshore.kube.versioned import Versioned
 
-__all__ = ["Delta", "IndexValues", "Key", "Overflowed", "Stats", "Store", "Subscription", "Writer"]
+__all__ = [
+    "Delta",
+    "IndexValues",
+    "Key",
+    "Listing",
+    "Order",
+    "Overflowed",
+    "Position",
+    "Store",
+    "Subscription",
+    "Writer",
+    "created",
+    "sortable",
+]
 
 T = TypeVar("T", bound=Object)
+PAGE_MAX = 500  # objects in one page
 log = structlog.get_logger()
 
 
-class Stats(Struct):
-    """What happened to one cache since the process started; `kube.metrics` shows it."""
-
-    streams: int = 0
-    events: int = 0
-    relists: int = 0
-    gone: int = 0
-    failures: int = 0
-    undecodable: int = 0
-    unindexed: int = 0
-    waits: int = 0
-    waited_seconds: float = 0.0
-    late: int = 0
-
-
-class Store(Generic[T]):
-    """Objects of one resource by (namespace, name), and by each index.
+class Store(Versioned, Generic[T]):
+    """Objects of one resource by (namespace, name), by each index, and in each order.
 
     `indexes` maps a name to a pure function from an object to the values it is found under: None, one, or several.
+    `orders` maps a name to how objects are sorted for `page`.
     """
 
     def __init__(
         self,
         resource: Resource[T],
         indexes: Mapping[str, IndexValues[T]] | None = None,
+        orders: Mapping[str, Order[T]] | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__(resource.plural, clock)
         self.resource = resource
-        self.version = 0
         self.seq = 0
-        self.synced = False
-        self.trouble: str | None = "not synced yet"
-        self.stats = Stats()
-        self._clock = clock
-        self._heard: float | None = None
         self._objects: dict[Key, T] = {}
         self._sizes: dict[Key, int] = {}
         self.bytes = 0
@@ -69,8 +64,10 @@ class Store(Generic[T]):
             name: Index(values, partial(self._unindexed, name))
             for name, values in {"namespace": lambda obj: obj.metadata.namespace, **(indexes or {})}.items()
         }
-        self._subscriptions: dict[Subscription[T], None] = {}
-        self._waiters: dict[asyncio.Future[None], int] = {}
+        self._orders = {name: Ordered(order, partial(self._unindexed, name)) for name, order in (orders or {}).items()}
+        if unknown := {order.within for order in self._orders.values() if order.within} - set(self._indexes):
+            raise ValueError(f"orders are within {sorted(unknown)}, not indexes of this store")
+        self._subscribers: Subscribers[T] = Subscribers()
         self._written = False
 
     def get(self, name: str, namespace: str = "") -> T | None:
@@ -84,64 +81,52 @@ class Store(Generic[T]):
         """All objects, or those of one namespace, in no particular order."""
         return list(self._objects.values()) if namespace is None else self.by("namespace", namespace)
 
+    def page(
+        self,
+        order: str,
+        value: str | None = None,
+        *,
+        limit: int = 50,
+        after: Position | None = None,
+        prefix: str = "",
+        descending: bool = False,
+        where: Callable[[T], bool] | None = None,
+    ) -> Listing[T]:
+        """`limit` objects in this order (at most 500), those under `value` of the index that the order is within.
+
+        `after` is where the page before ended; `prefix` is what the text that they are sorted by begins with. Only
+        `where` costs more than what is returned: it is called for each object on the way. Raises UserMistake.
+        """
+        if not 1 <= limit <= PAGE_MAX:
+            raise UserMistake(f"a page holds 1 to {PAGE_MAX}, not {limit}", hint="ask for several", field="limit")
+        if after is not None and after.order != order:
+            raise UserMistake("this cursor is of another order", hint="begin without a cursor", field="cursor")
+        items: list[T] = []
+        last = after
+        for text, uid, namespace, name in self._orders[order].walk(value, after, prefix, descending):
+            obj = self._objects[namespace, name]
+            if where is not None and not where(obj):
+                continue
+            if len(items) == limit:
+                return Listing(items, last, self.version)
+            items.append(obj)
+            last = Position(order, text, uid)
+        return Listing(items, None, self.version)
+
     def __len__(self) -> int:
         return len(self._objects)
 
     @property
-    def age(self) -> float:
-        """Seconds since the API server was last heard of; infinite before the first time."""
-        return math.inf if self._heard is None else self._clock() - self._heard
-
-    @property
     def subscribers(self) -> int:
-        return len(self._subscriptions)
+        return len(self._subscribers)
 
-    def subscribe(self, *, bound: int = 10_000) -> Subscription[T]:
-        """A snapshot and everything after it. `bound` is how many changed objects may wait for the reader."""
-        subscription = Subscription(list(self._objects.values()), self.seq, bound, self._leave)
-        self._subscriptions[subscription] = None
-        return subscription
+    def subscribe(self, under: tuple[str, str] | None = None, *, bound: int = 10_000) -> Subscription[T]:
+        """A snapshot and everything after it; only what is `under` (index, value), where that is given.
 
-    async def wait_synced(self, deadline: float) -> None:
-        """Return when the first list is in; raises Unavailable after `deadline` seconds."""
-        await self._wait(0, deadline)
-
-    async def wait_for(self, version: int | str, deadline: float = 2.0) -> None:
-        """Return when the store is at least as new as this resourceVersion: read your own writes.
-
-        Raises Unavailable when that takes more than `deadline` seconds.
+        `bound` is how many changed objects may wait for the reader.
         """
-        try:
-            wanted = int(version)
-        except ValueError:
-            raise UserMistake(f"{version!r} is not a resource version", hint="pass one that was returned") from None
-        await self._wait(wanted, deadline)
-
-    def _reached(self, version: int) -> bool:
-        return self.synced and self.version >= version
-
-    async def _wait(self, version: int, deadline: float) -> None:
-        if self._reached(version):
-            return
-        began = self._clock()
-        future = asyncio.get_running_loop().create_future()
-        self._waiters[future] = version
-        try:
-            async with asyncio.timeout(deadline):
-                await future
-        except TimeoutError:
-            self.stats.late += 1
-            raise Unavailable(
-                f"the cache of {self.resource.plural} has not caught up ({self.trouble or 'it is behind'})",
-                hint="try again in a moment",
-            ) from None
-        finally:
-            del self._waiters[future]
-            self.stats.waits += 1
-            self.stats.waited_seconds += self._clock() - began
-
-    def _leave(self, subscription: Subscription[T]) -> None:
-        self._subscriptions.pop(subscription, None)
+        snapshot = list(self._objects.values()) if under is None else self.by(*under)
+        return self._subscribers.add(snapshot, self.seq, bound, under)
 
     def _unindexed(self, name: str, key: Key, error: Exception) -> None:
         self.stats.unindexed += 1
@@ -155,17 +140,12 @@ class Store(Generic[T]):
         else:
             self._objects[key] = new
             self._sizes[key] = size
-        for index in self._indexes.values():
-            index.change(key, old, new)
-        delta = Delta(key, old, new, self.seq)
-        for subscription in tuple(self._subscriptions):
-            subscription.offer(delta)
-
-    def _move(self, version: int) -> None:
-        self.version = version
-        for future, wanted in self._waiters.items():
-            if self._reached(wanted) and not future.done():
-                future.set_result(None)
+        moves = {name: index.change(key, old, new) for name, index in self._indexes.items()}
+        for order in self._orders.values():
+            was, now = moves[order.within] if order.within else ((), ())
+            order.change(key, old, new, was, now)
+        if self._subscribers:
+            self._subscribers.tell(Delta(key, old, new, self.seq), moves)
 
 
 class Writer(Generic[T]):
@@ -188,17 +168,18 @@ class Writer(Generic[T]):
         """Swap in a whole list at once; readers see only the differences. `sizes` are bytes of JSON.
 
         `keep` names objects that are in the list but could not be decoded: what is known of them stays.
-        A list older than the store means that the cluster's history was replaced (a restored etcd): it is the truth.
+        The list is the truth, also where it is older than the store or shows an object older than we knew it: then the
+        cluster's history was replaced, by a restored etcd, and may use its versions again (decisions/0007).
         """
         store = self.store
-        restored = version < store.version
         listed = {key_of(obj): obj for obj in objects}
         for key, old in list(store._objects.items()):
             if key not in listed and key not in keep:
                 store._change(key, old, None)
         for key, obj in listed.items():
-            if restored or _newer(obj, store._objects.get(key)):
-                store._change(key, store._objects.get(key), obj, sizes.get(key, 0))
+            known = store._objects.get(key)
+            if obj != known:
+                store._change(key, known, obj, sizes.get(key, 0))
         store.synced, store.trouble = True, None
         store._move(version)
 
@@ -243,5 +224,5 @@ def version_of(obj: Object) -> int:
     return int(obj.metadata.resource_version)
 
 
-def _newer(obj: T, old: T | None) -> bool:
+def is_newer(obj: T, old: T | None) -> bool:
     return old is None or obj.metadata.uid != old.metadata.uid or version_of(obj) > version_of(old)

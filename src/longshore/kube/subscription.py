@@ -1,11 +1,11 @@
-"""How a reader follows a store: a snapshot, then every change after it, with at most one pending entry per key.
+"""How readers follow a store: a snapshot, then every change after it, with at most one pending entry per key.
 
 Made by `Store.subscribe`, read by the controllers' feeds and by the live streams of `web`. A slow reader costs at most
 `bound` entries; past that it is told to take a new snapshot.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -18,7 +18,7 @@ T = TypeVar("T", bound=Object)
 Key = tuple[str, str]  # (namespace, name); the namespace is "" for cluster-scoped objects
 
 
-class Delta(Struct, Generic[T], frozen=True):
+class Delta(Struct, Generic[T], frozen=True, gc=False):
     """One change of one object: `old` is None when it was added, `new` is None when it was deleted.
 
     `seq` counts the changes of the store; a reader sees it only grow.
@@ -63,18 +63,23 @@ class Subscription(Generic[T]):
         self.seq = next(reversed(pending.values())).seq
         return [part for delta in pending.values() for part in _split(delta)]
 
-    def offer(self, delta: Delta[T]) -> None:
-        """Called by the store for each change. What a reader has not seen yet is merged with what came before it."""
-        earlier = self._pending.pop(delta.key, None)
+    def offer(self, delta: Delta[T]) -> bool:
+        """Called by the store for each change; False once the reader has fallen too far behind.
+
+        What a reader has not seen yet is merged with what came before it.
+        """
+        pending = self._pending
+        earlier = pending.pop(delta.key, None) if pending else None
         if earlier is not None:
             delta = Delta(delta.key, earlier.old, delta.new, delta.seq)
-        if delta.old is None and delta.new is None:
-            return  # came and went unseen
-        self._pending[delta.key] = delta
-        if len(self._pending) > self._bound:
-            self._overflowed = True
-            self.close()
+            if delta.old is None and delta.new is None:
+                return True  # came and went unseen
+        pending[delta.key] = delta
         self._changed.set()
+        if len(pending) <= self._bound:
+            return True
+        self._overflowed, self._pending = True, {}
+        return False
 
     def close(self) -> None:
         """Stop receiving, and forget what is pending."""
@@ -88,6 +93,49 @@ class Subscription(Generic[T]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class Subscribers(Generic[T]):
+    """Those who follow one store, all of it or what is under one value of an index."""
+
+    def __init__(self) -> None:
+        self._of_all: dict[Subscription[T], None] = {}
+        self._of_value: dict[tuple[str, str], dict[Subscription[T], None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._of_all) + sum(len(group) for group in self._of_value.values())
+
+    def add(self, snapshot: list[T], seq: int, bound: int, under: tuple[str, str] | None) -> Subscription[T]:
+        group = self._of_all if under is None else self._of_value.setdefault(under, {})
+        subscription = Subscription(snapshot, seq, bound, lambda gone: self._leave(gone, under))
+        group[subscription] = None
+        return subscription
+
+    def tell(self, delta: Delta[T], moves: Mapping[str, tuple[Iterable[str], Iterable[str]]]) -> None:
+        """`moves` says for each index under which values the object was and is now: who follows only one of these
+        sees it come when it gets there and go when it leaves.
+        """
+        self._offer(delta, None)
+        if not self._of_value:
+            return
+        for index, (was, now) in moves.items():
+            for value in {*was, *now}:
+                if (under := (index, value)) in self._of_value:
+                    old, new = delta.old if value in was else None, delta.new if value in now else None
+                    self._offer(Delta(delta.key, old, new, delta.seq), under)
+
+    def _offer(self, delta: Delta[T], under: tuple[str, str] | None) -> None:
+        group = self._of_all if under is None else self._of_value[under]
+        for subscription in [one for one in group if not one.offer(delta)]:
+            self._leave(subscription, under)
+
+    def _leave(self, subscription: Subscription[T], under: tuple[str, str] | None) -> None:
+        if under is None:
+            self._of_all.pop(subscription, None)
+        elif (group := self._of_value.get(under)) is not None:
+            group.pop(subscription, None)
+            if not group:
+                del self._of_value[under]
 
 
 def _split(delta: Delta[T]) -> tuple[Delta[T], ...]:

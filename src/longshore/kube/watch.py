@@ -1,7 +1,9 @@
 """What to ask the API server next so that a copy of one resource stays true: a state machine without I/O.
 
-    ListPage ──last page──▶ Stream ──ended──▶ Stream (resumed)
-       ▲  └─more pages─▶ ListPage   └─Gone, refused, or barren three times─▶ ListPage
+    Stream(initial) ──complete──▶ Stream ──ended──▶ Stream (resumed)
+       │  ▲                                  └─Gone, refused, or barren three times─▶ Stream(initial)
+       │  └─cut off before the end: again, twice
+       └─the server has no streamed lists, or never gets to the end─▶ ListPage ─▶ ... ─▶ ListPage ──last page──▶ Stream
 
 The reflector does what `step` says and reports what came of it. Every step says how long to wait before it, so nothing
 can make it hammer a server: a wait is left out only after a page came or a stream lived long enough.
@@ -12,7 +14,14 @@ from random import Random
 from msgspec import Struct
 from msgspec.structs import replace
 
-from longshore.errors import Forbidden, Gone, LongshoreError, TooManyRequests, Unauthenticated, Unavailable
+from longshore.errors import (
+    Forbidden,
+    Gone,
+    LongshoreError,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+)
 from longshore.kube.backoff import Backoff
 
 _PASSING = (Forbidden, TooManyRequests, Unauthenticated, Unavailable)  # they say nothing about the version we hold
@@ -28,6 +37,8 @@ class Pace(Struct, frozen=True):
     silence: tuple[float, float] = (90.0, 180.0)  # after which a stream without a byte is dead
     short: float = 10.0  # a stream that ends sooner has failed, however cleanly it closed
     barren: int = 3  # streams in a row without one event or bookmark, after which the version is no longer trusted
+    initial: float = 60.0  # within which a streamed list must be complete; 0 asks for pages from the start
+    cut: int = 2  # streamed lists in a row that broke off, after which pages are asked for: they can be taken up again
 
 
 class ListPage(Struct, frozen=True):
@@ -39,11 +50,16 @@ class ListPage(Struct, frozen=True):
 
 
 class Stream(Struct, frozen=True):
-    """Watch from the version that the store is at."""
+    """Watch from the version that the store is at; where `initial` is not 0, the whole list first, within so long."""
 
     wait: float
     timeout: int
     silence: float
+    initial: float = 0.0
+
+
+class NeverComplete(LongshoreError):
+    """A streamed list did not come to its end: the server does not know that it was asked for one."""
 
 
 class Watch:
@@ -54,12 +70,15 @@ class Watch:
         self._rng = rng
         self._backoff = Backoff(pace.backoff, pace.backoff_cap, rng)
         self._barren = 0
-        self.step: ListPage | Stream = ListPage(0, None, pace.page)
+        self._cut = 0
+        self._streams_lists = pace.initial > 0
+        self.step: ListPage | Stream = self._anew(0)
 
     def listed(self, continue_: str) -> bool:
         """A page came. True when it was the last."""
         if not continue_:
-            self._stream(0)
+            self._cut = 0
+            self.step = self._stream(0)
         elif isinstance(self.step, ListPage):
             self.step = replace(self.step, wait=0, continue_=continue_)
         return not continue_
@@ -84,19 +103,36 @@ class Watch:
         """An event or a bookmark came: the version we asked for is alive."""
         self._barren = 0
 
+    def completed(self) -> None:
+        """A streamed list is in; the stream goes on."""
+        assert isinstance(self.step, Stream)
+        self._cut = 0
+        self.step = replace(self.step, initial=0)
+
     def ended(self, lived: float, error: LongshoreError | None) -> None:
         """The stream ended after `lived` seconds, cleanly when `error` is None, or could not be had at all."""
+        assert isinstance(self.step, Stream)
         if lived >= self._pace.short:
             self._backoff.reset()
         wait = 0.0 if error is None else self._backoff.next(_retry_after(error))
-        if self._barren >= self._pace.barren or not (error is None or isinstance(error, _PASSING)):
+        passing = error is None or isinstance(error, _PASSING)
+        if self.step.initial:
+            self._cut += 1
+            self._streams_lists = passing or isinstance(error, Gone)
+            self.step = self._anew(wait)
+        elif self._barren >= self._pace.barren or not passing:
             self._barren = 0
-            self.step = ListPage(wait, None, self._pace.page)
+            self.step = self._anew(wait)
         else:
-            self._stream(wait)
+            self.step = self._stream(wait)
 
-    def _stream(self, wait: float) -> None:
-        self.step = Stream(wait, self._rng.randint(*self._pace.timeout), self._rng.uniform(*self._pace.silence))
+    def _anew(self, wait: float) -> ListPage | Stream:
+        if self._streams_lists and self._cut < self._pace.cut:
+            return replace(self._stream(wait), initial=self._pace.initial)
+        return ListPage(wait, None, self._pace.page)
+
+    def _stream(self, wait: float) -> Stream:
+        return Stream(wait, self._rng.randint(*self._pace.timeout), self._rng.uniform(*self._pace.silence))
 
 
 def _retry_after(error: LongshoreError) -> float:

@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from msgspec.structs import replace
 
 from longshore.kube.client import Client
 from longshore.kube.config import Config
@@ -67,13 +68,24 @@ async def client(server: Faulty) -> AsyncIterator[Client]:
 
 @pytest.fixture
 def reflect(server: Faulty, client: Client, clock: Clock) -> Reflect:
-    """`async with reflect() as store:` runs a reflector beside the body, and ends it afterwards."""
+    """`async with reflect() as store:` runs a reflector beside the body, and ends it afterwards. It lists in pages, or
+    with `streamed=True` by stream.
+    """
 
     @asynccontextmanager
-    async def run(pace: Pace | None = None, rng: Random | None = None, **options: Any) -> AsyncIterator[Store[Job]]:
+    async def run(
+        pace: Pace | None = None, rng: Random | None = None, streamed: bool = False, **options: Any
+    ) -> AsyncIterator[Store[Job]]:
         store: Store[Job] = Store(JOBS, clock=clock)
+        pace = pace or Pace()
         reflector = Reflector(
-            client, store, clock=clock, sleep=clock.sleep, rng=rng or Random(1), pace=pace or Pace(), **options
+            client,
+            store,
+            clock=clock,
+            sleep=clock.sleep,
+            rng=rng or Random(1),
+            pace=pace if streamed else replace(pace, initial=0),
+            **options,
         )
         task = asyncio.create_task(reflector.run())
         try:

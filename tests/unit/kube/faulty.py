@@ -127,6 +127,13 @@ def bookmark(version: int) -> bytes:
     )
 
 
+def initial_end(version: int) -> bytes:
+    """The bookmark after the last event of a streamed list."""
+    annotations = {"k8s.io/initial-events-end": "true"}
+    metadata = {"resourceVersion": str(version), "annotations": annotations, "creationTimestamp": None}
+    return event("BOOKMARK", {"kind": "Job", "metadata": metadata, "spec": {"template": {}}})
+
+
 def failure(code: int, reason: str) -> bytes:
     """An ERROR event."""
     return event("ERROR", status(code, reason))

@@ -1,61 +1,58 @@
 """Whatever the history and however the server fails, the store ends equal to the truth and so does every reader.
 
-Each step of a history is followed by a few turns of the event loop, so that writes fall between the pages of a list
-and between the events of a stream. At every pause the store must equal the truth as of the store's own version.
+hypothesis drives a model of the API server (`truth`) through random histories and faults, and shrinks one that goes
+wrong to the fewest steps. Each step is followed by a few turns of the event loop, so that writes fall between the pages
+of a list and between the pieces of a stream. After each the store must equal the truth as of the store's own version.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Coroutine
 from random import Random
+from typing import Any, TypeVar
 
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from longshore.errors import Forbidden, TooManyRequests, Unavailable
 from longshore.kube.objects import JOBS, Job
 from longshore.kube.reflector import Reflector
-from longshore.kube.store import Delta, Overflowed, Store
+from longshore.kube.store import Delta, Order, Overflowed, Store
 from longshore.kube.watch import Pace
 
 from .conftest import Clock
-from .truth import State, Truth
+from .truth import State, Streaming, Truth
 
-ON_OBJECTS = {"write": Truth.write, "delete": Truth.delete, "recreate": Truth.recreate}
-ON_SERVER: dict[str, Callable[[Truth], None]] = {
-    "elsewhere": Truth.elsewhere,
-    "compact": Truth.compact,
-    "bookmark": Truth.bookmark,
-    "echo": Truth.echo,
-    "close": Truth.end_streams,
-    "cut": lambda truth: truth.end_streams(Unavailable("cut")),
-    "expire": Truth.expire_streams,
-    "forbid": lambda truth: truth.refusals.append(Forbidden("told so")),
-    "throttle": lambda truth: truth.refusals.append(TooManyRequests("told so", retry_after=7)),
-    "refuse": lambda truth: truth.refusals.append(Unavailable("told so")),
-    "stall": lambda truth: setattr(truth, "stalled", True),
-    "go on": lambda truth: setattr(truth, "stalled", False),
-}
-steps = st.tuples(
-    st.tuples(st.sampled_from(sorted(ON_OBJECTS)), st.sampled_from("abcde"))
-    | st.tuples(st.sampled_from(sorted(ON_SERVER)), st.none()),
-    st.integers(0, 6),
-)
+R = TypeVar("R")
+NAMES = st.sampled_from("abcde")
+TURNS = st.integers(0, 12)
 
 
 def state_of(objects: list[Job]) -> State:
     return {obj.metadata.name: (int(obj.metadata.resource_version), obj.metadata.uid) for obj in objects}
 
 
+def parity(obj: Job) -> str:
+    """An index whose value changes with almost every write."""
+    return str(int(obj.metadata.resource_version) % 2)
+
+
+def by_version(obj: Job) -> str:
+    return obj.metadata.resource_version.zfill(12)
+
+
 class Follower:
     """A reader that keeps its own copy from the deltas alone, and is strict about them."""
 
-    def __init__(self, store: Store[Job], bound: int) -> None:
+    def __init__(self, store: Store[Job], bound: int, under: str | None = None) -> None:
         self._store = store
         self._bound = bound
+        self._under = under and ("parity", under)
+        self.may_go_back = False
         self._begin()
 
     def _begin(self) -> None:
-        self._changes = self._store.subscribe(bound=self._bound)
+        self._changes = self._store.subscribe(self._under or None, bound=self._bound)
         self.copy = {("ns", obj.metadata.name): obj for obj in self._changes.snapshot}
         self._seq = self._changes.seq
 
@@ -67,7 +64,7 @@ class Follower:
             except Overflowed:
                 self._begin()
             except TimeoutError:
-                return  # what is left came and went
+                return  # what is left came and went, or is of another group
             else:
                 for delta in deltas:
                     self._take(delta)
@@ -81,54 +78,131 @@ class Follower:
             return
         if delta.old is not None:
             assert delta.old.metadata.uid == delta.new.metadata.uid
-            assert int(delta.old.metadata.resource_version) < int(delta.new.metadata.resource_version)
+            newer = int(delta.old.metadata.resource_version) < int(delta.new.metadata.resource_version)
+            assert newer or self.may_go_back
         self.copy[delta.key] = delta.new
 
 
-async def live(history: list[tuple[tuple[str, str | None], int]], seed: int) -> None:
-    truth, clock, store = Truth(), Clock(), Store(JOBS)
-    eager, slow = Follower(store, bound=100), Follower(store, bound=2)
-    reflector = Reflector(truth, store, clock=clock, sleep=clock.sleep, rng=Random(seed), pace=Pace(page=2))
-    task = asyncio.create_task(reflector.run())
-    for (word, name), turns in history:
-        if name is None:
-            ON_SERVER[word](truth)
-        else:
-            ON_OBJECTS[word](truth, name)
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        if store.synced:
-            assert state_of(store.list()) == truth.at[store.version]
-        await eager.catch_up()
-    truth.stalled = False
-    truth.refusals.clear()
-    truth.bookmark()
-    await settle(truth, store, task)
-    assert state_of(store.list()) == truth.state
-    for follower in (eager, slow):
-        await follower.catch_up()
-        assert state_of(list(follower.copy.values())) == truth.state
-    task.cancel()
-    await asyncio.wait([task])
+class History(RuleBasedStateMachine):
+    """One server, one reflector, and readers of its store that are quick, slow, or want a part of it."""
 
+    runner: asyncio.Runner
 
-async def settle(truth: Truth, store: Store[Job], task: asyncio.Task[None]) -> None:
-    for turn in range(500):
-        if store.synced and store.version == truth.version:
+    def __init__(self) -> None:
+        super().__init__()
+        self.truth = Truth()
+
+    @initialize(seed=st.integers(0, 2**16), streaming=st.sampled_from(Streaming), paged=st.booleans())
+    def begin(self, seed: int, streaming: Streaming, paged: bool) -> None:
+        self.truth.rng.seed(seed)
+        self.truth.streaming = streaming
+        self.do(self.start(Random(seed), Pace(page=2, initial=0 if paged else 60)))
+
+    async def start(self, rng: Random, pace: Pace) -> None:
+        clock = Clock()
+        self.store: Store[Job] = Store(JOBS, {"parity": parity}, {"version": Order(by_version, within="parity")})
+        self.followers = [Follower(self.store, bound=100), Follower(self.store, bound=2)]
+        self.followers += [Follower(self.store, bound=100, under="0"), Follower(self.store, bound=2, under="1")]
+        reflector = Reflector(self.truth, self.store, clock=clock, sleep=clock.sleep, rng=rng, pace=pace)
+        self.task = asyncio.create_task(reflector.run())
+
+    def do(self, coroutine: Coroutine[Any, Any, R]) -> R:
+        return self.runner.run(coroutine)
+
+    @rule(name=NAMES, turns=TURNS, how=st.sampled_from([Truth.write, Truth.delete, Truth.recreate, Truth.spoil]))
+    def change(self, name: str, turns: int, how: Any) -> None:
+        how(self.truth, name)
+        self.do(turn(turns))
+
+    @rule(turns=TURNS, what=st.sampled_from([Truth.elsewhere, Truth.compact, Truth.bookmark, Truth.echo]))
+    def go_on(self, turns: int, what: Any) -> None:
+        what(self.truth)
+        self.do(turn(turns))
+
+    @rule(turns=TURNS, how=st.sampled_from([Truth.end_streams, Truth.cut_streams, Truth.expire_streams, Truth.restore]))
+    def break_off(self, turns: int, how: Any) -> None:
+        if how is Truth.restore:
+            for follower in self.followers:
+                follower.may_go_back = True
+        how(self.truth)
+        self.do(turn(turns))
+
+    @rule(turns=TURNS, kind=st.sampled_from([Forbidden, TooManyRequests, Unavailable]))
+    def refuse(self, turns: int, kind: type[Forbidden]) -> None:
+        self.truth.refusals.append(kind("told so"))
+        self.do(turn(turns))
+
+    @rule(stalled=st.booleans(), hesitant=st.booleans())
+    def turn_slow(self, stalled: bool, hesitant: bool) -> None:
+        self.truth.stalled, self.truth.hesitant = stalled, hesitant
+
+    @rule()
+    def the_quick_catch_up(self) -> None:
+        for follower in self.followers[::2]:
+            self.do(follower.catch_up())
+
+    @invariant()
+    def the_store_is_the_truth_of_its_version(self) -> None:
+        if hasattr(self, "store") and self.store.synced:
+            seen = state_of(self.store.list())
+            assert any(moment.shows(seen) for moment in self.truth.at[self.store.version])
+
+    @invariant()
+    def pages_and_groups_are_the_store_in_order(self) -> None:
+        if not hasattr(self, "store"):
             return
-        assert not task.done(), task.exception()
-        if turn % 50 == 49:
-            truth.bookmark()
+        everything = sorted(self.store.list(), key=by_version)
+        assert self.walk(None) == everything
+        for value in "01":
+            assert self.walk(value) == [obj for obj in everything if parity(obj) == value]
+            assert sorted(self.store.by("parity", value), key=by_version) == self.walk(value)
+
+    def walk(self, value: str | None) -> list[Job]:
+        found, listing = [], self.store.page("version", value, limit=2)
+        while True:
+            found += listing.items
+            if listing.next is None:
+                return found
+            listing = self.store.page("version", value, limit=2, after=listing.next)
+
+    def teardown(self) -> None:
+        if hasattr(self, "store"):
+            try:
+                self.do(self.end())
+            finally:
+                self.task.cancel()
+                self.do(asyncio.wait([self.task]))
+
+    async def end(self) -> None:
+        self.truth.stalled = self.truth.hesitant = False
+        self.truth.refusals.clear()
+        await self.settle()
+        for follower in self.followers:
+            await follower.catch_up()
+        whole = {("ns", obj.metadata.name): obj for obj in self.store.list()}
+        parts = [whole, whole, *({k: obj for k, obj in whole.items() if parity(obj) == value} for value in "01")]
+        assert [follower.copy for follower in self.followers] == parts
+
+    async def settle(self) -> None:
+        """The server is well again and, now and then, says how far it is; a list that never ends is given up."""
+        for round_ in range(1000):
+            if self.store.version == self.truth.version and self.truth.now.shows(state_of(self.store.list())):
+                return
+            assert not self.task.done(), self.task.exception()
+            if round_ % 40 == 39:
+                self.truth.bookmark()
+            if round_ % 200 == 199:
+                self.truth.end_streams()
+            await asyncio.sleep(0)
+        raise AssertionError(f"the store stays at {self.store.version}, the truth is at {self.truth.version}")
+
+
+async def turn(times: int) -> None:
+    for _ in range(times):
         await asyncio.sleep(0)
-    raise AssertionError(f"the store stays at {store.version}, the truth is at {truth.version}")
 
 
 def test_any_history_ends_in_the_truth() -> None:
-    with asyncio.Runner() as runner:
-
-        @settings(max_examples=1500, deadline=None)
-        @given(st.lists(steps, max_size=40), st.integers(0, 2**32))
-        def check(history: list[tuple[tuple[str, str | None], int]], seed: int) -> None:
-            runner.run(live(history, seed))
-
-        check()
+    many = settings(max_examples=2000, stateful_step_count=40, deadline=None)
+    with asyncio.Runner() as History.runner:
+        run_state_machine_as_test(History, settings=many)  # type: ignore[no-untyped-call]

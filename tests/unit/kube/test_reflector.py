@@ -210,7 +210,7 @@ async def test_the_loop_gets_its_turn_while_a_big_page_is_decoded() -> None:
     truth, store = Truth(), Store(JOBS)
     for number in range(1000):
         truth.write(f"j{number}")
-    task = asyncio.create_task(Reflector(truth, store, pace=Pace(page=1000)).run())
+    task = asyncio.create_task(Reflector(truth, store, pace=Pace(page=1000, initial=0)).run())
     turns = 0
     while not store.synced and turns < 1000:
         await asyncio.sleep(0)

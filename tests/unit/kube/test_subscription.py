@@ -112,3 +112,32 @@ async def test_a_reader_that_leaves_is_forgotten() -> None:
     async with store.subscribe():
         assert store.subscribers == 1
     assert store.subscribers == 0
+
+
+async def test_who_follows_one_value_of_an_index_sees_only_what_is_under_it() -> None:
+    store, writer = a_store(a_job("a", 1, tenant="x"), a_job("b", 2, tenant="y"))
+    async with store.subscribe(("tenant", "x")) as changes:
+        assert [job.metadata.name for job in changes.snapshot] == ["a"]
+        writer.put(a_job("b", 11, tenant="y"))
+        writer.put(a_job("c", 12, tenant="x"))
+        assert [delta.key[1] for delta in await changes.next()] == ["c"]
+
+
+async def test_what_moves_under_another_value_goes_here_and_comes_there() -> None:
+    store, writer = a_store(a_job("a", 1, tenant="x"))
+    async with store.subscribe(("tenant", "x")) as here, store.subscribe(("tenant", "y")) as there:
+        writer.put(moved := a_job("a", 11, tenant="y"))
+        (gone,), (came,) = await here.next(), await there.next()
+        assert (gone.new, came.old, came.new) == (None, None, moved)
+
+
+async def test_a_slow_reader_of_one_value_overflows_alone_and_is_forgotten() -> None:
+    store, writer = a_store()
+    async with store.subscribe(("tenant", "x"), bound=1) as slow, store.subscribe(("tenant", "x")) as quick:
+        writer.put(a_job("a", 11, tenant="x"))
+        writer.put(a_job("b", 12, tenant="x"))
+        with pytest.raises(Overflowed):
+            await slow.next()
+        assert len(await quick.next()) == 2
+        assert store.subscribers == 1
+    assert store.subscribers == 0

@@ -4,23 +4,66 @@ from random import Random
 
 import pytest
 
-from longshore.errors import Forbidden, Gone, LongshoreError, NotFound, Unavailable, UserMistake
-from longshore.kube.watch import ListPage, Pace, Stream, Watch
+from longshore.errors import Forbidden, Gone, LongshoreError, NotFound, TooManyRequests, Unavailable, UserMistake
+from longshore.kube.watch import ListPage, NeverComplete, Pace, Stream, Watch
+
+PAGED = Pace(initial=0)
 
 
 def listed(seed: int = 1) -> Watch:
     """One that has listed and is about to watch."""
-    watch = Watch(Pace(), Random(seed))
+    watch = Watch(PAGED, Random(seed))
     watch.listed("")
     return watch
 
 
-def test_it_begins_with_the_first_page_at_once() -> None:
-    assert Watch(Pace(), Random(1)).step == ListPage(0, None, 500)
+def test_it_begins_with_a_streamed_list_at_once() -> None:
+    step = Watch(Pace(), Random(1)).step
+    assert isinstance(step, Stream)
+    assert (step.wait, step.initial) == (0, 60)
+
+
+def test_a_streamed_list_that_is_complete_goes_on_as_a_stream() -> None:
+    watch = Watch(Pace(), Random(1))
+    watch.opened()
+    watch.bore()
+    watch.completed()
+    watch.ended(250, None)
+    assert isinstance(watch.step, Stream)
+    assert (watch.step.wait, watch.step.initial) == (0, 0)
+
+
+@pytest.mark.parametrize("error", [NeverComplete(""), UserMistake(""), NotFound("")])
+def test_a_server_without_streamed_lists_is_asked_for_pages_for_good(error: LongshoreError) -> None:
+    watch = Watch(Pace(), Random(1))
+    watch.ended(60, error)
+    for _ in range(3):
+        assert isinstance(watch.step, ListPage)
+        watch.listed("")
+        watch.ended(0, Gone(""))
+
+
+@pytest.mark.parametrize("error", [Gone(""), Unavailable(""), TooManyRequests(""), Forbidden(""), None])
+def test_streamed_lists_that_break_off_twice_are_paged_once(error: LongshoreError | None) -> None:
+    watch = Watch(Pace(), Random(1))
+    steps = []
+    for _ in range(3):
+        steps.append(type(watch.step))
+        if isinstance(watch.step, Stream):
+            watch.ended(20, error)
+    assert steps == [Stream, Stream, ListPage]
+    watch.listed("")
+    watch.ended(0, Gone(""))
+    assert isinstance(watch.step, Stream)
+    assert watch.step.initial
+
+
+def test_without_streamed_lists_it_begins_with_the_first_page_at_once() -> None:
+    assert Watch(PAGED, Random(1)).step == ListPage(0, None, 500)
 
 
 def test_a_page_that_continues_leads_to_the_next_one() -> None:
-    watch = Watch(Pace(), Random(1))
+    watch = Watch(PAGED, Random(1))
     assert not watch.listed("more")
     assert watch.step == ListPage(0, "more", 500)
     assert watch.listed("")
@@ -73,7 +116,7 @@ def test_a_stream_that_lived_ends_the_backing_off() -> None:
 def test_a_list_does_not_end_the_backing_off() -> None:
     """A server that lists well and then breaks every stream is not asked for lists all the time."""
     waits = []
-    watch = Watch(Pace(), Random(3))
+    watch = Watch(PAGED, Random(3))
     for _ in range(50):
         watch.listed("")
         watch.ended(0, Gone(""))
@@ -82,14 +125,14 @@ def test_a_list_does_not_end_the_backing_off() -> None:
 
 
 def test_a_refused_page_begins_the_list_anew() -> None:
-    watch = Watch(Pace(), Random(1))
+    watch = Watch(PAGED, Random(1))
     watch.listed("more")
     watch.list_failed(UserMistake(""))
     assert (watch.step.continue_, watch.step.limit) == (None, 500)  # type: ignore[union-attr]
 
 
 def test_pages_that_expire_lead_to_a_list_in_one_piece_until_one_is_in() -> None:
-    watch = Watch(Pace(), Random(1))
+    watch = Watch(PAGED, Random(1))
     watch.listed("more")
     watch.list_failed(Gone(""))
     watch.list_failed(Gone(""))

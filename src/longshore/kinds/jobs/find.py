@@ -5,28 +5,27 @@ What is another tenant's is not there. The live object wins wherever both exist.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Set
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from starlette.responses import Response
 
 from longshore.archive.index import Entry
-from longshore.errors import NotFound, Unavailable, UserMistake
+from longshore.errors import NotFound, Unavailable
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.archiver import outputs_of
 from longshore.kinds.jobs.commands import Submitted
 from longshore.kinds.jobs.view import JobRecord, record_of, summary_of, why_of
 from longshore.kinds.kind import Services
 from longshore.kube.objects import Job
+from longshore.kube.store import Listing, Position, created, sortable
 from longshore.web.answers import answer
 from longshore.web.auth import Caller
 
-AwareTime = Annotated[datetime, msgspec.Meta(tz=True)]
+ORDER = "created"  # of the store of jobs, within the index "tenant"
 
 
 @dataclass(frozen=True)
@@ -165,67 +164,63 @@ def progress_topic(id: str) -> str:
 
 async def page(parts: Services, wanted: Filter, *, limit: int, cursor: str | None) -> tuple[list[Any], str | None]:
     """One page of live and archived jobs together, newest first, and the cursor of the next."""
-    before = decode_cursor(cursor) if cursor else None
-    store = parts.stores.jobs
-    candidates = store.by("tenant", wanted.tenant) if wanted.tenant else [j for j in store.list() if model.tenant_of(j)]
-    hot = [j for j in candidates if (before is None or _position(j) < before) and _plainly_wanted(j, wanted)]
-    hot.sort(key=_position, reverse=True)
-    queues: dict[str, dict[str, int]] = {}
-    rows: list[tuple[tuple[datetime, str], Any]] = []
-    for job in hot:
-        tenant = model.tenant_of(job)
-        if job.spec.suspend and tenant not in queues:
-            queues[tenant] = places_of(parts, tenant)
-        record = live_record(parts, job, queues.get(tenant))
-        if wanted.status is None or record.status == wanted.status:
-            rows.append((_position(job), record))
-        if len(rows) > limit:
-            break
-    cold = await parts.archive.index.page(
-        wanted.tenant, before=before, limit=limit + 1, keep=_cold_filter(wanted, {j.metadata.uid for j in candidates})
-    )
-    rows += [((e.created, e.uid), summary_of(e, tenant_id(parts, e.tenant))) for e in cold]
+    after = Position.decode(cursor) if cursor else None
+    live = _Live(parts, wanted)
+    hot = live.page(limit, after)
+    before = (after.time, after.uid) if after else None
+    keep = _cold_filter(parts, wanted, {job.metadata.uid for job in hot.items})
+    cold = await parts.archive.index.page(wanted.tenant, before=before, limit=limit + 1, keep=keep)
+    rows: list[tuple[tuple[str, str], Any]]
+    rows = [((created(job), job.metadata.uid), live.record(job)) for job in hot.items]
+    rows += [((sortable(e.created), e.uid), summary_of(e, tenant_id(parts, e.tenant))) for e in cold]
     rows.sort(key=lambda row: row[0], reverse=True)
-    more = len(rows) > limit
+    more = len(rows) > limit or hot.next is not None
     rows = rows[:limit]
-    return [row for _, row in rows], encode_cursor(rows[-1][0]) if more else None
+    return [row for _, row in rows], Position(ORDER, *rows[-1][0]).encode() if more else None
 
 
-def _position(job: Job) -> tuple[datetime, str]:
-    return (job.metadata.creation_timestamp or model.EPOCH, job.metadata.uid)
+class _Live:
+    """The jobs of a list that are still in the cluster, with their places in the queues looked up once."""
+
+    def __init__(self, parts: Services, wanted: Filter) -> None:
+        self._parts = parts
+        self._wanted = wanted
+        self._queues: dict[str, dict[str, int]] = {}
+
+    def page(self, limit: int, after: Position | None) -> Listing[Job]:
+        return self._parts.stores.jobs.page(
+            ORDER, self._wanted.tenant, limit=limit, after=after, descending=True, where=self._is_wanted
+        )
+
+    def record(self, job: Job) -> JobRecord:
+        tenant = model.tenant_of(job)
+        if job.spec.suspend and tenant not in self._queues:
+            self._queues[tenant] = places_of(self._parts, tenant)
+        return live_record(self._parts, job, self._queues.get(tenant))
+
+    def _is_wanted(self, job: Job) -> bool:
+        wanted = self._wanted
+        return (
+            bool(model.tenant_of(job))
+            and (wanted.kind is None or model.kind_of(job) == wanted.kind)
+            and (wanted.name is None or model.request_of(job).name.startswith(wanted.name))
+            and (wanted.status is None or self.record(job).status == wanted.status)
+        )
 
 
-def _plainly_wanted(job: Job, wanted: Filter) -> bool:
-    return (wanted.kind is None or model.kind_of(job) == wanted.kind) and (
-        wanted.name is None or model.request_of(job).name.startswith(wanted.name)
-    )
+def _cold_filter(parts: Services, wanted: Filter, shown: Set[str]) -> Callable[[Entry], bool]:
+    """What is still in the cluster is shown from there; `shown` holds the uids of what was when the page began.
 
-
-def _cold_filter(wanted: Filter, live: Set[str]) -> Callable[[Entry], bool]:
-    """What is still in the cluster is shown from there; `live` holds the uids of that."""
+    What left the cluster since then and is not among these comes after them, or was not wanted as it was.
+    """
 
     def keep(entry: Entry) -> bool:
         return (
             (wanted.kind is None or entry.kind == wanted.kind)
             and (wanted.status is None or entry.status == wanted.status)
             and (wanted.name is None or entry.name.startswith(wanted.name))
-            and entry.uid not in live
+            and entry.uid not in shown
+            and not any(job.metadata.uid == entry.uid for job in parts.stores.jobs.by("id", entry.id))
         )
 
     return keep
-
-
-def encode_cursor(position: tuple[datetime, str]) -> str:
-    """Opaque to callers: where the page ended, so that inserts and deletes do not move the next one."""
-    return base64.urlsafe_b64encode(msgspec.json.encode(position)).decode().rstrip("=")
-
-
-def decode_cursor(cursor: str) -> tuple[datetime, str]:
-    try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        created, uid = msgspec.json.decode(base64.urlsafe_b64decode(padded), type=tuple[AwareTime, str])
-        return created, uid
-    except (ValueError, msgspec.DecodeError):
-        raise UserMistake(
-            "this cursor is not one of ours", hint="pass the 'cursor' of the page before, unchanged", field="cursor"
-        ) from None
