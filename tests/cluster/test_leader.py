@@ -18,6 +18,7 @@ from longshore.kube.client import Client
 from longshore.kube.config import Config
 from longshore.kube.objects import LEASES, Lease
 from longshore.runtime.leader import Leader
+from longshore.runtime.term import Term
 
 NAMESPACE = "default"
 LEASE, RENEW, RETRY = 2.0, 1.2, 0.3
@@ -34,7 +35,7 @@ from longshore.runtime.leader import Leader
 
 async def main(kubeconfig, name):
     async with Client(Config.load(kubeconfig)) as client:
-        await Leader(client, "default", name, "process", lease=2.0, renew=1.2, retry=0.3).run(asyncio.Event().wait)
+        await Leader(client, "default", name, "process", lease=2.0, renew=1.2, retry=0.3).run(lambda _: asyncio.Event().wait())
 
 asyncio.run(main(*sys.argv[1:]))
 """
@@ -49,9 +50,11 @@ class Replica:
         self.leads = asyncio.Event()
         self.ended = asyncio.Event()
         self.times = 0
+        self.term: Term | None = None
 
-    async def lead(self) -> None:
+    async def lead(self, term: Term) -> None:
         self.times += 1
+        self.term = term
         self.leads.set()
         try:
             await asyncio.Event().wait()
@@ -261,7 +264,7 @@ async def test_a_wrong_clock_neither_takes_nor_loses_the_lease(client: Client, l
 async def test_the_lease_is_kept_while_the_work_cleans_up_and_released_after_it(client: Client, lease: str) -> None:
     cleaned = asyncio.Event()
 
-    async def lead() -> None:
+    async def lead(_: Term) -> None:
         try:
             await asyncio.Event().wait()
         finally:
@@ -281,10 +284,10 @@ async def test_the_lease_is_kept_while_the_work_cleans_up_and_released_after_it(
 async def test_work_that_ends_or_fails_releases_the_lease_and_its_error_comes_out(client: Client, lease: str) -> None:
     leader = Leader(client, NAMESPACE, lease, "brief", lease=LEASE, renew=RENEW, retry=RETRY)
 
-    async def end() -> None:
+    async def end(_: Term) -> None:
         return None
 
-    async def fail() -> None:
+    async def fail(_: Term) -> None:
         raise ValueError("broken")
 
     await asyncio.wait_for(leader.run(end), 10)

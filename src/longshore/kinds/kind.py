@@ -24,6 +24,7 @@ from longshore.kube.client import Client
 from longshore.kube.objects import Job, Pod, Resource, Secret
 from longshore.kube.store import Store
 from longshore.runtime.bus import Bus
+from longshore.runtime.term import Term
 from longshore.settings import Settings
 
 
@@ -64,9 +65,12 @@ class Services:
 
 
 class Runs(Protocol):
-    """What the leader keeps running: a controller, or something else that lives until it is cancelled."""
+    """What the leader keeps running: a controller, or something else that lives until it is cancelled.
 
-    async def run(self) -> None: ...
+    `term` says how long the leader may act; whoever writes asks it before.
+    """
+
+    async def run(self, term: Term) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ Monotonic seconds only. Dates (what a reconcile calls `now`) are a separate func
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -22,6 +23,14 @@ class Clock(Protocol):
     def time(self) -> float: ...
 
     def call_at(self, when: float, callback: Callable[[], object], /) -> Timer: ...
+
+
+def boottime() -> float:
+    """Seconds that also pass while the machine sleeps, which an event loop's do not; for leases, which others time.
+
+    Source: clock_gettime(2), CLOCK_BOOTTIME.
+    """
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 async def sleep(clock: Clock, seconds: float) -> None:

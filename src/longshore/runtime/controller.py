@@ -1,7 +1,8 @@
-"""Keeps the world as `reconcile` says it should be, one key at a time; kinds build controllers, the leader runs them.
+"""Keeps the world as `plan` says it should be, one key at a time; kinds build controllers, the leader runs them.
 
-Level-triggered: a change in a store only says which key to look at again. `reconcile` is pure and sees what is there
-now; one executor acts on what it returns; whatever goes wrong ends in planning again later.
+Level-triggered: a change in a store only says which key to look at again. `plan` is pure and sees what is there now;
+one executor acts on what it returns; whatever goes wrong ends in planning again later. Time is monotonic throughout:
+a wall clock that jumps is seen by `plan` alone, as its `now`.
 """
 
 from __future__ import annotations
@@ -9,27 +10,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Hashable, Iterable
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import structlog
 
 from longshore.errors import Conflict, LongshoreError, Retry, Terminal, TooManyRequests, Unavailable
 from longshore.kube.objects import Object
-from longshore.kube.store import Overflowed, Store
+from longshore.kube.store import Store
 from longshore.runtime import metrics
 from longshore.runtime.clock import Clock, sleep
 from longshore.runtime.executor import Executor
 from longshore.runtime.expectations import Expectations
-from longshore.runtime.plan import Action, Apply, Create, DeleteObject, PatchObject, Plan
+from longshore.runtime.feed import Feed
+from longshore.runtime.outcome import is_cancelled, must_end, result_of
+from longshore.runtime.plan import Action, Plan, describe
 from longshore.runtime.queue import Queue
+from longshore.runtime.stuck import Stuck
+from longshore.runtime.term import Term
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T", bound=Object)
-SYNC_REPORT_SECONDS = 30.0
 CATCH_UP_WAIT_SECONDS = 2.0  # how long a worker waits for the cache to show what the key has written
 CATCH_UP_PAUSE_SECONDS = 1.0  # and when to ask again after that
-# Deltas a feed may be behind by: a relist of a large cluster changes everything within one turn of the loop.
-FEED_BOUND = 200_000
+SLOW_PLAN_SECONDS = 0.1  # nothing else runs meanwhile, renewing the lease neither
 RESYNC_SECONDS = 600.0
 log = structlog.get_logger()
 
@@ -44,7 +47,7 @@ class Controller(Generic[K]):
         self,
         name: str,
         queue: Queue[K],
-        reconcile: Callable[[K, datetime], Plan],
+        plan: Callable[[K, datetime], Plan],
         executor: Executor,
         workers: int = 4,
         *,
@@ -55,72 +58,62 @@ class Controller(Generic[K]):
     ) -> None:
         self.name = name
         self.queue = queue
-        self._reconcile = reconcile
+        self.workers = workers
+        self._plan = plan
         self._executor = executor
-        self._workers = workers
-        self._stuck_after = stuck_after
         self._clock: Clock = clock if clock is not None else asyncio.get_running_loop()
         self._now = now
-        self._watched: list[tuple[Store[Any], Callable[[Any], Iterable[K]]]] = []
+        self._term: Term | None = None
+        self._feeds: list[Feed[K]] = []
         self._expectations: Expectations[K] = Expectations(self._clock, patience)
-        self._doing: dict[K, str] = {}
+        self._stuck: Stuck[K] = Stuck(name, queue, self._clock, stuck_after)
         self._log = log.bind(controller=name)
 
     def watch(self, store: Store[T], key_of: Callable[[T], Iterable[K]]) -> None:
         """Every change of an object in `store` has the keys looked at that `key_of` gives for it, old and new.
 
-        Name every store that `reconcile` reads, with a `key_of` that gives nothing where its changes do not matter:
-        plans wait for all of them to be synced, and to have seen what this controller wrote.
+        Name every store that `plan` reads, with a `key_of` that gives nothing where its changes do not matter: plans
+        wait for all of them to be synced, and to have seen what this controller wrote.
         """
-        self._watched.append((store, key_of))
+        self._feeds.append(Feed(self.name, store, key_of, self.queue))
         self._expectations.reads(store)
 
-    async def run(self) -> None:
-        """Lives until cancelled. First every store must be synced: a plan from half of the world would be wrong."""
-        for store, _ in self._watched:
-            await self._wait_synced(store)
-        metrics.QUEUE_DEPTH.labels(self.name).set_function(lambda: len(self.queue))
-        async with asyncio.TaskGroup() as tasks:
-            for store, key_of in self._watched:
-                tasks.create_task(self._feed(store, key_of))
-            for _ in range(self._workers):
-                tasks.create_task(self._work())
-            tasks.create_task(self._resync())
-            tasks.create_task(self._look_for_stuck())
+    def stuck(self) -> int:
+        """How many keys are worked on for too long now."""
+        return len(self._stuck.keys())
 
-    async def _wait_synced(self, store: Store[Any]) -> None:
-        while True:
-            try:
-                return await store.wait_synced(SYNC_REPORT_SECONDS)
-            except Unavailable as error:
-                self._log.warning("waiting for the cache", resource=store.resource.plural, error=error.message)
+    async def run(self, term: Term | None = None) -> None:
+        """Lives until cancelled, or until `term` is over, which it asks before each action; then it raises TermOver.
 
-    async def _feed(self, store: Store[T], key_of: Callable[[T], Iterable[K]]) -> None:
-        while True:
-            async with store.subscribe(bound=FEED_BOUND) as subscription:
-                self._add_all(subscription.snapshot, key_of)
-                try:
-                    while True:
-                        for delta in await subscription.next():
-                            self._add_all([obj for obj in (delta.old, delta.new) if obj is not None], key_of)
-                except Overflowed:
-                    # Deletions were missed too. Look at everything that is there, as a restarted controller would.
-                    self._add_everything()
+        Without a term nothing is asked: for a process that is alone by other means. First every store must be synced:
+        a plan from half of the world would be wrong. What is under way when it ends is cut off at once, and planned
+        again from what is there by whoever runs next.
+        """
+        self._term = term
+        for feed in self._feeds:
+            await feed.synced()
+        try:
+            with metrics.RUNNING.shown(self):
+                async with asyncio.TaskGroup() as tasks:
+                    for feed in self._feeds:
+                        tasks.create_task(feed.run(self._look_at_everything))
+                    for _ in range(self.workers):
+                        tasks.create_task(self._work())
+                    tasks.create_task(self._resync())
+                    tasks.create_task(self._stuck.run())
+        finally:
+            self.queue.clear()
 
     async def _resync(self) -> None:
         """Looks at everything now and then, from the caches: it mends what a fault elsewhere let slip."""
         while True:
             await sleep(self._clock, RESYNC_SECONDS)
-            self._add_everything()
+            self._look_at_everything()
+            self._expectations.sweep()
 
-    def _add_everything(self) -> None:
-        for store, key_of in self._watched:
-            self._add_all(store.list(), key_of)
-
-    def _add_all(self, objects: Iterable[T], key_of: Callable[[T], Iterable[K]]) -> None:
-        for obj in objects:
-            for key in key_of(obj):
-                self.queue.add(key)
+    def _look_at_everything(self) -> None:
+        for feed in self._feeds:
+            feed.add_everything()
 
     async def _work(self) -> None:
         waits = metrics.QUEUE_WAIT_SECONDS.labels(self.name)
@@ -131,83 +124,82 @@ class Controller(Generic[K]):
             try:
                 result = await self._turn(key)
             finally:
-                self._doing.pop(key, None)
+                self._stuck.done(key)
                 self.queue.done(key)
             metrics.RECONCILE_SECONDS.labels(self.name, result).observe(self._clock.time() - started)
+            if is_cancelled():
+                raise asyncio.CancelledError
             await asyncio.sleep(0)  # a long run of plans that do nothing would otherwise hold the event loop
 
     async def _turn(self, key: K) -> str:
-        """Plans for the key and acts, once; sees to it that the key comes again where it must; what became of it."""
+        """Plans for the key and acts, once; sees to it that the key comes again where it must; what became of it.
+
+        One key's trouble is never another's: only the end of the term and our own cancellation leave here.
+        """
         try:
-            self._doing[key] = "waiting for the cache to show its last writes"
-            if not await self._expectations.met(key, CATCH_UP_WAIT_SECONDS):
-                self.queue.add_after(key, CATCH_UP_PAUSE_SECONDS)
-                return "behind"
-            plan = self._reconcile(key, self._now())
-            await self._act(key, plan)
-        except Exception as error:  # one key's trouble is never another's; `_failed` logs, counts and backs off
+            return await self._reconcile(key)
+        except BaseException as error:
+            if must_end(error):
+                raise
             return self._failed(key, error)
-        self.queue.forget(key)
+
+    async def _reconcile(self, key: K) -> str:
+        self._stuck.does(key, "waiting for the cache to show its last writes")
+        if not await self._expectations.met(key, CATCH_UP_WAIT_SECONDS):
+            self.queue.add_after(key, CATCH_UP_PAUSE_SECONDS)
+            return "behind"
+        plan = self._decide(key)
+        for action in plan.actions:
+            self._stuck.does(key, describe(action))
+            await self._act(key, action)
         if plan.requeue_after is not None:
             self.queue.add_after(key, plan.requeue_after)
+        self.queue.forget(key)
         return "done"
 
-    async def _act(self, key: K, plan: Plan) -> None:
-        for action in plan.actions:
-            self._doing[key] = describe(action)
+    def _decide(self, key: K) -> Plan:
+        self._stuck.does(key, "planning")
+        began = self._clock.time()
+        try:
+            return self._plan(key, self._now())
+        finally:
+            seconds = self._clock.time() - began
+            metrics.PLAN_SECONDS.labels(self.name).observe(seconds)
+            if seconds > SLOW_PLAN_SECONDS:
+                self._log.warning("a plan held up everything else", key=key, seconds=seconds)
+
+    async def _act(self, key: K, action: Action) -> None:
+        began, result = self._clock.time(), "done"
+        try:
+            if self._term is not None:
+                self._term.check()
             written = await self._executor.execute(action)
             if written is not None:
                 self._expectations.expect(key, written)
+        except BaseException as error:
+            result = result_of(error)
+            raise
+        finally:
+            seconds = self._clock.time() - began
+            metrics.ACTION_SECONDS.labels(self.name, type(action).__name__, result).observe(seconds)
 
-    def _failed(self, key: K, error: Exception) -> str:
+    def _failed(self, key: K, error: BaseException) -> str:
         """When the key comes again, after this error; the result that metrics show."""
-        told = self._log.bind(key=key, doing=self._doing.get(key))
+        told = self._log.bind(key=key, doing=self._stuck.doing(key))
         match error:
-            case Retry():
+            case Retry() if error.after >= 0:
                 self.queue.forget(key)
                 self.queue.add_after(key, error.after)
-                return "retry"
             case Terminal():
                 self.queue.forget(key)
                 told.error("reconcile cannot succeed until the object changes", error=error.message)
-                return "terminal"
             case Conflict():
                 told.info("planned on what has changed", again_in=self.queue.retry(key), error=error.message)
-                return "conflict"
             case Unavailable() | TooManyRequests():
                 again_in = self.queue.retry(key, error.retry_after)
                 told.warning("reconcile must wait", again_in=again_in, error=error.message)
-                return "unavailable"
             case LongshoreError():
                 told.error("reconcile failed", again_in=self.queue.retry(key), error=error.message, hint=error.hint)
-                return "error"
             case _:
                 told.error("reconcile failed", again_in=self.queue.retry(key), exc_info=error)
-                return "error"
-
-    async def _look_for_stuck(self) -> None:
-        """Names what takes too long: after `stuck_after`, and again each time that it has taken twice as long."""
-        stuck = metrics.RECONCILES_STUCK.labels(self.name)
-        due: dict[K, float] = {}  # of the keys that were told: at how many seconds to tell again
-        while True:
-            await sleep(self._clock, self._stuck_after / 4)
-            late = {key: seconds for key, seconds in self.queue.working() if seconds >= self._stuck_after}
-            stuck.set(len(late))
-            due = {key: again for key, again in due.items() if key in late and late[key] >= again / 2}
-            for key, seconds in late.items():
-                if seconds >= due.get(key, 0.0):
-                    due[key] = 2 * seconds
-                    self._log.warning("reconcile is stuck", key=key, seconds=seconds, doing=self._doing.get(key))
-            self._expectations.sweep()
-
-
-def describe(action: Action) -> str:
-    """The action in a few words, for logs."""
-    what = type(action).__name__
-    match action:
-        case Apply() | Create():
-            metadata = action.body.get("metadata", {})
-            return f"{what} {action.resource.plural} {metadata.get('namespace', '')}/{metadata.get('name', '')}"
-        case PatchObject() | DeleteObject():
-            return f"{what} {action.resource.plural} {action.namespace or ''}/{action.name}"
-    return what
+        return result_of(error)

@@ -1,7 +1,7 @@
 """One leader among equals, by a coordination.k8s.io Lease: `control` runs its controllers in one replica at a time.
 
-It bounds how long nobody leads, not that never two do: a leader that stalls may wake up late and act before it notices.
-What must not happen twice is fenced by resourceVersions (decisions/0002).
+It bounds how long nobody leads, not that never two do: a leader that stalls may wake up late. What it may still do then
+is bounded by its Term and by preconditions; `runtime.term` says by how much, decisions/0002 what must not happen twice.
 """
 
 from __future__ import annotations
@@ -11,43 +11,26 @@ import math
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from random import Random
-from typing import Any
 
 import structlog
-from msgspec import Struct
 
-from longshore.errors import Conflict, LongshoreError, NotFound
+from longshore.errors import Conflict, LongshoreError
 from longshore.kube.client import Client
-from longshore.kube.objects import LEASES, LeaseSpec
+from longshore.kube.objects import LeaseSpec
 from longshore.runtime import metrics
+from longshore.runtime.clock import boottime
+from longshore.runtime.lease import Claim, LeaseLost, Sighting
+from longshore.runtime.term import Term, TermOver
 
 RELEASE_SECONDS = 3.0
 log = structlog.get_logger()
 
 
-class Sighting(Struct, frozen=True):
-    """What a lease said, and since when it has said just that, in seconds of our own clock.
-
-    A lease has run out when it has stood unchanged for its duration, whatever time its holder wrote into it: clocks of
-    two machines are not compared. Source: client-go, tools/leaderelection ("observedTime").
-    """
-
-    spec: LeaseSpec
-    since: float
-
-    def again(self, spec: LeaseSpec, now: float) -> Sighting:
-        """After another look at the lease."""
-        return self if spec == self.spec else Sighting(spec, now)
-
-    def free_to(self, identity: str, now: float) -> bool:
-        """Nobody has it, or its holder is silent, or it is ours: the answer to our own try was lost."""
-        holder = self.spec.holder_identity
-        return not holder or holder == identity or now - self.since >= (self.spec.lease_duration_seconds or 0)
-
-
 class Leader:
     """Seconds: `lease` is how long others wait for a silent leader, `renew` how long one that cannot renew goes on, and
     `retry` the longest pause between tries. lease > renew > retry > 0. `identity` must be no other process's, ever.
+
+    `clock` counts seconds that also pass while the machine sleeps; `now` is only for people who read the Lease.
     """
 
     def __init__(
@@ -61,64 +44,63 @@ class Leader:
         renew: float = 7.0,
         retry: float = 2.0,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = boottime,
         rng: Random | None = None,
     ) -> None:
         if not lease > renew > retry > 0:
             raise ValueError(f"a leader needs lease > renew > retry > 0, not {lease}, {renew}, {retry}")
         self.identity = identity
-        self._client = client
-        self._namespace = namespace
         self._name = name
-        self._duration = math.ceil(lease)  # the API takes whole seconds
         self._renew = renew
         self._retry = retry
-        self._now = now
+        self._clock = clock
         self._rng = rng or Random()  # noqa: S311 - it spreads load, it hides nothing
-        self._version = ""  # of the lease as we last wrote it
-        self._renewed = 0.0  # when the last write that succeeded was sent; others cannot have seen it before
+        self._claim = Claim(
+            client, namespace, name, identity, duration=math.ceil(lease), patience=renew / 2, now=now, clock=clock
+        )
         self._log = log.bind(lease=name, identity=identity)
 
-    async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
-        """Runs `lead()` whenever the lease is ours and cancels it when it is not; until cancelled, or `lead()` ends.
+    async def run(self, lead: Callable[[Term], Awaitable[None]]) -> None:
+        """Runs `lead(term)` whenever the lease is ours and cancels it when it is not; until cancelled or `lead` ends.
 
-        The lease is kept while a cancelled `lead()` cleans up, and released after it. What `lead()` raises comes out in
-        an ExceptionGroup.
+        The lease is kept while a cancelled `lead()` cleans up, and released after it. A TermOver that comes out of
+        `lead()` counts as a loss; what else it raises comes out in an ExceptionGroup.
         """
-        leading = metrics.LEADING.labels(self._name)
-        while True:
-            await self._acquire()
-            self._log.info("acquired the lease")
-            leading.set(1)
-            try:
-                if await self._lead_while_held(lead):
-                    return
-            finally:
-                leading.set(0)
+        with metrics.candidate(self._name):
+            while True:
+                await self._acquire()
+                self._log.info("acquired the lease")
+                term = Term(self._claim.sent + self._renew, self._clock)
+                with metrics.leading(self._name, lambda: self._clock() - self._claim.sent):
+                    if await self._lead_while_held(lead, term):
+                        return
 
-    async def _lead_while_held(self, lead: Callable[[], Awaitable[None]]) -> bool:
+    async def _lead_while_held(self, lead: Callable[[Term], Awaitable[None]], term: Term) -> bool:
         """True when `lead()` ended by itself, False when the lease was lost; otherwise what `lead()` raised."""
         lost = False
         try:
             async with asyncio.TaskGroup() as tasks:
-                keeping = tasks.create_task(self._keep())
+                keeping = tasks.create_task(self._keep(term))
                 try:
-                    await lead()
+                    await lead(term)
                 finally:
                     keeping.cancel()
-        except* _LostError as losses:
+        except* (LeaseLost, TermOver) as losses:
             lost = True
-            self._log.warning("lost the lease", why=str(losses.exceptions[0]))
+            metrics.LEASE_LOST.labels(self._name).inc()
+            self._log.warning("lost the lease", why=_first(losses))
         finally:
+            term.end()
             if not lost:
                 await self._release()
         return not lost
 
     async def _acquire(self) -> None:
         """Returns once the lease is ours; looks every `retry` seconds."""
-        sighting = Sighting(LeaseSpec(), _seconds())
+        sighting = Sighting(LeaseSpec(), self._clock())
         while True:
             try:
-                sighting = await self._try(sighting)
+                sighting = await self._claim.take(sighting)
                 if sighting.spec.holder_identity == self.identity:
                     return
             except Conflict:
@@ -127,106 +109,56 @@ class Leader:
                 self._log.warning("cannot reach the lease", why=error.message)
             await asyncio.sleep(self._pause())
 
-    async def _try(self, sighting: Sighting) -> Sighting:
-        """Looks at the lease and takes it where it is free. Raises Conflict when another was quicker."""
-        try:
-            found = await self._client.get(LEASES, self._name, self._namespace)
-        except NotFound:
-            return await self._create()
-        sighting = sighting.again(found.spec, _seconds())
-        if not sighting.free_to(self.identity, _seconds()):
-            return sighting
-        taken = {"acquireTime": _micro(self._now()), "leaseTransitions": (found.spec.lease_transitions or 0) + 1}
-        return Sighting(await self._write(found.metadata.resource_version, {**self._claim(), **taken}), _seconds())
-
-    async def _create(self) -> Sighting:
-        metadata = {"name": self._name, "namespace": self._namespace}
-        claim = {**self._claim(), "acquireTime": _micro(self._now()), "leaseTransitions": 0}
-        sent = _seconds()
-        created = await self._client.create(LEASES, {"metadata": metadata, "spec": claim}, self._namespace)
-        self._version, self._renewed = created.metadata.resource_version, sent
-        return Sighting(created.spec, sent)
-
-    async def _keep(self) -> None:
-        """Renews; ends by raising _LostError when another has the lease or `renew` seconds passed without success."""
+    async def _keep(self, term: Term) -> None:
+        """Renews; ends by raising LeaseLost when another has the lease, or with the term when no renewal succeeds."""
+        renewals = metrics.LEASE_RENEWAL_SECONDS.labels(self._name)
         while True:
+            await asyncio.sleep(min(self._pause(), max(term.left, 0.0)))
+            began = self._clock()
             try:
-                async with asyncio.timeout_at(self._renewed + self._renew):
+                async with asyncio.timeout(term.left):
                     await self._renew_soon()
             except TimeoutError:
-                raise _LostError("it could not be renewed in time") from None
+                raise LeaseLost("it could not be renewed in time") from None
+            term.extend(self._claim.sent + self._renew)
+            renewals.observe(self._clock() - began)
 
     async def _renew_soon(self) -> None:
         while True:
-            await asyncio.sleep(self._pause())
+            began = self._clock()
             try:
-                await self._write(self._version, self._claim())
+                return await self._claim.renew()
             except Conflict:
                 await self._look_again()
             except LongshoreError as error:
+                metrics.LEASE_RENEWAL_FAILURES.labels(self._name).inc()
                 self._log.warning("could not renew the lease", why=error.message)
-            else:
-                return
+            # A try that hung has waited already, and the term does not wait.
+            await asyncio.sleep(max(0.0, self._pause() - (self._clock() - began)))
 
     async def _look_again(self) -> None:
-        """After a conflict: another's doing, or an earlier write of ours of which the answer was lost on the way.
-
-        The latter is a new version to write on, but no renewal: when it was taken in is not known.
-        """
         try:
-            found = await self._client.get(LEASES, self._name, self._namespace)
-        except NotFound:
-            raise _LostError("it was deleted") from None
+            await self._claim.look_again()
         except LongshoreError as error:
             self._log.warning("could not look at the lease", why=error.message)
-            return
-        if found.spec.holder_identity != self.identity:
-            raise _LostError(f"{found.spec.holder_identity or 'nobody'} holds it")
-        self._version = found.metadata.resource_version
 
     async def _release(self) -> None:
-        """Gives the lease up, so that the next leader need not wait for it to run out."""
-        freed = {"holderIdentity": None, "renewTime": _micro(self._now())}
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
-                try:
-                    await self._write(self._version, freed)
-                except Conflict:  # a renewal was cut off on its way when the work ended
-                    await self._look_again()
-                    await self._write(self._version, freed)
-        except (LongshoreError, TimeoutError, _LostError) as error:
+                await self._claim.release()
+        except (LongshoreError, TimeoutError, LeaseLost) as error:
             self._log.warning("could not release the lease", why=str(error))
         else:
             self._log.info("released the lease")
-
-    async def _write(self, version: str, spec: dict[str, Any]) -> LeaseSpec:
-        """Raises Conflict when the lease is no longer at `version`."""
-        sent = _seconds()
-        patch = {"metadata": {"resourceVersion": version}, "spec": spec}
-        written = await self._client.patch(LEASES, self._name, patch, self._namespace)
-        self._version, self._renewed = written.metadata.resource_version, sent
-        return written.spec
-
-    def _claim(self) -> dict[str, Any]:
-        return {
-            "holderIdentity": self.identity,
-            "leaseDurationSeconds": self._duration,
-            "renewTime": _micro(self._now()),
-        }
 
     def _pause(self) -> float:
         """Never longer than `retry`; not the same in every replica."""
         return self._retry * self._rng.uniform(0.5, 1.0)
 
 
-class _LostError(Exception):
-    """The lease is no longer ours, and why."""
-
-
-def _seconds() -> float:
-    return asyncio.get_running_loop().time()
-
-
-def _micro(moment: datetime) -> str:
-    """Kubernetes' MicroTime."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def _first(group: BaseExceptionGroup[LeaseLost | TermOver]) -> str:
+    """What the innermost of them says; a controller's own groups are around it."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error)

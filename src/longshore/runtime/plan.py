@@ -7,7 +7,7 @@ finalizer" holds. Everything is planned again from what is, never resumed: each 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from msgspec import Struct
 
@@ -15,12 +15,22 @@ from longshore.kube.objects import Patch, Resource
 
 
 class Apply(Struct, frozen=True):
-    """Server-side apply of `body`, which names itself and holds only the fields that `field_manager` owns."""
+    """Server-side apply of `body`, which names itself and holds only the fields that `field_manager` owns.
+
+    With `uid` it applies to that object alone and makes none; without, it makes what is not there. `resource_version`
+    goes with a uid only: when the object is gone, the API server takes no notice of a version and makes a new one.
+    """
 
     resource: Resource[Any]
     body: Mapping[str, Any]
     field_manager: str
     subresource: str | None = None
+    uid: str | None = None
+    resource_version: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.resource_version is not None and self.uid is None:
+            raise ValueError("an Apply with a resource_version needs the uid too: the version alone guards nothing")
 
 
 class Create(Struct, frozen=True):
@@ -48,18 +58,27 @@ class PatchObject(Struct, frozen=True):
 
 
 class DeleteObject(Struct, frozen=True):
-    """Deletes one object by name and uid; that it is gone already is what was wanted."""
+    """Deletes one object by name and uid; that it is gone already is what was wanted.
+
+    With `resource_version` it is a conflict that the object has changed.
+    """
 
     resource: Resource[Any]
     name: str
     namespace: str | None
     uid: str | None = None
+    resource_version: str | None = None
     propagation: Literal["Background", "Foreground", "Orphan"] = "Background"
     grace_period_seconds: int | None = None
 
 
 class Effect(Struct, frozen=True):
-    """Base of a kind's own actions, such as archiving; the executor hands each to the handler of its exact type."""
+    """Base of a kind's own actions, such as archiving; the executor hands each to the handler of its exact type.
+
+    `deadline` is in seconds: one that takes longer is cancelled and planned again.
+    """
+
+    deadline: ClassVar[float] = 300.0
 
 
 Action = Apply | Create | PatchObject | DeleteObject | Effect
@@ -70,3 +89,17 @@ class Plan(Struct, frozen=True):
 
     actions: tuple[Action, ...] = ()
     requeue_after: float | None = None
+
+
+def describe(action: Action) -> str:
+    """The action in a few words, for logs."""
+    what = type(action).__name__
+    match action:
+        case Apply() | Create():
+            metadata = action.body.get("metadata", {})
+            name = metadata.get("name") or f"{metadata.get('generateName', '')}*"
+            namespace = getattr(action, "namespace", None) or metadata.get("namespace", "")
+            return f"{what} {action.resource.plural} {namespace}/{name}"
+        case PatchObject() | DeleteObject():
+            return f"{what} {action.resource.plural} {action.namespace or ''}/{action.name}"
+    return what

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 import random
 from collections import OrderedDict, deque
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 from longshore.runtime.clock import Clock, Timer
@@ -50,6 +51,9 @@ class Queue(Generic[K]):
         self._timer: Timer | None = None
         self._timer_due = 0.0
         self._getters: deque[asyncio.Future[None]] = deque()
+        self.adds = 0  # what was put in line, given a date, and failed, since this queue was made
+        self.delays = 0
+        self.retries = 0
 
     def __len__(self) -> int:
         """Keys that wait for a worker now; those with a later date do not count."""
@@ -57,14 +61,19 @@ class Queue(Generic[K]):
 
     def add(self, key: K) -> None:
         """Has the key worked on as soon as a worker is free, or once more if one is at it now."""
+        if key in self._again or key in self._ready:
+            return
+        self.adds += 1
         if key in self._working:
-            self._again.setdefault(key, self._clock.time())
-        elif key not in self._ready:
+            self._again[key] = self._clock.time()
+        else:
             self._ready[key] = self._clock.time()
             self._wake_one()
 
     def add_after(self, key: K, delay: float) -> None:
-        """Adds the key in `delay` seconds, unless it has an earlier date already."""
+        """Adds the key in `delay` seconds, unless it has an earlier date already. Raises ValueError for NaN."""
+        if math.isnan(delay):
+            raise ValueError("a delay must be a number of seconds")
         if delay <= 0:
             self.add(key)
             return
@@ -72,6 +81,7 @@ class Queue(Generic[K]):
         if due >= self._dates.get(key, float("inf")):
             return
         self._dates[key] = due
+        self.delays += 1
         self._pushed += 1
         heapq.heappush(self._heap, (due, self._pushed, key))
         if len(self._heap) > 2 * len(self._dates) + _STALE_DATES:
@@ -84,7 +94,9 @@ class Queue(Generic[K]):
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         # 2**60 is past any cap; beyond it the power would only grow until it overflows.
         ceiling = min(self._backoff_cap, self._backoff * _GROWTH ** min(failures - 1, 60))
-        delay = (after or 0.0) + self._rng.uniform(0.0, ceiling)
+        self.retries += 1
+        earliest = after if after is not None and 0 < after < math.inf else 0.0
+        delay = earliest + self._rng.uniform(0.0, ceiling)
         self.add_after(key, delay)
         return delay
 
@@ -121,10 +133,32 @@ class Queue(Generic[K]):
             self._ready[key] = since
             self._wake_one()
 
-    def working(self) -> Iterator[tuple[K, float]]:
+    def working(self) -> dict[K, float]:
         """The keys that workers hold, each with the seconds since it was taken."""
         now = self._clock.time()
-        return ((key, now - since) for key, since in list(self._working.items()))
+        return {key: now - since for key, since in list(self._working.items())}
+
+    @property
+    def delayed(self) -> int:
+        """Keys with a later date."""
+        return len(self._dates)
+
+    @property
+    def oldest(self) -> float:
+        """Seconds that the key has waited that waits longest."""
+        now = self._clock.time()
+        return now - min([*list(self._ready.values()), *list(self._again.values())], default=now)
+
+    def clear(self) -> None:
+        """Forgets what waits and what failed, and holds no timer any more; what is worked on stays."""
+        self._ready.clear()
+        self._again.clear()
+        self._failures.clear()
+        self._dates.clear()
+        self._heap.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _wake_one(self) -> None:
         while self._getters:

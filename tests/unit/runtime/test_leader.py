@@ -9,7 +9,8 @@ import pytest
 from longshore.kube.client import Client
 from longshore.kube.config import Config
 from longshore.kube.objects import LeaseSpec
-from longshore.runtime.leader import Leader, Sighting
+from longshore.runtime.leader import Leader
+from longshore.runtime.lease import Sighting
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

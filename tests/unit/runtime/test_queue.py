@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 
 import pytest
@@ -113,7 +114,7 @@ class QueueModel(RuleBasedStateMachine):
     @invariant()
     def agrees_with_the_model(self) -> None:
         assert len(self.queue) == len(self.ready) + len(self.again)
-        assert [key for key, _ in self.queue.working()] == self.working
+        assert [*self.queue.working()] == self.working
         assert all(self.queue.failures(key) == self.failures.get(key, 0) for key in "abcde")
 
     def teardown(self) -> None:
@@ -171,7 +172,7 @@ async def test_get_tells_how_long_the_key_has_waited(clock: FakeClock) -> None:
     queue.add("a")
     assert await queue.get() == ("a", 3.0)
     clock.advance(2.0)
-    assert list(queue.working()) == [("a", 2.0)]
+    assert queue.working() == {"a": 2.0}
 
 
 def test_taking_a_key_forgets_its_date(clock: FakeClock) -> None:
@@ -198,3 +199,48 @@ def test_dates_that_keep_moving_forward_take_no_more_memory(clock: FakeClock) ->
     for n in range(10_000):
         queue.add_after(n % 10, 20_000.0 - n)
     assert len(queue._heap) < 100
+
+
+def test_a_key_that_comes_again_at_once_keeps_no_other_waiting(clock: FakeClock) -> None:
+    queue: Queue[str] = Queue(clock=clock)
+    for key in ("busy", "a", "b", "c"):
+        queue.add(key)
+    turns = []
+    for _ in range(8):
+        turns.append(take(queue))
+        queue.add("busy")
+        queue.done(turns[-1])
+    assert turns == ["busy", "a", "b", "c", "busy", "busy", "busy", "busy"]
+
+
+@pytest.mark.parametrize("after", [math.nan, -5.0, math.inf])
+def test_a_wait_that_is_no_number_of_seconds_does_not_lose_the_key(clock: FakeClock, after: float) -> None:
+    queue: Queue[str] = Queue(clock=clock, backoff=1.0)
+    assert 0.0 <= queue.retry("a", after) <= 1.0
+    clock.advance(1.0)
+    assert take(queue) == "a"
+
+
+def test_a_date_that_is_no_number_is_refused_and_leaves_the_others_in_order(clock: FakeClock) -> None:
+    queue: Queue[str] = Queue(clock=clock)
+    queue.add_after("late", 2.0)
+    with pytest.raises(ValueError, match="number of seconds"):
+        queue.add_after("never", math.nan)
+    queue.add_after("soon", 1.0)
+    clock.advance(1.0)
+    assert take(queue) == "soon"
+
+
+def test_a_cleared_queue_holds_nothing_and_works_on(clock: FakeClock) -> None:
+    queue: Queue[str] = Queue(clock=clock)
+    queue.add("a")
+    queue.add("b")
+    queue.retry("c")
+    assert take(queue) == "a"
+    queue.clear()
+    queue.done("a")
+    clock.advance(1000.0)
+    assert (len(queue), queue.delayed, queue.working(), queue.failures("c")) == (0, 0, {}, 0)
+    queue.add_after("d", 1.0)
+    clock.advance(1.0)
+    assert take(queue) == "d"

@@ -17,6 +17,7 @@ from longshore.kinds.jobs.livelog import has_log, status_of
 from longshore.kinds.kind import Services
 from longshore.kube.objects import Pod
 from longshore.kube.store import Overflowed
+from longshore.runtime.term import Term
 
 log = structlog.get_logger(__name__)
 
@@ -32,8 +33,8 @@ class Collector:
         self._parts = parts
         self._following: dict[str, dict[str, asyncio.Task[bool]]] = {}
 
-    async def run(self) -> None:
-        """Until cancelled."""
+    async def run(self, _: Term) -> None:
+        """Until cancelled. What it keeps may be written by two leaders: of the same log, the same."""
         async with asyncio.TaskGroup() as tasks:
             while True:
                 async with self._parts.stores.pods.subscribe() as changes:

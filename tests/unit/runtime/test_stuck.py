@@ -1,0 +1,83 @@
+"""A reconcile that takes too long is seen and named, and one that never ends takes no worker for good."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import ClassVar
+
+from longshore.kube.client import Client
+from longshore.kube.config import Config
+from longshore.runtime.executor import Executor
+from longshore.runtime.plan import Effect, Plan
+
+from .clock import FakeClock, until
+from .world import World, a_job, told, touch, value
+
+
+class Hang(Effect, frozen=True):
+    key: str
+    deadline: ClassVar[float] = 0.01
+
+
+async def test_a_stuck_reconcile_is_counted_and_named_with_what_it_is_doing(clock: FakeClock) -> None:
+    world = World(clock, touch)
+    gate = world.executor.gates["a"] = asyncio.Event()
+    with told("reconcile is stuck") as entries:
+        async with world.running(a_job("a"), a_job("b")) as executor:
+            await until(lambda: executor.times("b") == 1)
+            for _ in range(300 // 15):
+                clock.advance(15.0)
+                for _ in range(3):
+                    await asyncio.sleep(0)
+            assert value("longshore_reconciles_stuck") == 1
+            gate.set()
+            await until(lambda: executor.times("a") == 1)
+            clock.advance(15.0)
+            await until(lambda: not value("longshore_reconciles_stuck"))
+    assert [(e["key"], e["seconds"], e["doing"]) for e in entries] == [
+        ("a", 60.0, "Touch"),
+        ("a", 120.0, "Touch"),
+        ("a", 240.0, "Touch"),
+    ]
+
+
+async def test_actions_that_never_end_are_cut_off_counted_and_tried_again_while_other_keys_have_their_turn(
+    clock: FakeClock,
+) -> None:
+    tried: dict[str, int] = {}
+    done: set[str] = set()
+
+    async def hang(effect: Hang) -> None:
+        tried[effect.key] = tried.get(effect.key, 0) + 1
+        if effect.key.startswith("bad") and tried[effect.key] < 3:
+            await asyncio.Event().wait()
+        done.add(effect.key)
+
+    executor = Executor(Client(Config("http://nowhere.invalid")), {Hang: hang})
+    world = World(clock, lambda key, _: Plan((Hang(key),)), workers=2, executor=executor)
+    names = {*(f"bad-{n}" for n in range(4)), "good"}
+    before = value("longshore_reconcile_seconds_count", result="overdue")
+    with told("reconcile failed") as entries:
+        async with world.running(*(a_job(name) for name in sorted(names))):
+            while done != names:
+                await world.settled()
+                clock.advance(1.0)
+    assert [tried[f"bad-{n}"] for n in range(4)] == [3] * 4
+    assert value("longshore_reconcile_seconds_count", result="overdue") == before + 8
+    assert {(entry["doing"], entry["error"]) for entry in entries} == {("Hang", "Hang did not end within 0 s")}
+
+
+async def test_a_plan_that_holds_up_the_event_loop_is_measured_and_named(clock: FakeClock) -> None:
+    def plan(key: str, _: datetime) -> Plan:
+        clock.seconds += 0.3 if key == "slow" else 0.05
+        return Plan()
+
+    world = World(clock, plan)
+    count, seconds = value("longshore_plan_seconds_count"), value("longshore_plan_seconds_sum")
+    with told("a plan held up everything else") as entries:
+        async with world.running(a_job("slow"), a_job("quick")):
+            await world.settled()
+    assert [(entry["key"], round(entry["seconds"], 3)) for entry in entries] == [("slow", 0.3)]
+    assert value("longshore_plan_seconds_count") == count + 2
+    assert round(value("longshore_plan_seconds_sum") - seconds, 3) == 0.35
