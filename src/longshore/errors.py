@@ -7,13 +7,15 @@ Every layer raises these; `web.problems` is the one table that maps them to HTTP
 class LongshoreError(Exception):
     """Anything that longshore refuses or cannot do.
 
-    `message` is one sentence for a person, `hint` says what to do next. Neither may hold a credential.
+    `message` is one sentence for a person, `hint` says what to do next. Neither may hold a credential. `request_id`
+    finds the request that failed in the API server's audit log, where there was one.
     """
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.request_id: str | None = None
 
 
 class UserMistake(LongshoreError):
@@ -62,6 +64,10 @@ class TooManyRequests(LongshoreError):
     def __init__(self, message: str, *, hint: str | None = None, retry_after: float = 1.0) -> None:
         super().__init__(message, hint=hint)
         self.retry_after = retry_after
+
+
+class EvictionRefused(TooManyRequests):
+    """A PodDisruptionBudget keeps the pod where it is for now. That is no throttling: it may last for hours."""
 
 
 class Unavailable(LongshoreError):

@@ -1,21 +1,23 @@
 """The Kubernetes API, typed by `kube.objects`: what controllers, commands and the local cluster call.
 
-Writes are server-side apply, patches, creates and deletes; there is no update on purpose. Lists and watches are for
-the reflector: requests are answered from its store.
+Writes are server-side apply, patches, creates and deletes; there is no update on purpose: what a Struct does not hold
+is never lost. Lists and watches are for the reflector: requests are answered from its store. What takes more than one
+request has a module of its own: `kube.logs`, `kube.remote_command`, `kube.discovery`, `kube.eviction`, `kube.tokens`.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
-from urllib.parse import quote
 
 import msgspec
+from aiolimiter import AsyncLimiter
 
-from longshore.errors import UserMistake
 from longshore.kube.config import Config
 from longshore.kube.objects import PODS, Patch, Resource
-from longshore.kube.transport import Request, Transport
+from longshore.kube.request import Request, query, segment
+from longshore.kube.transport import Socket, Transport
 from longshore.kube.wire import Page, decode, decode_page, encode, lines
 
 __all__ = ["Client", "Page", "Patch", "Propagation"]
@@ -31,13 +33,26 @@ ATTEMPTS = 4
 class Client:
     """One API server. An async context manager; safe to share between tasks of one event loop.
 
-    Every method raises the errors of `longshore.errors`. A namespace that is not given is the body's, else the
-    config's; for lists and watches it means all namespaces.
+    Every method raises the errors of `longshore.errors`, whose `request_id` is the Audit-ID. A namespace that is not
+    given is the body's, else the config's; for lists and watches it means all namespaces. Where a `subresource` is
+    given, `resource.read_as(...)` says what comes back.
+
+    `rate` limits the requests per second, for a caller of many that shall not be throttled by the server: after
+    `burst` at once, which an idle client may send, further ones wait for their turn.
     """
 
-    def __init__(self, config: Config, *, user_agent: str = "longshore", max_connections: int = 100) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        user_agent: str = "longshore",
+        max_connections: int = 100,
+        rate: float | None = None,
+        burst: int = 10,
+    ) -> None:
         self.config = config
-        self._transport = Transport(config, user_agent, max_connections)
+        limiter = AsyncLimiter(burst, burst / rate) if rate else None
+        self._transport = Transport(config, user_agent, max_connections, limiter)
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()
@@ -48,8 +63,10 @@ class Client:
     ) -> None:
         await self._transport.__aexit__(kind, error, trace)
 
-    async def get(self, resource: Resource[T], name: str, namespace: str | None = None) -> T:
-        return await self._object(resource, Request("GET", self._path(resource, namespace, name)))
+    async def get(
+        self, resource: Resource[T], name: str, namespace: str | None = None, *, subresource: str | None = None
+    ) -> T:
+        return await self._object(resource, Request("GET", self._path(resource, namespace, name, subresource)))
 
     async def list_page(
         self,
@@ -63,19 +80,28 @@ class Client:
         attempts: int = ATTEMPTS,
     ) -> Page[T]:
         """One page of a consistent list; None as `limit` asks for all in one. Raises Gone when `continue_` is old."""
-        params = _params(
+        params = query(
             labelSelector=label_selector, fieldSelector=field_selector, limit=limit, **{"continue": continue_}
         )
-        path = resource.path(namespace and _segment(namespace))
+        path = resource.path(namespace and segment(namespace))
         request = Request("GET", path, params)
         body = await self._transport.send(request, deadline=LIST_DEADLINE, attempts=attempts)
-        return decode_page(resource, body, request.what)
+        with request.blamed():
+            return decode_page(resource, body, request.what)
 
     async def create(
-        self, resource: Resource[T], body: Mapping[str, Any], namespace: str | None = None, *, dry_run: bool = False
+        self,
+        resource: Resource[T],
+        body: Mapping[str, Any],
+        namespace: str | None = None,
+        *,
+        subresource: str | None = None,
+        dry_run: bool = False,
     ) -> T:
-        """Raises AlreadyExists when the name is taken."""
-        path = self._path(resource, namespace or body.get("metadata", {}).get("namespace"))
+        """Raises AlreadyExists when the name is taken. A subresource is that of the object which the body names."""
+        metadata = body.get("metadata", {})
+        name = metadata.get("name", "") if subresource else None
+        path = self._path(resource, namespace or metadata.get("namespace"), name, subresource)
         return await self._object(resource, Request("POST", path, _dry(dry_run), encode(resource, body)))
 
     async def apply(
@@ -91,7 +117,7 @@ class Client:
         """Server-side apply; name and namespace are the body's. Raises Conflict when not forced and not the owner."""
         metadata = body.get("metadata", {})
         path = self._path(resource, metadata.get("namespace"), metadata.get("name", ""), subresource)
-        params = {**_dry(dry_run), **_params(fieldManager=field_manager, force=force)}
+        params = {**_dry(dry_run), **query(fieldManager=field_manager, force=force)}
         return await self._object(resource, Request("PATCH", path, params, encode(resource, body), APPLY))
 
     async def patch(
@@ -141,10 +167,11 @@ class Client:
         params: Mapping[str, str] | None = None,
         body: Any = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
     ) -> bytes:
-        """Anything else: reviews, subresources, /readyz. `path` is sent as it is, so its parts must be quoted."""
+        """Anything else: reviews, discovery, /readyz. `path` is sent as it is, so its parts must be quoted."""
         encoded = None if body is None else msgspec.json.encode(body)
-        return await self._send(Request(method, path, params or {}, encoded, content_type))
+        return await self._send(Request(method, path, params or {}, encoded, content_type, accept))
 
     async def logs(
         self,
@@ -156,16 +183,22 @@ class Client:
         timestamps: bool = False,
         tail_lines: int | None = None,
         since_seconds: int | None = None,
+        since_time: datetime | None = None,
         previous: bool = False,
         limit_bytes: int | None = None,
     ) -> AsyncGenerator[bytes, None]:
-        """What a container wrote, in chunks as they come. A silent container that is followed yields nothing, long."""
-        params = _params(
+        """What a container wrote, in chunks as they come; `kube.logs` goes on where the connection breaks.
+
+        A silent container that is followed yields nothing, long. `since_time` is aware and cut to whole seconds.
+        Source: API reference, Pod, "read log of the specified Pod".
+        """
+        params = query(
             container=container,
             follow=follow or None,
             timestamps=timestamps or None,
             tailLines=tail_lines,
             sinceSeconds=since_seconds,
+            sinceTime=since_time,
             previous=previous or None,
             limitBytes=limit_bytes,
         )
@@ -174,11 +207,23 @@ class Client:
             async for chunk in chunks:
                 yield chunk
 
+    def connect(
+        self,
+        name: str,
+        namespace: str,
+        subresource: str,
+        params: Mapping[str, str | Sequence[str]],
+        protocols: Sequence[str],
+    ) -> AbstractAsyncContextManager[Socket]:
+        """A WebSocket to a subresource of a pod. Only `kube.remote_command` calls this."""
+        request = Request("GET", self._path(PODS, namespace, name, subresource), params)
+        return self._transport.websocket(request, protocols, answer_within=DEADLINE)
+
     def watch_lines(
         self, resource: Resource[T], namespace: str | None = None, *, params: Mapping[str, str]
     ) -> AbstractAsyncContextManager[AsyncIterator[list[bytes]]]:
         """The raw events of a watch, as many at a time as arrived together. Only the reflector calls this."""
-        request = Request("GET", resource.path(namespace and _segment(namespace)), {**params, "watch": "true"})
+        request = Request("GET", resource.path(namespace and segment(namespace)), {**params, "watch": "true"})
         return self._watch(request)
 
     @asynccontextmanager
@@ -190,29 +235,16 @@ class Client:
         return await self._transport.send(request, deadline=DEADLINE, attempts=ATTEMPTS)
 
     async def _object(self, resource: Resource[T], request: Request) -> T:
-        return decode(resource.type, await self._send(request), request.what)
+        body = await self._send(request)
+        with request.blamed():
+            return decode(resource.type, body, request.what)
 
     def _path(
         self, resource: Resource[T], namespace: str | None, name: str | None = None, subresource: str | None = None
     ) -> str:
-        where = _segment(namespace or self.config.namespace) if resource.namespaced else None
-        return resource.path(where, None if name is None else _segment(name), subresource)
-
-
-def _segment(part: str) -> str:
-    """One part of a path. Names never hold these, so a caller's text cannot reach another object's URL."""
-    if part in ("", ".", "..") or "/" in part or "%" in part:
-        raise UserMistake(f"{part!r} cannot be a name", hint="names have no slash and no percent sign")
-    return quote(part, safe=":")
+        where = segment(namespace or self.config.namespace) if resource.namespaced else None
+        return resource.path(where, None if name is None else segment(name), subresource)
 
 
 def _dry(dry_run: bool) -> dict[str, str]:
     return {"dryRun": "All"} if dry_run else {}
-
-
-def _params(**values: str | int | bool | None) -> dict[str, str]:
-    return {
-        key: str(value).lower() if value is True or value is False else str(value)
-        for key, value in values.items()
-        if value is not None
-    }

@@ -34,6 +34,7 @@ class Status(Struct, frozen=True, rename="camel"):
     details: StatusDetails | None = None
 
 
+_BUDGET = "DisruptionBudget"  # policy/v1, DisruptionBudgetCause
 _status = msgspec.json.Decoder(Status)
 
 _BY_REASON: dict[str, type[errors.LongshoreError]] = {
@@ -43,11 +44,16 @@ _BY_REASON: dict[str, type[errors.LongshoreError]] = {
     "Expired": errors.Gone,
     "Forbidden": errors.Forbidden,
     "Gone": errors.Gone,
+    "InternalError": errors.Unavailable,
     "Invalid": errors.UserMistake,
     "MethodNotAllowed": errors.UserMistake,
     "NotAcceptable": errors.UserMistake,
     "NotFound": errors.NotFound,
     "RequestEntityTooLarge": errors.TooLarge,
+    "ServerTimeout": errors.Unavailable,
+    "ServiceUnavailable": errors.Unavailable,
+    "StorageReadError": errors.Terminal,
+    "Timeout": errors.Unavailable,
     "TooManyRequests": errors.TooManyRequests,
     "Unauthorized": errors.Unauthenticated,
     "UnsupportedMediaType": errors.UserMistake,
@@ -67,11 +73,27 @@ _BY_CODE: dict[int, type[errors.LongshoreError]] = {
     429: errors.TooManyRequests,
 }
 _HINTS: dict[type[errors.LongshoreError], str] = {
-    errors.Unauthenticated: "check the credential in the kubeconfig, or log in again",
-    errors.Forbidden: "ask whoever runs the cluster for this permission, or for more quota",
-    errors.Conflict: "read the object again and decide again",
     errors.AlreadyExists: "choose another name, or use what is there",
+    errors.Conflict: "read the object again and decide again",
+    errors.EvictionRefused: "evict it later, when more pods of its kind are healthy",
+    errors.Forbidden: "ask whoever runs the cluster for this permission",
+    errors.Terminal: "ask whoever runs the cluster: its etcd holds what the API server cannot read",
+    errors.TooLarge: "send less: an object may have about 1.5 MB, its annotations 256 KiB together",
+    errors.TooManyRequests: "slow down",
+    errors.Unauthenticated: "check the credential in the kubeconfig, or log in again",
+    errors.Unavailable: "try again in a moment",
+    errors.UserMistake: "correct the request",
 }
+# What plugins of the API server refuse has no reason of its own: only its words tell.
+_HINTS_BY_WORDS = (
+    ("exceeded quota", "wait until something else has ended, or ask whoever runs the cluster for more quota"),
+    ("failed quota", "say how much of these the containers need"),
+    ("failed calling webhook", "ask whoever runs the cluster: its admission webhook does not answer"),
+    ("denied the request", "an admission webhook of this cluster forbids it: change what it names"),
+    ("denied request", "an admission policy of this cluster forbids it: change what it names"),
+    ("is being terminated", "the namespace is being deleted: use another, or wait until it is gone"),
+    (" with a web page", "is a proxy or a login page in the way?"),
+)
 
 
 def read_status(code: int, body: bytes) -> Status:
@@ -80,25 +102,24 @@ def read_status(code: int, body: bytes) -> Status:
         status = _status.decode(body)
     except msgspec.MsgspecError:
         status = Status()
+    page = " with a web page" if body.lstrip()[:1] == b"<" else ""
     return Status(
-        status.message or f"the API server answered {code}", status.reason, code or status.code, status.details
+        status.message or f"the API server answered {code}{page}", status.reason, code or status.code, status.details
     )
 
 
 def error_of(status: Status, what: str, retry_after: float | None = None) -> errors.LongshoreError:
     """The error for one failed request. `what` says which ("GET /api/v1/pods"); `retry_after` is the header's."""
-    kind = _BY_REASON.get(status.reason) or _BY_CODE.get(status.code, errors.Unavailable)
-    if _version_too_large(status):
-        kind = errors.Gone  # a list without a version is the way out of this too
-    message = f"{what}: {status.message}"
+    kind = _kind(status)
+    budget = _cause(status, _BUDGET)  # names the budget, which the message does not
+    message = " ".join((f"{what}: {status.message}", *([budget.message] if budget else [])))
+    hint = _hint(status, kind)
     wait = min(retry_after or (status.details and status.details.retry_after_seconds) or 0.0, RETRY_AFTER_MAX)
-    if kind is errors.TooManyRequests:
-        return errors.TooManyRequests(message, hint="slow down", retry_after=wait)
-    if kind is errors.Unavailable:
-        return errors.Unavailable(message, hint="try again in a moment", retry_after=wait)
+    if issubclass(kind, errors.TooManyRequests | errors.Unavailable):
+        return kind(message, hint=hint, retry_after=wait)
     if issubclass(kind, errors.UserMistake):
-        return kind(message, hint="correct the request", field=_field(status))
-    return kind(message, hint=_HINTS.get(kind))
+        return kind(message, hint=hint, field=_field(status))
+    return kind(message, hint=hint)
 
 
 def away(message: str, hint: str | None = "try again in a moment") -> errors.Unavailable:
@@ -111,12 +132,27 @@ def retry_after(header: str | None) -> float | None:
     return float(header) if header and header.isascii() and header.isdigit() else None
 
 
+def _kind(status: Status) -> type[errors.LongshoreError]:
+    kind = _BY_REASON.get(status.reason) or _BY_CODE.get(status.code, errors.Unavailable)
+    if _cause(status, "ResourceVersionTooLarge"):
+        # It is in this server's future: its etcd was restored, or it lags behind another replica. A list without a
+        # version is the way out of this too.
+        return errors.Gone
+    return errors.EvictionRefused if kind is errors.TooManyRequests and _cause(status, _BUDGET) else kind
+
+
+def _hint(status: Status, kind: type[errors.LongshoreError]) -> str | None:
+    by_words = (hint for words, hint in _HINTS_BY_WORDS if words in status.message)
+    return next(by_words, None) or _HINTS.get(kind)
+
+
 def _field(status: Status) -> str | None:
-    causes = (status.details and status.details.causes) or []
-    return next((cause.field for cause in causes if cause.field), None)
+    return next((cause.field for cause in _causes(status) if cause.field), None)
 
 
-def _version_too_large(status: Status) -> bool:
-    """The asked version is in this server's future: its etcd was restored, or it lags behind another replica."""
-    causes = (status.details and status.details.causes) or []
-    return any(cause.reason == "ResourceVersionTooLarge" for cause in causes)
+def _cause(status: Status, reason: str) -> StatusCause | None:
+    return next((cause for cause in _causes(status) if cause.reason == reason), None)
+
+
+def _causes(status: Status) -> list[StatusCause]:
+    return (status.details and status.details.causes) or []

@@ -20,7 +20,11 @@ from longshore.kube.errors import Status, StatusCause, StatusDetails, error_of, 
         (413, "RequestEntityTooLarge", errors.TooLarge),
         (422, "Invalid", errors.UserMistake),
         (429, "TooManyRequests", errors.TooManyRequests),
+        (405, "MethodNotAllowed", errors.UserMistake),
+        (406, "NotAcceptable", errors.UserMistake),
+        (415, "UnsupportedMediaType", errors.UserMistake),
         (500, "InternalError", errors.Unavailable),
+        (500, "ServerTimeout", errors.Unavailable),
         (503, "ServiceUnavailable", errors.Unavailable),
         (504, "Timeout", errors.Unavailable),
     ],
@@ -29,6 +33,36 @@ def test_a_reason_or_else_the_code_decides(code: int, reason: str, kind: type[Ex
     assert type(error_of(Status("m", reason, code), "GET /x")) is kind
     if reason != "AlreadyExists":
         assert type(error_of(Status("m", "", code), "GET /x")) is kind
+
+
+def test_what_the_api_server_cannot_read_from_its_store_will_not_pass() -> None:
+    assert type(error_of(Status("m", "StorageReadError", 500), "GET /x")) is errors.Terminal
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "message", "hint"),
+    [
+        (403, "Forbidden", 'pods "a" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1', "more quota"),
+        (403, "Forbidden", 'pods "a" is forbidden: failed quota: q: must specify cpu for: main', "containers need"),
+        (403, "Forbidden", 'User "x" cannot get resource "pods" in API group ""', "this permission"),
+        (403, "Forbidden", "unable to create new content in namespace n because it is being terminated", "use another"),
+        (500, "InternalError", 'Internal error occurred: failed calling webhook "w": no route', "does not answer"),
+        (400, "BadRequest", 'admission webhook "w" denied the request: no', "webhook of this cluster forbids it"),
+        (422, "Invalid", "ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no", "policy of this cluster"),
+    ],
+)
+def test_the_hint_says_whom_to_ask_or_what_to_change(code: int, reason: str, message: str, hint: str) -> None:
+    error = error_of(Status(message, reason, code), "POST /x")
+    assert error.hint is not None
+    assert hint in error.hint
+
+
+def test_a_budget_that_forbids_an_eviction_is_named_and_is_no_throttling() -> None:
+    details = StatusDetails(causes=[StatusCause("DisruptionBudget", "web needs 2")], retry_after_seconds=10)
+    error = error_of(Status("Cannot evict pod.", "TooManyRequests", 429, details), "POST /x")
+    assert isinstance(error, errors.EvictionRefused)
+    assert (error.message, error.retry_after) == ("POST /x: Cannot evict pod. web needs 2", 10)
+    assert type(error_of(Status("negative", "Forbidden", 403, details), "POST /x")) is errors.Forbidden
 
 
 def test_the_message_says_what_was_asked_and_what_was_answered() -> None:
@@ -61,7 +95,11 @@ def test_a_retry_after_header_is_a_number_or_nothing(header: str | None, seconds
     assert retry_after(header) == seconds
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>502 Bad Gateway</html>", b'"text"', b'{"details":7}'])
+@pytest.mark.parametrize("body", [b"", b"upstream is down", b'"text"', b'{"details":7}'])
 def test_an_answer_that_is_no_status_is_told_by_its_code_alone(body: bytes) -> None:
     status = read_status(502, body)
     assert (status.code, status.message) == (502, "the API server answered 502")
+
+
+def test_a_web_page_is_called_one() -> None:
+    assert read_status(502, b"<html>").message == "the API server answered 502 with a web page"

@@ -9,17 +9,16 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 
-import msgspec
-from msgspec import Struct
-
 from longshore.cluster.node import content
 from longshore.cluster.node.content import File, TokenFile
 from longshore.cluster.node.env import Names, Sources, decode_secret
 from longshore.cluster.node.fields import Place
 from longshore.cluster.node.model import Pod
 from longshore.errors import NotFound
+from longshore.kube import tokens
 from longshore.kube.client import Client
-from longshore.kube.objects import CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS, Object
+from longshore.kube.objects import CONFIG_MAPS, SECRETS, Object
+from longshore.kube.tokens import Token
 
 _TOKEN_LIFE_USED = 0.8  # as the kubelet: a token is replaced when that much of its life is over
 
@@ -27,15 +26,6 @@ _TOKEN_LIFE_USED = 0.8  # as the kubelet: a token is replaced when that much of 
 class ConfigMap(Object, frozen=True, rename="camel"):
     data: dict[str, str] = {}
     binary_data: dict[str, str] = {}
-
-
-class _TokenStatus(Struct, rename="camel"):
-    token: str
-    expiration_timestamp: datetime
-
-
-class _TokenRequest(Struct):
-    status: _TokenStatus
 
 
 _CONFIG_MAPS = CONFIG_MAPS.read_as(ConfigMap)
@@ -67,9 +57,9 @@ class Volumes:
             if volume["name"] not in self._projected:
                 _empty_dir(self._folder / volume["name"])
         sources = await read_sources(self._client, pod.metadata.namespace, content.names(self._projected.values()))
-        tokens = await self._issue(content.tokens(self._projected.values()), now)
+        issued = await self._issue(content.tokens(self._projected.values()), now)
         for name, projected in self._projected.items():
-            files = content.files(projected, pod, self._place, sources, tokens)
+            files = content.files(projected, pod, self._place, sources, issued)
             if self._written.get(name) != files:
                 await asyncio.to_thread(replace_files, self._folder / name, files)
                 self._written[name] = files
@@ -78,23 +68,19 @@ class Volumes:
         for token in wanted:
             if token not in self._tokens or self._tokens[token][1] <= now:
                 issued = await self._request(token)
-                life = issued.expiration_timestamp - now
-                self._tokens[token] = (issued.token, now + life * _TOKEN_LIFE_USED)
+                life = issued.expires - now
+                self._tokens[token] = (issued.value, now + life * _TOKEN_LIFE_USED)
         return {token: value for token, (value, _) in self._tokens.items()}
 
-    async def _request(self, token: TokenFile) -> _TokenStatus:
-        """TokenRequest API (authentication.k8s.io/v1), bound to the pod: the token is void once the pod is gone."""
-        meta = self._pod.metadata
-        account = SERVICE_ACCOUNTS.path(meta.namespace, self._pod.spec.service_account_name, "token")
-        bound = {"apiVersion": "v1", "kind": "Pod", "name": meta.name, "uid": meta.uid}
-        spec = {
-            "audiences": [token.audience] if token.audience else [],
-            "expirationSeconds": token.expiration_seconds,
-            "boundObjectRef": bound,
-        }
-        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
-        answer = await self._client.call("POST", account, body=body)
-        return msgspec.json.decode(answer, type=_TokenRequest).status
+    async def _request(self, token: TokenFile) -> Token:
+        return await tokens.request(
+            self._client,
+            self._pod.spec.service_account_name,
+            self._pod.metadata.namespace,
+            audiences=[token.audience] if token.audience else [],
+            expiration_seconds=token.expiration_seconds,
+            pod=self._pod,
+        )
 
 
 async def read_sources(client: Client, namespace: str, names: Names) -> Sources:

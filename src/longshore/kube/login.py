@@ -1,0 +1,31 @@
+"""The credential that goes with each request. Only `kube.transport` uses it."""
+
+import asyncio
+import time
+
+from longshore.kube.config import Config
+
+TOKEN_AGE = 10.0  # seconds that a token is used before its source is asked again
+
+
+class Login:
+    """The Authorization header; its source may block, so it is asked in a thread, and not for every request."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._headers: dict[str, str] = {}
+        self._until = 0.0
+        self._lock = asyncio.Lock()
+
+    async def headers(self) -> dict[str, str]:
+        if time.monotonic() >= self._until:
+            async with self._lock:
+                if time.monotonic() >= self._until:
+                    token = await asyncio.to_thread(self._config.token)
+                    self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+                    self._until = time.monotonic() + TOKEN_AGE
+        return dict(self._headers)
+
+    def refused(self) -> None:
+        self._until = 0.0
+        self._config.refused()
