@@ -16,7 +16,6 @@ from longshore.kube.store import Key
 
 T = TypeVar("T", bound=Object)
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"  # annotation of the bookmark after the last initial event
-_CHANGES = (b'{"type":"ADDED"', b'{"type":"MODIFIED"')  # how the API server writes them; others may differ
 
 
 class Applied(Struct, Generic[T], frozen=True, gc=False):
@@ -59,6 +58,7 @@ class _Meta(Struct, frozen=True, gc=False, rename="camel"):
 
 class _Bare(Struct, frozen=True, gc=False):
     metadata: _Meta = _Meta()
+    kind: str = ""
 
 
 class _Envelope(Struct, frozen=True, gc=False):
@@ -80,11 +80,13 @@ class Reader(Generic[T]):
     def __init__(self, resource: Resource[T]) -> None:
         self._decoder = msgspec.json.Decoder(resource.type)
         self._change: msgspec.json.Decoder[_Change[T]] = msgspec.json.Decoder(_change_of(cast(Hashable, resource.type)))
+        self._usual = _beginnings(resource)
+        self._kind = resource.kind
         self._what = f"watch of {resource.plural}"
 
     def event(self, line: bytes) -> Event[T]:
         """Raises what an ERROR event says (Gone, mostly), and Unavailable when the line is no event at all."""
-        if line.startswith(_CHANGES):
+        if line.startswith(self._usual):
             try:
                 applied = _applied(self._change.decode(line).object, len(line))
             except msgspec.MsgspecError:
@@ -107,11 +109,26 @@ class Reader(Generic[T]):
         except msgspec.MsgspecError:
             raise away(f"{self._what}: the stream holds something other than events") from None
         if envelope.type in ("ADDED", "MODIFIED"):
-            return self.item(envelope.object)
+            return self._of_this_kind(envelope.object) or self.item(envelope.object)
         if envelope.type == "ERROR":
             status = read_status(0, bytes(envelope.object))
             raise error_of(status, self._what)
         return _bare_event(envelope)
+
+    def _of_this_kind(self, raw: msgspec.Raw) -> Undecodable | None:
+        """What is wrong with the object's kind, if anything; items of a list do not say theirs."""
+        try:
+            kind = _bare.decode(raw).kind
+        except msgspec.MsgspecError:
+            return None
+        return _undecodable(raw, f"it is a {kind}, not a {self._kind}") if kind not in ("", self._kind) else None
+
+
+def _beginnings(resource: Resource[Any]) -> tuple[bytes, ...]:
+    """How the API server writes an event with an object of this kind: built-in resources, then custom ones."""
+    kind, version = f'"kind":"{resource.kind}"', f'"apiVersion":"{resource.api_version}"'
+    objects = (f"{kind},{version},", f"{version},{kind},")
+    return tuple(f'{{"type":"{t}","object":{{{o}'.encode() for t in ("ADDED", "MODIFIED") for o in objects)
 
 
 def _bare_event(envelope: _Envelope) -> Deleted | Bookmark | Undecodable:

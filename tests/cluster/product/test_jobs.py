@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from longshore import errors
@@ -249,6 +250,25 @@ async def test_a_page_goes_on_where_the_last_one_ended_whatever_comes_in_between
     assert len(seen) == len(set(seen))
     assert set(ids) == set(seen) - {late.id}
     await tenant.client.jobs.stop(blocker.id)
+
+
+async def test_a_page_says_which_version_of_the_cache_it_shows_and_how_old_that_is(
+    new_tenant: NewTenant, api: LocalApi
+) -> None:
+    tenant = await new_tenant(concurrent_jobs=1)
+    job = await tenant.client.jobs.submit("bash", ["true"])
+    params = {"min_resource_version": str(job.resource_version)}
+    async with aiohttp.ClientSession(api.url, headers={"X-API-Key": tenant.key}) as session:
+        async with session.get("/v1/jobs", params=params) as response:
+            page = await response.json()
+            assert int(page["resource_version"]) >= int(job.resource_version or 0)
+            assert 0 <= page["age_seconds"] < 300
+        async with session.get(f"/v1/jobs/{job.id}", params=params) as response:
+            assert int(response.headers["Longshore-Resource-Version"]) >= int(job.resource_version or 0)
+            assert 0 <= int(response.headers["Age"]) < 300
+        async with session.get("/v1/jobs", params={"cursor": "damaged"}) as response:
+            assert response.status == 422
+            assert (await response.json())["hint"]
 
 
 async def test_a_tenant_with_work_is_deleted_by_force_only_and_its_work_is_archived_first(

@@ -92,10 +92,12 @@ class History(RuleBasedStateMachine):
         super().__init__()
         self.truth = Truth()
 
-    @initialize(seed=st.integers(0, 2**16), streaming=st.sampled_from(Streaming), paged=st.booleans())
-    def begin(self, seed: int, streaming: Streaming, paged: bool) -> None:
+    @initialize(
+        seed=st.integers(0, 2**16), streaming=st.sampled_from(Streaming), paged=st.booleans(), slow=st.booleans()
+    )
+    def begin(self, seed: int, streaming: Streaming, paged: bool, slow: bool) -> None:
         self.truth.rng.seed(seed)
-        self.truth.streaming = streaming
+        self.truth.streaming, self.truth.hesitant = streaming, slow
         self.do(self.start(Random(seed), Pace(page=2, initial=0 if paged else 60)))
 
     async def start(self, rng: Random, pace: Pace) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from longshore.kube.objects import JOBS, Job
@@ -134,6 +135,14 @@ async def test_a_list_is_consistent_and_paged(server: Faulty, reflect: Reflect) 
         assert [asked.params.get("continue") for asked in server.lists] == [None, "2", "3"]
 
 
+async def test_a_paged_list_is_as_of_its_first_page(server: Faulty, reflect: Reflect) -> None:
+    """A server that says a later version with a later page must not make us miss what happened in between."""
+    server.script = [page(job("a", 3), version=10, continue_="2"), page(job("b", 4), version=12), watch(HANG)]
+    async with reflect():
+        await server.finished.wait()
+        assert server.watches[0].resumed_at == "10"
+
+
 async def test_a_relist_is_swapped_in_at_once(server: Faulty, reflect: Reflect) -> None:
     """Between the pages of a relist, readers still see all of what was there before."""
     server.script = [
@@ -204,6 +213,19 @@ async def test_selectors_and_namespace_go_with_every_request(server: Faulty, ref
     for asked in server.asked:
         assert asked.path == "/apis/batch/v1/namespaces/ns/jobs"
         assert (asked.params["labelSelector"], asked.params["fieldSelector"]) == ("a=b", "spec.x=y")
+
+
+async def test_only_the_fields_that_are_read_are_kept(server: Faulty, reflect: Reflect) -> None:
+    """managedFields and pod templates are most of what a server sends."""
+    full = job("a", 3, template={"spec": {"containers": []}})
+    full["metadata"]["managedFields"] = [{"manager": "kubectl", "fieldsV1": {"f:spec": {}}}]
+    server.script = [page(full, version=10), watch(HANG)]
+    async with reflect() as store:
+        await server.finished.wait()
+        kept = msgspec.json.encode(store.get("a", "ns"))
+        assert b'"uid-a"' in kept
+        assert b"template" not in kept
+        assert b"managed" not in kept.lower()
 
 
 async def test_the_loop_gets_its_turn_while_a_big_page_is_decoded() -> None:

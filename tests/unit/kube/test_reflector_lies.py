@@ -11,6 +11,7 @@ from .faulty import (
     LONG,
     Answer,
     Faulty,
+    Later,
     added,
     bookmark,
     deleted,
@@ -178,3 +179,39 @@ async def test_a_list_that_never_ends_is_begun_anew(server: Faulty, reflect: Ref
     async with reflect() as store:
         await server.finished.wait()
         assert store.version == 11
+
+
+async def test_objects_of_another_kind_are_no_objects_of_ours(server: Faulty, reflect: Reflect) -> None:
+    pod = {**job("pod", 11), "kind": "Pod", "apiVersion": "v1"}
+    ours = {"kind": "Job", "apiVersion": "batch/v1", **job("a", 12)}
+    custom = {"apiVersion": "batch/v1", "kind": "Job", **job("b", 13)}
+    server.script = [page(version=10), watch(added(pod), added(ours), added(custom), bookmark(14), HANG)]
+    async with reflect() as store:
+        await store.wait_for(14)
+        assert names(store) == {"a", "b"}
+        assert store.stats.undecodable == 1
+
+
+async def test_an_object_with_an_annotation_of_five_megabytes_is_an_object_like_any(
+    server: Faulty, reflect: Reflect
+) -> None:
+    def big(name: str, version: int) -> dict[str, object]:
+        made = job(name, version)
+        made["metadata"]["annotations"] = {"big": "x" * 5_000_000}
+        return made
+
+    server.script = [page(big("a", 3), version=10), watch(added(big("b", 11)), HANG)]
+    async with reflect() as store:
+        await store.wait_for(11, deadline=5)
+        assert names(store) == {"a", "b"}
+        assert store.bytes > 10_000_000
+
+
+@pytest.mark.parametrize("jump", [-1e9, 1e9])
+async def test_a_clock_that_jumps_does_no_harm(server: Faulty, reflect: Reflect, jump: float) -> None:
+    """A suspended machine, a broken hypervisor: a stream seems to have lived for ages, or less than no time."""
+    server.script = [page(version=10), watch(Later(jump), bookmark(11), CLOSE), watch(added(job("a", 12)), HANG)]
+    async with reflect() as store:
+        await store.wait_for(12)
+        assert names(store) == {"a"}
+        assert server.watches[1].resumed_at == "11"

@@ -13,7 +13,7 @@ from longshore.errors import Forbidden
 from longshore.kinds.jobs import commands, log, model
 from longshore.kinds.jobs.find import Filter, accepted, find, full_record, page
 from longshore.kinds.jobs.model import JobRequest, Resources
-from longshore.kinds.kind import Parts
+from longshore.kinds.kind import Parts, Services
 from longshore.kinds.tenants.model import object_name
 from longshore.web.answers import answer
 from longshore.web.auth import Caller, Who
@@ -102,7 +102,8 @@ async def list_jobs(
             "cursor": following,
             "resource_version": str(store.version),
             "age_seconds": round(store.age, 3),
-        }
+        },
+        headers=_freshness(parts),
     )
 
 
@@ -110,7 +111,7 @@ async def list_jobs(
 async def get_job(id: str, who: Who, parts: Parts, min_resource_version: int | None = None) -> Response:
     if min_resource_version is not None:
         await parts.stores.jobs.wait_for(min_resource_version)
-    return answer(await full_record(parts, await find(parts, who, id)))
+    return answer(await full_record(parts, await find(parts, who, id)), headers=_freshness(parts))
 
 
 @router.post("/{id}/stop", status_code=202)
@@ -136,6 +137,12 @@ async def logs(
 ) -> Response:
     """The log as plain text; one URL while it runs, after its pod is gone and after the job is gone."""
     return await log.respond(parts, who, id, follow=follow, tail=tail, timestamps=timestamps, container=container)
+
+
+def _freshness(parts: Services) -> dict[str, str]:
+    """At which version of the cluster this replica is, and when it last heard of it, in seconds (`Age`: RFC 9111)."""
+    store = parts.stores.jobs
+    return {"Age": str(int(store.age)), "Longshore-Resource-Version": str(store.version)}
 
 
 def _require_person(who: Caller) -> None:
