@@ -9,16 +9,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable
 
-from longshore.errors import Conflict, NotFound, Unavailable
+from longshore.errors import NotFound
 from longshore.kinds.jobs import model
 from longshore.kinds.kind import Services
+from longshore.kube import logs
 from longshore.kube.objects import ContainerStatus, Job, Pod
 from longshore.kube.store import Overflowed
 
 FETCH_CONTAINER = "longshore-fetch"
-# a kubelet may be slow to answer for a container that has just started
-RETRIES = 5
-RETRY_SECONDS = 0.5
 
 
 def status_of(pod: Pod, container: str) -> ContainerStatus | None:
@@ -80,35 +78,27 @@ async def follow(
 async def _container(
     parts: Services, pod: Pod, container: str, *, follow: bool, tail: int | None, timestamps: bool
 ) -> AsyncIterator[bytes]:
-    """One container's log. A connection that breaks is taken up again where it ended: the kubelet sends the log from
-    its start, and what was sent already is left out."""
-    sent, failures = 0, 0
+    """One container's log, over as many connections as it takes. What was lost on the way is said in its place."""
     while True:
-        skip = sent
+        log = logs.read(
+            parts.client,
+            pod.metadata.name,
+            pod.metadata.namespace,
+            container=container,
+            follow=follow,
+            tail_lines=tail,
+            timestamps=timestamps,
+        )
         try:
-            stream = parts.client.logs(
-                pod.metadata.name,
-                pod.metadata.namespace,
-                container=container,
-                follow=follow,
-                tail_lines=tail,
-                timestamps=timestamps,
-            )
-            async with contextlib.aclosing(stream):
-                async for chunk in stream:
-                    new = chunk[skip:]
-                    skip = max(0, skip - len(chunk))
-                    if new:
-                        sent, failures = sent + len(new), 0
-                        yield new
+            async with contextlib.aclosing(log):
+                async for chunk in log:
+                    yield chunk
             return
         except NotFound:
             return
-        except (Unavailable, Conflict):
-            failures += 1
-            if failures > RETRIES or tail is not None:
-                raise
-            await asyncio.sleep(RETRY_SECONDS * failures)
+        except logs.LogGap as gap:
+            tail = None
+            yield f"\n[longshore: {gap.message}]\n".encode()
 
 
 _following = 0

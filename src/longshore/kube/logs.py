@@ -1,0 +1,210 @@
+"""A container's log that goes on where a connection broke, without losing or repeating a byte.
+
+`Client.logs` is one connection; this is the log. Connections break when an API server or a kubelet is restarted or a
+proxy loses patience, and that may look like the end of the log: the API server ends its answer properly when the
+kubelet is lost. So a log that is followed is over only when the pod says that the container is, and what can be read
+after that was read.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from datetime import datetime
+from enum import Enum, auto
+from random import Random
+from typing import Any
+
+from msgspec import Struct, field
+
+from longshore.errors import LongshoreError, NotFound, TooManyRequests, Unavailable, UserMistake
+from longshore.kube.backoff import Backoff
+from longshore.kube.client import Client
+from longshore.kube.errors import away
+from longshore.kube.log_position import LogGap, Position, Seam, Settled
+from longshore.kube.objects import PODS, Object
+
+__all__ = ["LogGap", "read"]
+
+PATIENCE = 120.0  # seconds in which nothing can be read before the error is passed on; an API server is back in 60
+WAIT, WAIT_MAX = 0.2, 3.0  # seconds between connections
+LIVED = 10.0  # seconds after which a connection that brought nothing was good all the same: the container is silent
+
+
+async def read(
+    client: Client,
+    name: str,
+    namespace: str,
+    *,
+    container: str | None = None,
+    follow: bool = False,
+    timestamps: bool = False,
+    tail_lines: int | None = None,
+    since_time: datetime | None = None,
+) -> AsyncGenerator[bytes, None]:
+    """What a container wrote, in chunks; with `follow` until it has ended, else what there is now.
+
+    Broken connections are taken up again for 2 min. Raises LogGap when the rest cannot be joined to what came before
+    (read again: what is there now is all newer, or another container's), else the errors of `Client.logs`. The log of
+    a container that is restarted ends with the container that ran at first. `since_time` is cut to whole seconds.
+    """
+    log = _Log(client, name, namespace, container, since_time, timestamps)
+    if tail_lines is not None or not follow:
+        async with aclosing(log.stretch(follow=False, tail_lines=tail_lines)) as stretch:
+            async for text in stretch:
+                yield text
+    if follow:
+        async with aclosing(log.stretch(follow=True)) as stretch:
+            async for text in stretch:
+                yield text
+
+
+class _Terminated(Struct, frozen=True):
+    id: str = field(default="", name="containerID")
+
+
+class _State(Struct, frozen=True):
+    running: dict[str, Any] | None = None
+    terminated: _Terminated | None = None
+
+
+class _Status(Struct, frozen=True, rename="camel"):
+    name: str
+    id: str = field(default="", name="containerID")
+    state: _State = _State()
+    last_state: _State = _State()
+
+
+class _PodStatus(Struct, frozen=True, rename="camel"):
+    container_statuses: tuple[_Status, ...] = ()
+    init_container_statuses: tuple[_Status, ...] = ()
+    ephemeral_container_statuses: tuple[_Status, ...] = ()
+
+
+class _Pod(Object, frozen=True):
+    status: _PodStatus = _PodStatus()
+
+
+class _Life(Enum):
+    """What the pod says of the container whose log this is."""
+
+    RUNS = auto()
+    ENDED = auto()
+    RESTARTED = auto()  # it has ended; its log is the previous one
+    GONE = auto()
+
+
+_LOGGED_PODS = PODS.read_as(_Pod)
+
+
+class _Log:
+    """One log and the place up to which it was read."""
+
+    def __init__(
+        self, client: Client, name: str, namespace: str, container: str | None, since: datetime | None, times: bool
+    ) -> None:
+        self._client = client
+        self._name, self._namespace, self._container = name, namespace, container
+        self._first_since = since
+        self._times = times
+        self._position = Position()
+        self._uid = self._id = ""  # of the pod and of the container, once they are known
+        self._backoff = Backoff(WAIT, WAIT_MAX, Random())  # noqa: S311 - it spreads retries, it hides nothing
+        self._troubled: float | None = None  # since when nothing was read
+
+    async def stretch(self, *, follow: bool, tail_lines: int | None = None) -> AsyncGenerator[bytes, None]:
+        """The log from the position to the end of the container, or to what is its end now."""
+        error: LongshoreError | None = None
+        while True:
+            try:
+                life = await self._life() if follow else _Life.ENDED
+                if life is _Life.GONE and error is None:
+                    return
+                if life is _Life.GONE:
+                    raise LogGap(f"the pod {self._name} was deleted before its log was read to its end")
+                async with aclosing(self._connection(life, tail_lines)) as connection:
+                    async for text in connection:
+                        yield text
+                if life is not _Life.RUNS:
+                    return
+                error = None
+            except (NotFound, TooManyRequests, Unavailable, UserMistake) as caught:
+                # A kubelet that was restarted denies its pods at first.
+                if isinstance(caught, NotFound | UserMistake) and not (self._id or self._position.begun):
+                    raise
+                error = caught
+            await self._pause(error)
+
+    async def _connection(self, life: _Life, tail_lines: int | None) -> AsyncGenerator[bytes, None]:
+        """What one connection brings beyond the position."""
+        began, begun = asyncio.get_running_loop().time(), self._position.begun
+        settled, seam = Settled(), Seam(self._position)
+        chunks = self._client.logs(
+            self._name,
+            self._namespace,
+            container=self._container,
+            follow=life is _Life.RUNS,
+            timestamps=True,
+            tail_lines=None if begun else tail_lines,
+            since_time=self._position.since if begun else self._first_since,
+            previous=life is _Life.RESTARTED,
+        )
+        try:
+            async with aclosing(chunks):
+                async for chunk in chunks:
+                    if text := self._advance(seam(settled(chunk))):
+                        yield text
+        finally:
+            if asyncio.get_running_loop().time() - began >= LIVED:
+                self._well()
+        if text := self._advance(seam(settled.rest())):
+            yield text
+        if life is not _Life.RUNS:
+            seam.ended()
+
+    def _advance(self, piece: bytes) -> bytes:
+        if piece:
+            self._well()
+        text = self._position.advance(piece)
+        return piece if self._times else text
+
+    def _well(self) -> None:
+        self._troubled = None
+        self._backoff.reset()
+
+    async def _life(self) -> _Life:
+        try:
+            pod = await self._client.get(_LOGGED_PODS, self._name, self._namespace)
+        except NotFound:
+            if self._uid:
+                return _Life.GONE
+            raise
+        self._uid = self._uid or pod.metadata.uid
+        if pod.metadata.uid != self._uid:
+            return _Life.GONE
+        status = self._status(pod)
+        if status is None or not status.id:
+            return _Life.RUNS  # as far as is known: the kubelet knows more
+        self._id = self._id or status.id
+        if status.id == self._id:
+            return _Life.RUNS if status.state.running is not None else _Life.ENDED
+        last = status.last_state.terminated
+        if last is None or last.id != self._id:
+            raise LogGap(f"a container of the pod {self._name} was restarted before its log was read to its end")
+        return _Life.RESTARTED
+
+    def _status(self, pod: _Pod) -> _Status | None:
+        status = pod.status
+        if self._container is None:
+            return next(iter(status.container_statuses), None)
+        known = (*status.container_statuses, *status.init_container_statuses, *status.ephemeral_container_statuses)
+        return next((one for one in known if one.name == self._container), None)
+
+    async def _pause(self, error: LongshoreError | None) -> None:
+        """Wait before the next connection. Raises what went wrong when it went wrong for too long."""
+        now = asyncio.get_running_loop().time()
+        self._troubled = now if self._troubled is None else self._troubled
+        asked = error.retry_after if isinstance(error, TooManyRequests | Unavailable) else 0.0
+        wait = self._backoff.next(asked)
+        if now + wait - self._troubled > PATIENCE:
+            raise error or away(f"the log of {self._name} ends again and again, and the pod says that it runs")
+        await asyncio.sleep(wait)

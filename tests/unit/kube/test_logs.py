@@ -1,0 +1,190 @@
+"""Logs that go on where a connection broke, against a scripted server. What is joined how: test_log_position."""
+
+import json
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+
+from longshore.errors import Forbidden, NotFound, Unavailable, UserMistake
+from longshore.kube import logs
+from longshore.kube.client import Client
+from longshore.kube.logs import LogGap
+
+from .faulty import CUT, Answer, Asked, Faulty, Watch, refuse, watch
+
+LOG, POD = "/api/v1/namespaces/ns/pods/p/log", "/api/v1/namespaces/ns/pods/p"
+RUNNING: dict[str, Any] = {"running": {}}
+
+
+def ended(id: str) -> dict[str, Any]:
+    return {"terminated": {"containerID": id, "exitCode": 0}}
+
+
+def pod(state: dict[str, Any], id: str = "c1", last: dict[str, Any] | None = None, uid: str = "u") -> Answer:
+    status = {"name": "main", "containerID": id, "state": state, "lastState": last or {}}
+    body = {"metadata": {"name": "p", "uid": uid}, "status": {"containerStatuses": [status]}}
+    return Answer(json.dumps(body).encode())
+
+
+def line(number: int) -> bytes:
+    return b"2027-01-15T08:00:%02d.000000000Z line %d\n" % (number, number)
+
+
+def lines(*numbers: int) -> list[bytes]:
+    return [line(number) for number in numbers]
+
+
+def text(*numbers: int) -> bytes:
+    return b"".join(b"line %d\n" % number for number in numbers)
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "WAIT", 0.0)
+
+
+async def read(client: Client, **options: Any) -> bytes:
+    return b"".join([chunk async for chunk in logs.read(client, "p", "ns", container="main", **options)])
+
+
+def log_requests(server: Faulty) -> list[Asked]:
+    return [asked for asked in server.asked if asked.path == LOG]
+
+
+async def test_a_log_is_followed_to_the_end_of_its_container(server: Faulty, client: Client) -> None:
+    server.script = [pod(RUNNING), watch(*lines(1, 2)), pod(ended("c1")), watch(*lines(1, 2, 3))]
+    assert await read(client, follow=True) == text(1, 2, 3)
+    first, last = log_requests(server)
+    assert first.params == {"container": "main", "follow": "true", "timestamps": "true"}
+    assert last.params == {"container": "main", "timestamps": "true", "sinceTime": "2027-01-15T07:59:51Z"}
+
+
+async def test_a_connection_that_breaks_is_taken_up_at_the_next_byte(server: Faulty, client: Client) -> None:
+    server.script = [
+        pod(RUNNING),
+        watch(line(1), line(2)[:-3], CUT),
+        pod(RUNNING),
+        watch(*lines(1, 2, 3), CUT),
+        pod(ended("c1")),
+        watch(*lines(2, 3)),
+    ]
+    assert await read(client, follow=True) == text(1, 2, 3)
+
+
+async def test_a_kubelet_that_goes_away_looks_like_an_end_and_is_none(server: Faulty, client: Client) -> None:
+    server.script = [
+        pod(RUNNING),
+        watch(line(1)),
+        pod(RUNNING),
+        refuse(500, "InternalError"),
+        pod(RUNNING),
+        refuse(404, "NotFound"),
+        pod(RUNNING),
+        watch(*lines(1, 2)),
+        pod(ended("c1")),
+        watch(*lines(1, 2)),
+    ]
+    assert await read(client, follow=True) == text(1, 2)
+
+
+async def test_times_are_kept_when_they_are_asked_for(server: Faulty, client: Client) -> None:
+    server.script = [watch(line(1), CUT), watch(*lines(1, 2))]
+    assert await read(client, timestamps=True) == line(1) + line(2)
+
+
+async def test_what_there_is_now_is_read_without_asking_for_the_pod(server: Faulty, client: Client) -> None:
+    server.script = [watch(line(1), CUT), watch(*lines(1, 2))]
+    assert await read(client) == text(1, 2)
+    assert [asked.path for asked in server.asked] == [LOG, LOG]
+
+
+async def test_a_tail_is_followed_from_where_it_ended(server: Faulty, client: Client) -> None:
+    server.script = [watch(*lines(3, 4)), pod(RUNNING), watch(*lines(1, 2, 3, 4, 5)), pod(ended("c1")), watch(line(5))]
+    assert await read(client, follow=True, tail_lines=2) == text(3, 4, 5)
+    tail, follow, _ = log_requests(server)
+    assert tail.params == {"container": "main", "timestamps": "true", "tailLines": "2"}
+    assert "tailLines" not in follow.params
+
+
+async def test_a_tail_that_breaks_off_is_not_taken_anew(server: Faulty, client: Client) -> None:
+    server.script = [watch(line(3), CUT), watch(*lines(1, 2, 3, 4))]
+    assert await read(client, tail_lines=2) == text(3, 4)
+
+
+async def test_the_log_of_a_container_that_was_restarted_is_read_to_its_end(server: Faulty, client: Client) -> None:
+    server.script = [pod(RUNNING), watch(line(1), CUT), pod(RUNNING, "c2", ended("c1")), watch(*lines(1, 2))]
+    assert await read(client, follow=True) == text(1, 2)
+    assert log_requests(server)[1].params["previous"] == "true"
+
+
+async def test_a_log_that_was_rotated_meanwhile_has_a_gap(server: Faulty, client: Client) -> None:
+    server.script = [pod(RUNNING), watch(line(1), CUT), pod(RUNNING), watch(*lines(8, 9))]
+    with pytest.raises(LogGap, match="rotated"):
+        await read(client, follow=True)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [refuse(404, "NotFound"), pod(RUNNING, uid="another"), pod(RUNNING, "c3", ended("c2"))],
+    ids=["deleted", "made anew", "restarted twice"],
+)
+async def test_what_was_lost_with_its_container_is_said(server: Faulty, client: Client, after: Answer) -> None:
+    server.script = [pod(RUNNING), watch(line(1), CUT), after]
+    with pytest.raises(LogGap):
+        await read(client, follow=True)
+
+
+async def test_a_pod_that_is_deleted_after_its_log_ended_leaves_no_gap(server: Faulty, client: Client) -> None:
+    server.script = [pod(RUNNING), watch(line(1)), refuse(404, "NotFound")]
+    assert await read(client, follow=True) == text(1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (refuse(404, "NotFound"), NotFound),
+        (refuse(403, "Forbidden"), Forbidden),
+        (refuse(400, "BadRequest"), UserMistake),
+    ],
+)
+async def test_what_cannot_be_read_at_all_is_said_at_once(
+    server: Faulty, client: Client, answer: Answer, kind: type[Exception]
+) -> None:
+    server.script = [answer]
+    with pytest.raises(kind):
+        await read(client)
+    assert len(server.asked) == 1
+
+
+async def test_a_container_that_has_not_started_is_a_mistake(server: Faulty, client: Client) -> None:
+    server.script = [pod({"waiting": {}}, id=""), refuse(400, "BadRequest")]
+    with pytest.raises(UserMistake):
+        await read(client, follow=True)
+
+
+async def test_trouble_that_lasts_is_passed_on(server: Faulty, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "PATIENCE", 0.2)
+    monkeypatch.setattr(logs, "WAIT", 0.1)
+    server.script = [watch(line(1), CUT), *[refuse(503)] * 50]
+    with pytest.raises(Unavailable, match="told to say 503"):
+        await read(client)
+    assert len(server.asked) < 20
+
+
+async def test_a_log_that_ends_again_and_again_while_its_container_runs_is_passed_on(
+    server: Faulty, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "PATIENCE", 0.2)
+    monkeypatch.setattr(logs, "WAIT", 0.1)
+    end: list[Answer | Watch] = [pod(RUNNING), watch()]
+    server.script = end * 50
+    with pytest.raises(Unavailable, match="again and again"):
+        await read(client, follow=True)
+
+
+async def test_whoever_stops_reading_closes_the_connection(server: Faulty, client: Client) -> None:
+    server.script = [pod(RUNNING), watch(*lines(1, 2), CUT)]
+    async with aclosing(logs.read(client, "p", "ns", container="main", follow=True)) as log:
+        assert await anext(log) in (text(1), text(1, 2))
+    assert len(server.asked) == 2
