@@ -18,6 +18,7 @@ from bench.harness.pauses import Pauses
 from bench.harness.processes import Measured, alternate, call, serving
 from bench.harness.results import Measurement
 from longshore.kube.store import Store
+from longshore.kube.warmup import warmed_up
 
 SERVER = "bench.harness.apiserver:serve"
 SMALL, LARGE = 10_000, 100_000
@@ -31,6 +32,7 @@ async def ours(url: str, last: int, collections: int) -> Measured:
         with Pauses() as loading:
             caching = reflecting(source, job_store())
             store = await caching.__aenter__()
+            await warmed_up([store], 1)  # as longshore does
         with Pauses() as living:
             reader = asyncio.ensure_future(_read(store, last))
             async with session.get(f"{url}/start"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 import socket
@@ -38,6 +39,7 @@ from longshore.kube.metrics import CacheMetrics
 from longshore.kube.objects import JOBS, PODS, SECRETS
 from longshore.kube.reflector import Reflector
 from longshore.kube.store import Order, Store, created
+from longshore.kube.warmup import warmed_up
 from longshore.runtime.bus import Bus
 from longshore.runtime.leader import Leader
 from longshore.runtime.term import Term
@@ -137,9 +139,11 @@ async def _serve(settings: Settings) -> None:
         listening = socket.create_server((settings.host, settings.port), backlog=2048)
         async with asyncio.TaskGroup() as tasks:
             noting = tasks.create_task(_note_keys(app.state.keys))
+            warming = tasks.create_task(warmed_up((stores.jobs, stores.pods, stores.tenants, stores.keys), math.inf))
             log.info("serving", url=settings.api_url, archive=settings.archive.partition("?")[0])
             await uvicorn.Server(config).serve(sockets=[listening])
             noting.cancel()
+            warming.cancel()
 
 
 async def _note_keys(keys: KeyAuthenticator) -> None:
@@ -154,8 +158,7 @@ async def _note_keys(keys: KeyAuthenticator) -> None:
 async def _control(settings: Settings) -> None:
     async with services(settings, role="control") as parts:
         stores: list[Store[Any]] = [parts.stores.tenants, parts.stores.jobs, parts.stores.pods]
-        for store in [*stores, *parts.stores.bundle.values()]:
-            await store.wait_synced(SYNC_SECONDS)
+        await warmed_up([*stores, *parts.stores.bundle.values()], SYNC_SECONDS)
         identity = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
         leader = Leader(parts.client, settings.namespace, "longshore-control", identity)
         log.info("waiting to lead", identity=identity)

@@ -1,14 +1,13 @@
-"""Objects of a store by one of their values; `kube.store` keeps one for each index that its owner declares."""
+"""Which objects of a store have which value; `kube.arrangement` keeps one for each index that its owner declares."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Generic, TypeVar
 
 from longshore.kube.objects import Object
-from longshore.kube.subscription import Key
+from longshore.kube.subscription import Key, Values
 
 T = TypeVar("T", bound=Object)
 IndexValues = Callable[[T], str | Iterable[str] | None]
-Values = tuple[str, ...]
 
 
 class Index(Generic[T]):
@@ -18,36 +17,36 @@ class Index(Generic[T]):
     """
 
     def __init__(self, values: IndexValues[T], failed: Callable[[Key, Exception], None]) -> None:
-        self.entries: dict[str, dict[Key, T]] = {}
         self._values = values
         self._failed = failed
+        self._keys: dict[str, dict[Key, None]] = {}
 
-    def change(self, key: Key, old: T | None, new: T | None) -> tuple[Values, Values]:
-        """What the object was found under before, and what it is found under now."""
-        was = () if old is None else self._of(key, old)
-        now = () if new is None else self._of(key, new)
-        for value in was:
-            if value not in now:
-                self._remove(value, key)
-        if new is not None:
-            for value in now:
-                bucket = self.entries.get(value)
-                if bucket is None:
-                    bucket = self.entries[value] = {}
-                bucket[key] = new
-        return was, now
+    def keys(self, value: str) -> Collection[Key]:
+        """Of the objects that are found under this value."""
+        return self._keys.get(value, ())
 
-    def _remove(self, value: str, key: Key) -> None:
-        bucket = self.entries.get(value)
-        if bucket is not None:
-            bucket.pop(key, None)
-            if not bucket:
-                del self.entries[value]
-
-    def _of(self, key: Key, obj: T) -> Values:
+    def values(self, key: Key, obj: T) -> Values:
+        """What the object is found under."""
         try:
             values = self._values(obj)
-            return () if values is None else (values,) if isinstance(values, str) else tuple(values)
+            if type(values) is str:  # by far the most common, and quicker asked than with isinstance
+                return (values,)
+            return () if values is None else tuple(values)
         except Exception as error:  # whatever the declared function may raise
             self._failed(key, error)
             return ()
+
+    def move(self, key: Key, was: Values, now: Values) -> None:
+        for value in was:
+            if value not in now:
+                self._remove(value, key)
+        for value in now:
+            if value not in was:
+                self._keys.setdefault(value, {})[key] = None
+
+    def _remove(self, value: str, key: Key) -> None:
+        keys = self._keys.get(value)
+        if keys is not None:
+            keys.pop(key, None)
+            if not keys:
+                del self._keys[value]

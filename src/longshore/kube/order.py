@@ -1,7 +1,7 @@
 """Objects of a store kept in order, so that a page is cut out of them and nothing is scanned or sorted for it.
 
-`kube.store` keeps one `Ordered` for each order that its owner declares; `Position` is where a page ended, and as text
-the opaque cursor that callers get.
+`kube.arrangement` keeps one `Ordered` for each order that a store's owner declares; `Position` is where a page ended,
+and as text the opaque cursor that callers get.
 """
 
 import base64
@@ -14,9 +14,8 @@ from msgspec import Struct
 from sortedcontainers import SortedList
 
 from longshore.errors import UserMistake
-from longshore.kube.index import Values
 from longshore.kube.objects import Object
-from longshore.kube.subscription import Key
+from longshore.kube.subscription import Key, Values
 
 T = TypeVar("T", bound=Object)
 Entry = tuple[str, ...]  # the text it is sorted by, uid, namespace, name
@@ -96,11 +95,16 @@ class Ordered(Generic[T]):
         self._all: SortedList[Entry] = SortedList()
         self._groups: dict[str, SortedList[Entry]] = {}
 
-    def change(self, key: Key, old: T | None, new: T | None, was: Values, now: Values) -> None:
+    def entry(self, key: Key, obj: T) -> Entry | None:
+        """Where the object belongs; None where its text cannot be had, which is reported to `failed`."""
+        try:
+            return (self._key(obj), obj.metadata.uid, *key)
+        except Exception as error:  # whatever the declared function may raise
+            self._failed(key, error)
+            return None
+
+    def move(self, before: Entry | None, after: Entry | None, was: Values, now: Values) -> None:
         """`was` and `now` are the object's values in the index `within`."""
-        before, after = self._entry(key, old), self._entry(key, new)
-        if before == after and was == now:
-            return
         if before is not None:
             self._all.discard(before)
             for value in was:
@@ -131,12 +135,3 @@ class Ordered(Generic[T]):
             group.discard(entry)
             if not group:
                 del self._groups[value]
-
-    def _entry(self, key: Key, obj: T | None) -> Entry | None:
-        if obj is None:
-            return None
-        try:
-            return (self._key(obj), obj.metadata.uid, *key)
-        except Exception as error:  # whatever the declared function may raise
-            self._failed(key, error)
-            return None

@@ -170,9 +170,10 @@ class Reflector(Generic[T]):
         if event.version is not None and event.version < self._floor:
             raise Gone(f"watch of {self._raw.plural}: its history is another one than ours")
         self._store.stats.events += 1
+        if isinstance(event, Applied):  # nearly all are, and this is quicker than the match
+            self._writer.put(event.obj, event.size)
+            return
         match event:
-            case Applied(obj, _, size):
-                self._writer.put(obj, size)
             case Deleted(key, version):
                 self._writer.delete(key, version)
             case Bookmark(version):

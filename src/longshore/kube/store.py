@@ -6,16 +6,16 @@ reader may keep what it was handed. Everything here runs in one turn of the even
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from functools import partial
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
 import structlog
 
 from longshore.errors import UserMistake
-from longshore.kube.index import Index, IndexValues
+from longshore.kube.arrangement import Arrangement
+from longshore.kube.index import IndexValues
 from longshore.kube.objects import Object, Resource
-from longshore.kube.order import Listing, Order, Ordered, Position, created, sortable
+from longshore.kube.order import Listing, Order, Position, created, sortable
 from longshore.kube.subscription import Delta, Key, Overflowed, Subscribers, Subscription
 from longshore.kube.versioned import Versioned
 
@@ -60,14 +60,9 @@ class Store(Versioned, Generic[T]):
         self._objects: dict[Key, T] = {}
         self._sizes: dict[Key, int] = {}
         self.bytes = 0
-        self._indexes: dict[str, Index[T]] = {
-            name: Index(values, partial(self._unindexed, name))
-            for name, values in {"namespace": lambda obj: obj.metadata.namespace, **(indexes or {})}.items()
-        }
-        self._orders = {name: Ordered(order, partial(self._unindexed, name)) for name, order in (orders or {}).items()}
-        if unknown := {order.within for order in self._orders.values() if order.within} - set(self._indexes):
-            raise ValueError(f"orders are within {sorted(unknown)}, not indexes of this store")
-        self._subscribers: Subscribers[T] = Subscribers()
+        everywhere: dict[str, IndexValues[T]] = {"namespace": lambda obj: obj.metadata.namespace}
+        self._arrangement = Arrangement({**everywhere, **(indexes or {})}, orders or {}, self._unplaced)
+        self._subscribers: Subscribers[T] = Subscribers(self._arrangement.indexes)
         self._written = False
 
     def get(self, name: str, namespace: str = "") -> T | None:
@@ -75,7 +70,8 @@ class Store(Versioned, Generic[T]):
 
     def by(self, index: str, value: str) -> list[T]:
         """The objects that the index puts under this value."""
-        return list(self._indexes[index].entries.get(value, {}).values())
+        objects = self._objects
+        return [objects[key] for key in self._arrangement.under(index, value)]
 
     def list(self, namespace: str | None = None) -> list[T]:
         """All objects, or those of one namespace, in no particular order."""
@@ -103,7 +99,7 @@ class Store(Versioned, Generic[T]):
             raise UserMistake("this cursor is of another order", hint="begin without a cursor", field="cursor")
         items: list[T] = []
         last = after
-        for text, uid, namespace, name in self._orders[order].walk(value, after, prefix, descending):
+        for text, uid, namespace, name in self._arrangement.walk(order, value, after, prefix, descending):
             obj = self._objects[namespace, name]
             if where is not None and not where(obj):
                 continue
@@ -128,7 +124,7 @@ class Store(Versioned, Generic[T]):
         snapshot = list(self._objects.values()) if under is None else self.by(*under)
         return self._subscribers.add(snapshot, self.seq, bound, under)
 
-    def _unindexed(self, name: str, key: Key, error: Exception) -> None:
+    def _unplaced(self, name: str, key: Key, error: Exception) -> None:
         self.stats.unindexed += 1
         log.warning("object not indexed", index=name, object=key, error=repr(error))
 
@@ -140,12 +136,9 @@ class Store(Versioned, Generic[T]):
         else:
             self._objects[key] = new
             self._sizes[key] = size
-        moves = {name: index.change(key, old, new) for name, index in self._indexes.items()}
-        for order in self._orders.values():
-            was, now = moves[order.within] if order.within else ((), ())
-            order.change(key, old, new, was, now)
+        was, now = self._arrangement.place(key, new)
         if self._subscribers:
-            self._subscribers.tell(Delta(key, old, new, self.seq), moves)
+            self._subscribers.tell(Delta(key, old, new, self.seq), was, now)
 
 
 class Writer(Generic[T]):

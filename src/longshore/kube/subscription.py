@@ -5,7 +5,7 @@ Made by `Store.subscribe`, read by the controllers' feeds and by the live stream
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -16,6 +16,7 @@ from longshore.kube.objects import Object
 
 T = TypeVar("T", bound=Object)
 Key = tuple[str, str]  # (namespace, name); the namespace is "" for cluster-scoped objects
+Values = tuple[str, ...]  # what an object is found under in one index
 
 
 class Delta(Struct, Generic[T], frozen=True, gc=False):
@@ -98,12 +99,16 @@ class Subscription(Generic[T]):
 class Subscribers(Generic[T]):
     """Those who follow one store, all of it or what is under one value of an index."""
 
-    def __init__(self) -> None:
+    def __init__(self, indexes: tuple[str, ...]) -> None:
+        self._indexes = indexes
         self._of_all: dict[Subscription[T], None] = {}
         self._of_value: dict[tuple[str, str], dict[Subscription[T], None]] = {}
 
     def __len__(self) -> int:
         return len(self._of_all) + sum(len(group) for group in self._of_value.values())
+
+    def __bool__(self) -> bool:
+        return bool(self._of_all or self._of_value)
 
     def add(self, snapshot: list[T], seq: int, bound: int, under: tuple[str, str] | None) -> Subscription[T]:
         group = self._of_all if under is None else self._of_value.setdefault(under, {})
@@ -111,17 +116,17 @@ class Subscribers(Generic[T]):
         group[subscription] = None
         return subscription
 
-    def tell(self, delta: Delta[T], moves: Mapping[str, tuple[Iterable[str], Iterable[str]]]) -> None:
-        """`moves` says for each index under which values the object was and is now: who follows only one of these
-        sees it come when it gets there and go when it leaves.
+    def tell(self, delta: Delta[T], was: tuple[Values, ...], now: tuple[Values, ...]) -> None:
+        """`was` and `now` are the object's values in each index: who follows only one of these sees it come when it
+        gets there and go when it leaves.
         """
         self._offer(delta, None)
         if not self._of_value:
             return
-        for index, (was, now) in moves.items():
-            for value in {*was, *now}:
+        for index, before, after in zip(self._indexes, was, now, strict=True):
+            for value in {*before, *after}:
                 if (under := (index, value)) in self._of_value:
-                    old, new = delta.old if value in was else None, delta.new if value in now else None
+                    old, new = delta.old if value in before else None, delta.new if value in after else None
                     self._offer(Delta(delta.key, old, new, delta.seq), under)
 
     def _offer(self, delta: Delta[T], under: tuple[str, str] | None) -> None:

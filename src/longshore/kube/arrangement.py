@@ -1,0 +1,70 @@
+"""Where each object of one store is found: under which values of every index, and where in every order.
+
+`kube.store` asks it. Most changes of an object leave it where it was, so they cost no more than to see that.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
+from typing import Generic, TypeVar
+
+from longshore.kube.index import Index, IndexValues
+from longshore.kube.objects import Object
+from longshore.kube.order import Entry, Order, Ordered, Position
+from longshore.kube.subscription import Key, Values
+
+T = TypeVar("T", bound=Object)
+Places = tuple[tuple[Values, ...], tuple[Entry | None, ...]]  # in the order in which indexes and orders were declared
+
+
+class Arrangement(Generic[T]):
+    """`failed` is told the index or order, the key and the error when a declared function fails on an object."""
+
+    def __init__(
+        self,
+        indexes: Mapping[str, IndexValues[T]],
+        orders: Mapping[str, Order[T]],
+        failed: Callable[[str, Key, Exception], None],
+    ) -> None:
+        self._indexes = {name: Index(values, partial(failed, name)) for name, values in indexes.items()}
+        self._orders = {name: Ordered(order, partial(failed, name)) for name, order in orders.items()}
+        self._places: dict[Key, Places] = {}
+        self._nowhere: Places = (((),) * len(self._indexes), (None,) * len(self._orders))
+        if unknown := {order.within for order in orders.values() if order.within} - set(self._indexes):
+            raise ValueError(f"orders are within {sorted(unknown)}, not indexes of this store")
+
+    @property
+    def indexes(self) -> tuple[str, ...]:
+        return tuple(self._indexes)
+
+    def under(self, index: str, value: str) -> Collection[Key]:
+        """The keys of the objects that the index puts under this value."""
+        return self._indexes[index].keys(value)
+
+    def walk(
+        self, order: str, value: str | None, after: Position | None, prefix: str, descending: bool
+    ) -> Iterator[Entry]:
+        """See `Ordered.walk`."""
+        return self._orders[order].walk(value, after, prefix, descending)
+
+    def place(self, key: Key, obj: T | None) -> tuple[tuple[Values, ...], tuple[Values, ...]]:
+        """Put the object where it belongs now, None where it is gone; its values before and now, by index."""
+        was = self._places.get(key, self._nowhere)
+        if obj is None:
+            now = self._nowhere
+            self._places.pop(key, None)
+        else:
+            values = tuple([index.values(key, obj) for index in self._indexes.values()])
+            now = (values, tuple([order.entry(key, obj) for order in self._orders.values()]))
+        if now != was:
+            self._move(key, was, now)
+            if obj is not None:
+                self._places[key] = now
+        return was[0], now[0]
+
+    def _move(self, key: Key, was: Places, now: Places) -> None:
+        moves = {name: (was[0][at], now[0][at]) for at, name in enumerate(self._indexes)}
+        for name, index in self._indexes.items():
+            index.move(key, *moves[name])
+        for at, order in enumerate(self._orders.values()):
+            groups = moves[order.within] if order.within else ((), ())
+            order.move(was[1][at], now[1][at], *groups)
