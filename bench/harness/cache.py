@@ -8,19 +8,21 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from longshore.kinds.jobs import model
+from longshore.kinds.jobs.find import ORDER
 from longshore.kube.client import Client
 from longshore.kube.config import Config
 from longshore.kube.objects import JOBS, Job, Object
 from longshore.kube.reflector import Reflector
-from longshore.kube.store import Store
+from longshore.kube.store import IndexValues, Order, Store, created
 
 T = TypeVar("T", bound=Object)
 SYNC_WITHIN = 100.0
 
 
 def job_store() -> Store[Job]:
-    """With the indexes that the product declares."""
-    return Store(JOBS, {"id": model.own_id, "tenant": model.own_tenant})
+    """With the indexes and orders that `longshore.app` declares."""
+    indexes: dict[str, IndexValues[Job]] = {"id": model.own_id, "tenant": model.own_tenant}
+    return Store(JOBS, indexes, {ORDER: Order(created, within="tenant")})
 
 
 @asynccontextmanager

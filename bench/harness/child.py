@@ -28,7 +28,8 @@ def main() -> None:
     said = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure([plain], wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     function = named(name)
     given = msgspec.json.decode(arguments)
     if how == "serve":
@@ -38,6 +39,7 @@ def main() -> None:
     if inspect.isawaitable(result):
         result = asyncio.run(_awaited(result))
     said.write(msgspec.json.encode(result))
+    os._exit(0)  # whatever threads it left behind
 
 
 def named(name: str) -> Callable[..., Any]:

@@ -54,9 +54,6 @@ async def hold_on(urls: dict[str, str], refused: str, seconds: float) -> Measure
         watches = {mode: asyncio.ensure_future(_follow(url)) for mode, url in urls.items()}
         await asyncio.wait(watches.values(), timeout=seconds)
         alive = [mode for mode, task in watches.items() if not task.done()]
-    for task in watches.values():
-        task.cancel()
-    await asyncio.wait(watches.values())
     return {"gave_up": sorted(urls.keys() - set(alive)), "refused_at": refusals.at}
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import threading
 import time
 import urllib.request
-from contextlib import suppress
 from typing import Any
 
-from lightkube import Client
+from lightkube import AsyncClient, Client
 from lightkube.config.kubeconfig import KubeConfig
 from lightkube.config.models import Cluster, User
 from lightkube.resources.batch_v1 import Job
@@ -47,27 +46,25 @@ def watch_jobs(url: str, version: int, events: int) -> Measured:
     return {"cpu_s": time.process_time() - cpu, "events": taken}
 
 
-def hold_on(urls: dict[str, str], refused: str, seconds: float) -> Measured:
+async def hold_on(urls: dict[str, str], refused: str, seconds: float) -> Measured:
     """A list and a watch with `on_error_retry` for each way to break: which of them still run at the end."""
     logging.disable()
     urls = {**urls, "refused": refused}
     with Refusals(refused) as refusals:
-        threads = {mode: threading.Thread(target=_follow, args=(url,), daemon=True) for mode, url in urls.items()}
-        for thread in threads.values():
-            thread.start()
-        time.sleep(seconds)
-        alive = [mode for mode, thread in threads.items() if thread.is_alive()]
+        watches = {mode: asyncio.ensure_future(_follow(url)) for mode, url in urls.items()}
+        await asyncio.wait(watches.values(), timeout=seconds)
+        alive = [mode for mode, task in watches.items() if not task.done()]
     return {"gave_up": sorted(urls.keys() - set(alive)), "refused_at": refusals.at}
 
 
-def _follow(url: str) -> None:
-    with suppress(Exception):  # it has given up, which its thread's end shows
-        client = _client(url)
-        jobs = client.list(Job, namespace="*")
-        for _ in jobs:
-            pass
-        for _ in client.watch(Job, namespace="*", resource_version=jobs.resourceVersion, on_error=on_error_retry):
-            pass
+async def _follow(url: str) -> None:
+    client = AsyncClient(_config(url), trust_env=False)
+    jobs = client.list(Job, namespace="*")
+    async for _ in jobs:
+        pass
+    version = jobs.resourceVersion
+    async for _ in client.watch(Job, namespace="*", resource_version=version, on_error=on_error_retry):
+        pass
 
 
 def _listed(client: Client, page: int | None, namespace: str) -> dict[Key, Any]:
@@ -79,4 +76,8 @@ def _key(job: Any) -> Key:
 
 
 def _client(url: str) -> Client:
-    return Client(KubeConfig.from_one(cluster=Cluster(server=url), user=User()), trust_env=False)
+    return Client(_config(url), trust_env=False)
+
+
+def _config(url: str) -> KubeConfig:
+    return KubeConfig.from_one(cluster=Cluster(server=url), user=User())
