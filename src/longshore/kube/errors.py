@@ -10,6 +10,7 @@ from msgspec import Struct
 from longshore import errors
 
 RETRY_AFTER_MAX = 300.0  # seconds; a server that asks for more is asked again anyway
+REMARK_MAX = 300  # bytes of an answer without a Status that are passed on
 
 
 class StatusCause(Struct, frozen=True, rename="camel"):
@@ -97,15 +98,15 @@ _HINTS_BY_WORDS = (
 
 
 def read_status(code: int, body: bytes) -> Status:
-    """The Status in a response or, with code 0, in an event; anything else (HTML of a proxy) is told by its code."""
+    """The Status in a response or, with code 0, in an event; anything else is told by its code, and a short text (of a
+    kubelet, or of priority and fairness) as well.
+    """
     try:
         status = _status.decode(body)
     except msgspec.MsgspecError:
         status = Status()
-    page = " with a web page" if body.lstrip()[:1] == b"<" else ""
-    return Status(
-        status.message or f"the API server answered {code}{page}", status.reason, code or status.code, status.details
-    )
+    message = status.message or f"the API server answered {code}{_remark(body)}"
+    return Status(message, status.reason, code or status.code, status.details)
 
 
 def error_of(status: Status, what: str, retry_after: float | None = None) -> errors.LongshoreError:
@@ -130,6 +131,13 @@ def away(message: str, hint: str | None = "try again in a moment") -> errors.Una
 def retry_after(header: str | None) -> float | None:
     """Seconds in a Retry-After header; the API server never sends the date form."""
     return float(header) if header and header.isascii() and header.isdigit() else None
+
+
+def _remark(body: bytes) -> str:
+    if body.lstrip()[:1] == b"<":
+        return " with a web page"
+    text = body[:REMARK_MAX].decode(errors="replace").strip()
+    return f": {text}" if text[:1].isalpha() and text.isprintable() else ""
 
 
 def _kind(status: Status) -> type[errors.LongshoreError]:

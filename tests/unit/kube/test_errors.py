@@ -95,10 +95,15 @@ def test_a_retry_after_header_is_a_number_or_nothing(header: str | None, seconds
     assert retry_after(header) == seconds
 
 
-@pytest.mark.parametrize("body", [b"", b"upstream is down", b'"text"', b'{"details":7}'])
+@pytest.mark.parametrize("body", [b"", b"\xff\x00", b'"text"', b'{"details":7}'])
 def test_an_answer_that_is_no_status_is_told_by_its_code_alone(body: bytes) -> None:
     status = read_status(502, body)
     assert (status.code, status.message) == (502, "the API server answered 502")
+
+
+def test_a_short_text_is_passed_on() -> None:
+    status = read_status(400, b"you must specify a command\n")
+    assert status.message == "the API server answered 400: you must specify a command"
 
 
 def test_a_web_page_is_called_one() -> None:
