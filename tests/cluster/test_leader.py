@@ -35,7 +35,8 @@ from longshore.runtime.leader import Leader
 
 async def main(kubeconfig, name):
     async with Client(Config.load(kubeconfig)) as client:
-        await Leader(client, "default", name, "process", lease=2.0, renew=1.2, retry=0.3).run(lambda _: asyncio.Event().wait())
+        leader = Leader(client, "default", name, "process", lease=2.0, renew=1.2, retry=0.3)
+        await leader.run(lambda term: asyncio.Event().wait())
 
 asyncio.run(main(*sys.argv[1:]))
 """

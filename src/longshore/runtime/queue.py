@@ -45,7 +45,7 @@ class Queue(Generic[K]):
         self._working: dict[K, float] = {}  # key -> since when it is worked on
         self._again: dict[K, float] = {}  # added while worked on -> since when
         self._failures: dict[K, int] = {}
-        self._dates: dict[K, float] = {}
+        self._dates: dict[K, tuple[float, int]] = {}  # when it is due, and which entry of the heap says so
         self._heap: list[tuple[float, int, K]] = []  # may hold outdated entries; `_dates` is the truth
         self._pushed = 0
         self._timer: Timer | None = None
@@ -78,14 +78,14 @@ class Queue(Generic[K]):
             self.add(key)
             return
         due = self._clock.time() + delay
-        if due >= self._dates.get(key, float("inf")):
+        if due >= self._dates.get(key, (math.inf, 0))[0]:
             return
-        self._dates[key] = due
         self.delays += 1
         self._pushed += 1
+        self._dates[key] = (due, self._pushed)
         heapq.heappush(self._heap, (due, self._pushed, key))
         if len(self._heap) > 2 * len(self._dates) + _STALE_DATES:
-            self._heap = [entry for entry in self._heap if self._dates.get(entry[2]) == entry[0]]
+            self._heap = [entry for entry in self._heap if self._holds(entry)]
             heapq.heapify(self._heap)
         self._arm()
 
@@ -169,7 +169,7 @@ class Queue(Generic[K]):
 
     def _arm(self) -> None:
         """Sees to it that the one timer is set to the earliest date."""
-        while self._heap and self._dates.get(self._heap[0][2]) != self._heap[0][0]:
+        while self._heap and not self._holds(self._heap[0]):
             heapq.heappop(self._heap)
         if not self._heap:
             return
@@ -185,8 +185,12 @@ class Queue(Generic[K]):
         self._timer = None
         now = max(self._clock.time(), self._timer_due)  # a loop may call a timer early, within its clock's resolution
         while self._heap and self._heap[0][0] <= now:
-            due, _, key = heapq.heappop(self._heap)
-            if self._dates.get(key) == due:
-                del self._dates[key]
-                self.add(key)
+            entry = heapq.heappop(self._heap)
+            if self._holds(entry):
+                del self._dates[entry[2]]
+                self.add(entry[2])
         self._arm()
+
+    def _holds(self, entry: tuple[float, int, K]) -> bool:
+        """It is the key's date and no outdated one."""
+        return self._dates.get(entry[2]) == entry[:2]
