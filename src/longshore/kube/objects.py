@@ -238,10 +238,12 @@ class Resource(Struct, Generic[T], frozen=True):
 
 
 class AnyObject(Object, frozen=True, rename="camel"):
-    """An object of which only the metadata matters."""
+    """An object of which only the metadata matters.
 
-    api_version: str = ""
-    kind: str = ""
+    Without apiVersion and kind on purpose: the items of a list do not say them, events do, and the same object must
+    equal itself however it was learned of.
+    """
+
     spec: dict[str, Any] = {}
     data: dict[str, str] = {}
 
