@@ -153,11 +153,13 @@ class _Log:
                 async for chunk in chunks:
                     if text := self._advance(seam(settled(chunk))):
                         yield text
+                    self._mind_remark()
         finally:
             if asyncio.get_running_loop().time() - began >= LIVED:
                 self._well()
         if text := self._advance(seam(settled.rest())):
             yield text
+        self._mind_remark()
         if life is not _Life.RUNS:
             seam.ended()
 
@@ -166,6 +168,10 @@ class _Log:
             self._well()
         text = self._position.advance(piece)
         return piece if self._times else text
+
+    def _mind_remark(self) -> None:
+        if self._position.remark:
+            raise away(f"the log of {self._name} broke off: {self._position.remark}")
 
     def _well(self) -> None:
         self._troubled = None

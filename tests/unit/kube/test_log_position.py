@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longshore.errors import Unavailable
 from longshore.kube.log_position import LogGap, Position, Seam, Settled
 
 SECOND = 1_000_000_000
@@ -154,12 +153,15 @@ def test_another_text_at_the_same_time_is_a_gap() -> None:
         reader.connect(lines("a", "c", "d"))
 
 
-def test_an_error_of_the_kubelet_between_the_lines_is_an_error_and_no_text() -> None:
-    position = Position()
-    position.advance(kubelet(lines("a", "b")))
-    with pytest.raises(Unavailable, match="too many open files"):
-        position.advance(b"failed to create fsnotify watcher: too many open files")
+@pytest.mark.parametrize("apart", [True, False])
+def test_an_error_of_the_kubelet_between_the_lines_is_a_remark_and_no_text(apart: bool) -> None:
+    position, said = Position(), b"failed to create fsnotify watcher: too many open files"
+    pieces = [kubelet(lines("a", "b")), said] if apart else [kubelet(lines("a", "b")) + said]
+    assert b"".join(position.advance(piece) for piece in pieces) == b"a\nb\n"
+    assert position.remark == said.decode()
+    assert Seam(position)(kubelet(lines("a", "b", "c"))) == kubelet(lines("a", "b", "c"))[-33:]
     assert position.advance(kubelet(lines("c", start=START + 2 * SECOND))) == b"c\n"
+    assert not position.remark
 
 
 def test_a_server_that_writes_no_times_is_read_as_it_is() -> None:

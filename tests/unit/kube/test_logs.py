@@ -88,6 +88,12 @@ async def test_a_kubelet_that_goes_away_looks_like_an_end_and_is_none(server: Fa
     assert await read(client, follow=True) == text(1, 2)
 
 
+async def test_an_error_of_the_kubelet_in_the_log_is_not_taken_for_a_line(server: Faulty, client: Client) -> None:
+    said = b"failed to create fsnotify watcher: too many open files"
+    server.script = [pod(RUNNING), watch(line(1), said), pod(ended("c1")), watch(*lines(1, 2))]
+    assert await read(client, follow=True) == text(1, 2)
+
+
 async def test_times_are_kept_when_they_are_asked_for(server: Faulty, client: Client) -> None:
     server.script = [watch(line(1), CUT), watch(*lines(1, 2))]
     assert await read(client, timestamps=True) == line(1) + line(2)
