@@ -1,7 +1,6 @@
 """The client against the real control plane: what the API server answers, not what we think it answers."""
 
 import asyncio
-import json
 import ssl
 from collections.abc import AsyncIterator
 from typing import Any
@@ -19,6 +18,7 @@ from longshore.errors import (
     Unavailable,
     UserMistake,
 )
+from longshore.kube import tokens
 from longshore.kube.client import Client, Patch
 from longshore.kube.config import Config
 from longshore.kube.objects import CONFIG_MAPS, JOBS, NAMESPACES
@@ -131,10 +131,8 @@ async def test_another_token_is_another_caller(kube_config: Config, client: Clie
     account = {"metadata": {"name": f"kube-{uuid4().hex[:8]}"}}
     path = "/api/v1/namespaces/default/serviceaccounts"
     await client.call("POST", path, body=account)
-    request = {"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "spec": {"expirationSeconds": 600}}
-    answer = await client.call("POST", f"{path}/{account['metadata']['name']}/token", body=request)
-    token = json.loads(answer)["status"]["token"]
-    async with Client(anonymous(kube_config, token)) as other:
+    token = await tokens.request(client, account["metadata"]["name"], "default", expiration_seconds=600)
+    async with Client(anonymous(kube_config, token.value)) as other:
         with pytest.raises(Forbidden, match=account["metadata"]["name"]):
             await other.get(CONFIG_MAPS, "a", "default")
     async with Client(anonymous(kube_config, "wrong")) as nobody:

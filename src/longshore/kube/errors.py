@@ -35,6 +35,8 @@ class Status(Struct, frozen=True, rename="camel"):
     details: StatusDetails | None = None
 
 
+# How etcd, and the API server's own client of it, refuse an object; the API server passes it on as a 500.
+_TOO_LARGE = ("etcdserver: request is too large", "trying to send message larger than max")
 _BUDGET = "DisruptionBudget"  # policy/v1, DisruptionBudgetCause
 _status = msgspec.json.Decoder(Status)
 
@@ -146,6 +148,8 @@ def _kind(status: Status) -> type[errors.LongshoreError]:
         # It is in this server's future: its etcd was restored, or it lags behind another replica. A list without a
         # version is the way out of this too.
         return errors.Gone
+    if any(words in status.message for words in _TOO_LARGE):
+        return errors.TooLarge
     return errors.EvictionRefused if kind is errors.TooManyRequests and _cause(status, _BUDGET) else kind
 
 

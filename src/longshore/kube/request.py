@@ -31,6 +31,10 @@ class Request(Struct, frozen=True):
         """How errors name this request."""
         return f"{self.method} {self.path}"
 
+    def __repr__(self) -> str:
+        """Without the body, which may be a Secret."""
+        return f"Request({self.what})"
+
     @contextmanager
     def blamed(self) -> Iterator[None]:
         """Errors raised within say that it was this request."""

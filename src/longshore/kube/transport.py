@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from io import BytesIO
 from random import Random
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
@@ -24,6 +25,7 @@ WATCHES = 100  # connections for watches, apart from the logs that users follow,
 LOGS = 1000  # connections for logs, which may last for hours
 COMMANDS = 1000  # connections for commands in containers: terminals, which may last for hours too
 CLOSE_DEADLINE = 1.0  # seconds for the goodbye of a WebSocket
+LARGE = 1024 * 1024  # bytes
 
 A = TypeVar("A")
 Socket: TypeAlias = aiohttp.ClientWebSocketResponse[bool]
@@ -142,7 +144,7 @@ class Transport:
         with _reaching(request):
             response = await _used(session).request(
                 request.method,
-                data=request.body,
+                data=_payload(request.body),
                 allow_redirects=False,  # a redirect would carry the credential elsewhere
                 **await self._arguments(request),
             )
@@ -175,6 +177,11 @@ class Transport:
             cookie_jar=aiohttp.DummyCookieJar(),
             middlewares=middlewares,
         )
+
+
+def _payload(body: bytes | None) -> bytes | BytesIO | None:
+    """Large bodies go out in pieces, between which the event loop does other things."""
+    return BytesIO(body) if body is not None and len(body) > LARGE else body
 
 
 async def _chunks(response: aiohttp.ClientResponse, request: Request) -> AsyncIterator[bytes]:

@@ -101,6 +101,17 @@ def test_an_answer_that_is_no_status_is_told_by_its_code_alone(body: bytes) -> N
     assert (status.code, status.message) == (502, "the API server answered 502")
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "etcdserver: request is too large",
+        "rpc error: code = ResourceExhausted desc = trying to send message larger than max (2500745 vs. 2097152)",
+    ],
+)
+def test_what_etcd_does_not_take_is_too_large_and_does_not_pass(message: str) -> None:
+    assert type(error_of(Status(message, "", 500), "POST /x")) is errors.TooLarge
+
+
 def test_a_short_text_is_passed_on() -> None:
     status = read_status(400, b"you must specify a command\n")
     assert status.message == "the API server answered 400: you must specify a command"
