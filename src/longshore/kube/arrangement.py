@@ -7,13 +7,21 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import Generic, TypeVar
 
+from msgspec import Struct
+
 from longshore.kube.index import Index, IndexValues
 from longshore.kube.objects import Object
 from longshore.kube.order import Entry, Order, Ordered, Position
 from longshore.kube.subscription import Key, Values
 
 T = TypeVar("T", bound=Object)
-Places = tuple[tuple[Values, ...], tuple[Entry | None, ...]]  # in the order in which indexes and orders were declared
+
+
+class Places(Struct, frozen=True, gc=False):
+    """Of one object: its values in each index and its entry in each order, as they were declared."""
+
+    values: tuple[Values, ...]
+    entries: tuple[Entry | None, ...]
 
 
 class Arrangement(Generic[T]):
@@ -28,7 +36,7 @@ class Arrangement(Generic[T]):
         self._indexes = {name: Index(values, partial(failed, name)) for name, values in indexes.items()}
         self._orders = {name: Ordered(order, partial(failed, name)) for name, order in orders.items()}
         self._places: dict[Key, Places] = {}
-        self._nowhere: Places = (((),) * len(self._indexes), (None,) * len(self._orders))
+        self._nowhere = Places(((),) * len(self._indexes), (None,) * len(self._orders))
         if unknown := {order.within for order in orders.values() if order.within} - set(self._indexes):
             raise ValueError(f"orders are within {sorted(unknown)}, not indexes of this store")
 
@@ -54,17 +62,17 @@ class Arrangement(Generic[T]):
             self._places.pop(key, None)
         else:
             values = tuple([index.values(key, obj) for index in self._indexes.values()])
-            now = (values, tuple([order.entry(key, obj) for order in self._orders.values()]))
+            now = Places(values, tuple([order.entry(key, obj) for order in self._orders.values()]))
         if now != was:
             self._move(key, was, now)
             if obj is not None:
                 self._places[key] = now
-        return was[0], now[0]
+        return was.values, now.values
 
     def _move(self, key: Key, was: Places, now: Places) -> None:
-        moves = {name: (was[0][at], now[0][at]) for at, name in enumerate(self._indexes)}
+        moves = {name: (was.values[at], now.values[at]) for at, name in enumerate(self._indexes)}
         for name, index in self._indexes.items():
             index.move(key, *moves[name])
         for at, order in enumerate(self._orders.values()):
             groups = moves[order.within] if order.within else ((), ())
-            order.move(was[1][at], now[1][at], *groups)
+            order.move(was.entries[at], now.entries[at], *groups)

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from longshore.kube.errors import away, error_of, read_status
 from longshore.kube.objects import Object, Resource
-from longshore.kube.store import Key
+from longshore.kube.subscription import Key, key_of
 
 T = TypeVar("T", bound=Object)
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"  # annotation of the bookmark after the last initial event
@@ -138,7 +138,7 @@ def _bare_event(envelope: _Envelope) -> Deleted | Bookmark | Undecodable:
     except ValueError as error:  # msgspec's errors are ValueErrors
         return Undecodable(str(error))
     if envelope.type == "DELETED":
-        return Deleted((metadata.namespace, metadata.name), version)
+        return Deleted(key_of(metadata), version)
     if envelope.type == "BOOKMARK":
         return Bookmark(version, (metadata.annotations or {}).get(INITIAL_EVENTS_END) == "true")
     return Undecodable(f"an event of unknown type {envelope.type[:20]!r}")
@@ -157,7 +157,7 @@ def _undecodable(raw: msgspec.Raw, why: str) -> Undecodable:
     except msgspec.MsgspecError:
         return Undecodable(why)
     version = int(metadata.resource_version) if metadata.resource_version.isdecimal() else None
-    return Undecodable(why, (metadata.namespace, metadata.name), version)
+    return Undecodable(why, key_of(metadata), version)
 
 
 @cache

@@ -18,6 +18,11 @@ from longshore.kube.credentials import ExecSpec
 S = TypeVar("S", "Cluster", "User", "Context")
 
 
+class Extension(Struct, frozen=True):
+    name: str
+    extension: object = None
+
+
 class Cluster(Struct, frozen=True, rename="kebab"):
     server: str = ""
     certificate_authority: str | None = None
@@ -25,6 +30,8 @@ class Cluster(Struct, frozen=True, rename="kebab"):
     insecure_skip_tls_verify: bool = False
     tls_server_name: str | None = None
     proxy_url: str | None = None
+    disable_compression: bool = False
+    extensions: list[Extension] | None = None
 
 
 class User(Struct, frozen=True, rename="kebab"):
@@ -36,6 +43,11 @@ class User(Struct, frozen=True, rename="kebab"):
     token_file: str | None = field(default=None, name="tokenFile")
     exec: ExecSpec | None = None
     auth_provider: dict[str, object] | None = None
+    username: str | None = None
+    impersonate: str | None = field(default=None, name="as")
+    impersonate_uid: str | None = field(default=None, name="as-uid")
+    impersonate_groups: list[str] | None = field(default=None, name="as-groups")
+    impersonate_extra: dict[str, list[str]] | None = field(default=None, name="as-user-extra")
 
 
 class Context(Struct, frozen=True):

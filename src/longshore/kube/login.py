@@ -1,4 +1,4 @@
-"""The credential that goes with each request. Only `kube.transport` uses it."""
+"""The credentials that go with each request and connection. Only `kube.transport` uses it."""
 
 import asyncio
 import time
@@ -9,9 +9,13 @@ TOKEN_AGE = 10.0  # seconds that a token is used before its source is asked agai
 
 
 class Login:
-    """The Authorization header; its source may block, so it is asked in a thread, and not for every request."""
+    """The Authorization header; its source may block, so it is asked in a thread, and not for every request.
+
+    `ssl` is for new connections, as of the last `headers`: once it is another one, no request goes over the old ones.
+    """
 
     def __init__(self, config: Config) -> None:
+        self.ssl = config.ssl
         self._config = config
         self._headers: dict[str, str] = {}
         self._until = 0.0
@@ -22,6 +26,7 @@ class Login:
             async with self._lock:
                 if time.monotonic() >= self._until:
                     token = await asyncio.to_thread(self._config.token)
+                    self.ssl = await asyncio.to_thread(self._config.renewed_ssl) or self.ssl
                     self._headers = {"Authorization": f"Bearer {token}"} if token else {}
                     self._until = time.monotonic() + TOKEN_AGE
         return dict(self._headers)

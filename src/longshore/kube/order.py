@@ -18,7 +18,7 @@ from longshore.kube.objects import Object
 from longshore.kube.subscription import Key, Values
 
 T = TypeVar("T", bound=Object)
-Entry = tuple[str, ...]  # the text it is sorted by, uid, namespace, name
+Entry = tuple[str, ...]  # the text it is sorted by, uid, key
 LAST = "\U0010ffff"  # sorts after every text that a position or a prefix can be followed by
 
 
@@ -98,7 +98,7 @@ class Ordered(Generic[T]):
     def entry(self, key: Key, obj: T) -> Entry | None:
         """Where the object belongs; None where its text cannot be had, which is reported to `failed`."""
         try:
-            return (self._key(obj), obj.metadata.uid, *key)
+            return (self._key(obj), obj.metadata.uid, key)
         except Exception as error:  # whatever the declared function may raise
             self._failed(key, error)
             return None

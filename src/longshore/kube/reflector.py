@@ -5,6 +5,7 @@ is staged aside and swapped in when it is complete, so readers never see half of
 """
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -25,6 +26,7 @@ from longshore.kube.wire import Page
 
 T = TypeVar("T", bound=Object)
 SLICE = 100  # objects decoded before other tasks get their turn
+YOUNG = 1000  # events after which the youngest garbage is looked for
 log = structlog.get_logger()
 
 
@@ -79,6 +81,7 @@ class Reflector(Generic[T]):
         self._version = 0  # of that list's first page: the whole list is as of then
         self._floor = 0  # the version that a stream began at: what is older belongs to another history
         self._told: set[Key | None] = set()
+        self._untidied = 0  # events
 
     async def run(self) -> None:
         """Lives until cancelled; whatever the API server does, it goes on trying."""
@@ -152,12 +155,22 @@ class Reflector(Generic[T]):
                     self._writer.heard()
                     for line in batch:
                         self._take(self._reader.event(line))
+                    self._tidy(len(batch))
                     dead.reschedule(self._dead_at(loop.time() + step.silence, complete_by))
         except TimeoutError:
             what = f"watch of {self._raw.plural}"
             if self._staged and loop.time() >= complete_by:
                 raise NeverComplete(f"{what}: no end of the list in {step.initial:.0f} s") from None
             raise away(f"{what}: silent for {step.silence:.0f} s") from None
+
+    def _tidy(self, events: int) -> None:
+        """Have Python look at what was decoded while it is few. It counts what is made less what is freed, which is
+        nothing where new objects replace old ones, and would let hundreds of thousands pile up for one long pause.
+        """
+        self._untidied += events
+        if self._untidied >= YOUNG and gc.isenabled():
+            self._untidied = 0
+            gc.collect(0)
 
     def _dead_at(self, silent: float, complete_by: float) -> float:
         return min(silent, complete_by) if self._staged else silent

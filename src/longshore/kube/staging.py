@@ -5,7 +5,8 @@ from typing import Generic, TypeVar
 
 from longshore.kube.events import Applied, Deleted, Event, Undecodable
 from longshore.kube.objects import Object
-from longshore.kube.store import Key, Writer, is_newer, key_of
+from longshore.kube.store import Key, Writer, is_newer
+from longshore.kube.subscription import key_of
 
 T = TypeVar("T", bound=Object)
 
@@ -23,7 +24,7 @@ class Staged(Generic[T]):
         """An item of a page, or an event before the end of a streamed list: there changes come in between."""
         match event:
             case Applied(obj, _, size):
-                key = key_of(obj)
+                key = key_of(obj.metadata)
                 if is_newer(obj, self._objects.get(key)):
                     self._objects[key], self._sizes[key] = obj, size
             case Deleted(key, _):

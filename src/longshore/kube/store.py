@@ -16,7 +16,7 @@ from longshore.kube.arrangement import Arrangement
 from longshore.kube.index import IndexValues
 from longshore.kube.objects import Object, Resource
 from longshore.kube.order import Listing, Order, Position, created, sortable
-from longshore.kube.subscription import Delta, Key, Overflowed, Subscribers, Subscription
+from longshore.kube.subscription import Delta, Key, Overflowed, Subscribers, Subscription, key_of
 from longshore.kube.versioned import Versioned
 
 __all__ = [
@@ -66,7 +66,7 @@ class Store(Versioned, Generic[T]):
         self._written = False
 
     def get(self, name: str, namespace: str = "") -> T | None:
-        return self._objects.get((namespace, name))
+        return self._objects.get(f"{namespace}/{name}" if namespace else name)
 
     def by(self, index: str, value: str) -> list[T]:
         """The objects that the index puts under this value."""
@@ -99,8 +99,8 @@ class Store(Versioned, Generic[T]):
             raise UserMistake("this cursor is of another order", hint="begin without a cursor", field="cursor")
         items: list[T] = []
         last = after
-        for text, uid, namespace, name in self._arrangement.walk(order, value, after, prefix, descending):
-            obj = self._objects[namespace, name]
+        for text, uid, key in self._arrangement.walk(order, value, after, prefix, descending):
+            obj = self._objects[key]
             if where is not None and not where(obj):
                 continue
             if len(items) == limit:
@@ -165,7 +165,7 @@ class Writer(Generic[T]):
         cluster's history was replaced, by a restored etcd, and may use its versions again (decisions/0007).
         """
         store = self.store
-        listed = {key_of(obj): obj for obj in objects}
+        listed = {key_of(obj.metadata): obj for obj in objects}
         for key, old in list(store._objects.items()):
             if key not in listed and key not in keep:
                 store._change(key, old, None)
@@ -181,7 +181,7 @@ class Writer(Generic[T]):
         version = version_of(obj)
         if version <= self.store.version:
             return
-        key = key_of(obj)
+        key = key_of(obj.metadata)
         self.store._change(key, self.store._objects.get(key), obj, size)
         self.store._move(version)
 
@@ -206,10 +206,6 @@ class Writer(Generic[T]):
     def trouble(self, why: str | None) -> None:
         """Say in one sentence why the store may be behind; None when all is well again."""
         self.store.trouble = why
-
-
-def key_of(obj: Object) -> Key:
-    return (obj.metadata.namespace, obj.metadata.name)
 
 
 def version_of(obj: Object) -> int:

@@ -7,7 +7,7 @@ Made by `Store.subscribe`, read by the controllers' feeds and by the live stream
 import asyncio
 from collections.abc import Callable
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 from msgspec import Struct
 
@@ -15,8 +15,23 @@ from longshore.errors import LongshoreError
 from longshore.kube.objects import Object
 
 T = TypeVar("T", bound=Object)
-Key = tuple[str, str]  # (namespace, name); the namespace is "" for cluster-scoped objects
+Key = (
+    str  # "namespace/name", or "name" of what is in no namespace, as client-go has it; text costs the collector nothing
+)
 Values = tuple[str, ...]  # what an object is found under in one index
+
+
+class Named(Protocol):
+    """The metadata of an object, whole or in part."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def namespace(self) -> str: ...
+
+
+def key_of(metadata: Named) -> Key:
+    return f"{metadata.namespace}/{metadata.name}" if metadata.namespace else metadata.name
 
 
 class Delta(Struct, Generic[T], frozen=True, gc=False):

@@ -162,13 +162,14 @@ class Transport:
             "url": url.with_query(request.params) if request.params else url,
             "headers": headers,
             "proxy": self._config.proxy,
+            "ssl": self._login.ssl or True,
             "server_hostname": self._config.server_hostname,
         }
 
     def _session(self, limit: int, *middlewares: aiohttp.ClientMiddlewareType) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(limit=limit, ssl=self._config.ssl or True, socket_factory=_kept_alive)
         # Uncompressed: on a cluster's network gzip costs both sides more than it saves.
-        headers = {"Accept-Encoding": "identity", "User-Agent": self._user_agent}
+        headers = [("Accept-Encoding", "identity"), ("User-Agent", self._user_agent), *self._config.headers]
         timeout = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=CONNECT_DEADLINE)
         return aiohttp.ClientSession(
             connector=connector,

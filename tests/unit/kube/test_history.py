@@ -41,6 +41,11 @@ def by_version(obj: Job) -> str:
     return obj.metadata.resource_version.zfill(12)
 
 
+def in_order(objects: list[Job]) -> list[Job]:
+    """By version, and by uid where a history that was replaced had the same version."""
+    return sorted(objects, key=lambda obj: (by_version(obj), obj.metadata.uid))
+
+
 class Follower:
     """A reader that keeps its own copy from the deltas alone, and is strict about them."""
 
@@ -53,7 +58,7 @@ class Follower:
 
     def _begin(self) -> None:
         self._changes = self._store.subscribe(self._under or None, bound=self._bound)
-        self.copy = {("ns", obj.metadata.name): obj for obj in self._changes.snapshot}
+        self.copy = {f"ns/{obj.metadata.name}": obj for obj in self._changes.snapshot}
         self._seq = self._changes.seq
 
     async def catch_up(self) -> None:
@@ -153,11 +158,11 @@ class History(RuleBasedStateMachine):
     def pages_and_groups_are_the_store_in_order(self) -> None:
         if not hasattr(self, "store"):
             return
-        everything = sorted(self.store.list(), key=by_version)
+        everything = in_order(self.store.list())
         assert self.walk(None) == everything
         for value in "01":
             assert self.walk(value) == [obj for obj in everything if parity(obj) == value]
-            assert sorted(self.store.by("parity", value), key=by_version) == self.walk(value)
+            assert in_order(self.store.by("parity", value)) == self.walk(value)
 
     def walk(self, value: str | None) -> list[Job]:
         found, listing = [], self.store.page("version", value, limit=2)
@@ -181,7 +186,7 @@ class History(RuleBasedStateMachine):
         await self.settle()
         for follower in self.followers:
             await follower.catch_up()
-        whole = {("ns", obj.metadata.name): obj for obj in self.store.list()}
+        whole = {f"ns/{obj.metadata.name}": obj for obj in self.store.list()}
         parts = [whole, whole, *({k: obj for k, obj in whole.items() if parity(obj) == value} for value in "01")]
         assert [follower.copy for follower in self.followers] == parts
 

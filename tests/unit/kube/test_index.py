@@ -8,7 +8,7 @@ from .objects import a_job
 
 def test_values_that_nothing_has_any_more_cost_nothing() -> None:
     index: Index[Job] = Index(lambda job: job.metadata.labels.values(), lambda key, error: None)
-    key = ("ns", "a")
+    key = "ns/a"
     was: tuple[str, ...] = ()
     for number in range(100):
         now = index.values(key, a_job("a", number, run=str(number)))

@@ -62,8 +62,8 @@ def test_what_was_inserted_or_deleted_meanwhile_neither_repeats_nor_hides_the_re
     assert names(first) == ["f", "e", "d"]
     writer.put(made("new", 101, 99))
     writer.put(made("between", 102, 25))
-    writer.delete(("ns", "d"), 103)  # the very one that the page ended with
-    writer.delete(("ns", "b"), 104)
+    writer.delete("ns/d", 103)  # the very one that the page ended with
+    writer.delete("ns/b", 104)
     assert names(store.page("created", descending=True, after=first.next)) == ["between", "c", "a"]
 
 
@@ -123,7 +123,7 @@ def test_an_object_that_cannot_be_ordered_is_left_out_counted_and_told() -> None
     assert names(store.page("odd")) == ["good"]
     assert len(store) == 2
     assert store.stats.unindexed == 1
-    assert logs[0]["object"] == ("ns", "odd")
+    assert logs[0]["object"] == "ns/odd"
 
 
 def test_a_cursor_is_text_that_comes_back_as_the_same_position() -> None:
@@ -166,7 +166,7 @@ def test_pages_are_the_store_in_order_whatever_happened(
     store, writer = a_store()
     for version, (name, minutes, tenant, gone) in enumerate(steps, 101):
         if gone:
-            writer.delete(("ns", name), version)
+            writer.delete(f"ns/{name}", version)
         else:
             writer.put(made(name, version, minutes, tenant))
     for value in (None, "x", "y"):

@@ -164,7 +164,7 @@ async def test_what_vanished_while_disconnected_is_reported_deleted(server: Faul
         await store.wait_synced(5)
         async with store.subscribe() as changes:
             deltas = await changes.next()
-            assert [(delta.key, delta.new) for delta in deltas] == [(("ns", "a"), None)]
+            assert [(delta.key, delta.new) for delta in deltas] == [("ns/a", None)]
 
 
 async def test_the_same_name_with_a_new_uid_is_a_deletion_and_an_addition(server: Faulty, reflect: Reflect) -> None:

@@ -105,7 +105,7 @@ async def test_an_undecodable_object_is_counted_told_once_and_skipped(server: Fa
             await server.finished.wait()
             assert names(store) == {"a", "b"}
             assert store.stats.undecodable == 3
-    assert [log["object"] for log in logs if log["event"] == "object skipped"] == [("ns", "odd")]
+    assert [log["object"] for log in logs if log["event"] == "object skipped"] == ["ns/odd"]
 
 
 @pytest.mark.parametrize("lacking", ["name", "uid", "resourceVersion"])

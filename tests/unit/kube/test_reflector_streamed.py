@@ -83,7 +83,7 @@ async def test_a_relist_by_stream_reports_what_vanished_and_keeps_the_rest_until
         await store.wait_synced(5)
         async with store.subscribe() as changes:
             deltas = await changes.next()
-            assert [(delta.key, delta.new) for delta in deltas] == [(("ns", "a"), None)]
+            assert [(delta.key, delta.new) for delta in deltas] == [("ns/a", None)]
         assert "resourceVersion" not in server.watches[1].params
 
 

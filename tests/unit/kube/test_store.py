@@ -29,7 +29,7 @@ def test_an_index_follows_changes_and_deletions() -> None:
     store, writer = a_store(a_job("a", 1, tenant="blue"))
     writer.put(a_job("a", 11, tenant="red"))
     assert (len(store.by("tenant", "blue")), len(store.by("tenant", "red"))) == (0, 1)
-    writer.delete(("ns", "a"), 12)
+    writer.delete("ns/a", 12)
     assert store.by("tenant", "red") == []
     assert store.list("ns") == []
 
@@ -48,7 +48,7 @@ def test_an_object_on_which_an_index_fails_is_kept_counted_and_told() -> None:
     assert len(store) == 2
     assert len(store.by("tenant", "blue")) == 1
     assert store.stats.unindexed == 1
-    assert logs[0]["object"] == ("ns", "a")
+    assert logs[0]["object"] == "ns/a"
 
 
 def test_what_a_reader_was_handed_does_not_change() -> None:
@@ -79,8 +79,8 @@ def test_its_size_is_known_in_bytes() -> None:
     writer.put(a_job("b", 12), size=70)
     writer.put(a_job("a", 13), size=600)
     assert store.bytes == 670
-    writer.delete(("ns", "a"), 14)
-    writer.replace([a_job("c", 15)], 20, sizes={("ns", "c"): 9})
+    writer.delete("ns/a", 14)
+    writer.replace([a_job("c", 15)], 20, sizes={"ns/c": 9})
     assert store.bytes == 9
 
 
