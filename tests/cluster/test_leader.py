@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,13 +14,12 @@ import pytest
 
 from longshore.kube.client import Client
 from longshore.kube.config import Config
-from longshore.kube.objects import LEASES, Lease
+from longshore.kube.objects import LEASES
 from longshore.runtime.leader import Leader
 from longshore.runtime.term import Term
 
-NAMESPACE = "default"
-LEASE, RENEW, RETRY = 2.0, 1.2, 0.3
-numbers = count()
+from .relay import Relay
+from .replicas import LEASE, NAMESPACE, RENEW, RETRY, Replica, held, numbers, renewed, seconds_until, until_held_by
 
 MANY = 15  # renewals: they take longer than a lease lasts
 
@@ -42,103 +39,9 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-class Replica:
-    """A leader in a task of its own; `leads` while its `lead()` runs."""
-
-    def __init__(self, client: Client, lease: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        identity = f"replica-{next(numbers)}"
-        self.leader = Leader(client, NAMESPACE, lease, identity, lease=LEASE, renew=RENEW, retry=RETRY, now=now)
-        self.leads = asyncio.Event()
-        self.ended = asyncio.Event()
-        self.times = 0
-        self.term: Term | None = None
-
-    async def lead(self, term: Term) -> None:
-        self.times += 1
-        self.term = term
-        self.leads.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            self.leads.clear()
-            self.ended.set()
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[Replica]:
-        task = asyncio.create_task(self.leader.run(self.lead))
-        try:
-            yield self
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-
-
-class Cable:
-    """The way to the API server, which can be cut: connections then hang or break."""
-
-    def __init__(self, server: str) -> None:
-        self._host, self._port = urlsplit(server).hostname, urlsplit(server).port
-        self._open: set[asyncio.StreamWriter] = set()
-        self._whole = asyncio.Event()
-        self._whole.set()
-
-    @asynccontextmanager
-    async def laid(self) -> AsyncIterator[str]:
-        server = await asyncio.start_server(self._carry, "127.0.0.1", 0)
-        try:
-            yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        finally:
-            self.mend()
-            self.break_connections()
-            server.close()
-            await server.wait_closed()
-
-    def cut(self) -> None:
-        self._whole.clear()
-
-    def mend(self) -> None:
-        self._whole.set()
-
-    def break_connections(self) -> None:
-        for writer in self._open:
-            writer.transport.abort()
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection(self._host, self._port)
-        self._open |= {writer, far_writer}
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._copy(reader, far_writer))
-                tasks.create_task(self._copy(far_reader, writer))
-        finally:
-            self._open -= {writer, far_writer}
-            writer.close()
-            far_writer.close()
-
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while data := await reader.read(65536):
-                await self._whole.wait()
-                writer.write(data)
-                await writer.drain()
-        writer.close()
-
-
 @pytest.fixture
 def lease() -> str:
     return f"lease-{next(numbers)}"
-
-
-async def held(client: Client, lease: str) -> Lease:
-    return await client.get(LEASES, lease, NAMESPACE)
-
-
-async def seconds_until(event: asyncio.Event, deadline: float = 15.0) -> float:
-    loop = asyncio.get_running_loop()
-    started = loop.time()
-    await asyncio.wait_for(event.wait(), deadline)
-    return loop.time() - started
 
 
 async def test_of_two_that_contend_one_leads_and_the_other_waits(client: Client, lease: str) -> None:
@@ -163,25 +66,6 @@ async def test_a_leader_that_stops_is_followed_at_once(client: Client, lease: st
             await leading.aclose()
             assert await seconds_until(heir.leads) < LEASE / 2
     assert (await held(client, lease)).spec.holder_identity is None
-
-
-async def until_held_by(client: Client, lease: str, identity: str) -> None:
-    holder: str | None = None
-    async with asyncio.timeout(20):
-        while holder != identity:
-            await asyncio.sleep(RETRY / 4)
-            page = await client.list_page(LEASES, NAMESPACE, field_selector=f"metadata.name={lease}")
-            holder = next((found.spec.holder_identity for found in page.items), None)
-
-
-async def renewed(client: Client, lease: str, seen: Lease, times: int) -> None:
-    """Returns when the lease has been renewed this often."""
-    async with asyncio.timeout(15):
-        while times:
-            await asyncio.sleep(RETRY / 4)
-            now = await held(client, lease)
-            times -= now.spec.renew_time != seen.spec.renew_time
-            seen = now
 
 
 async def test_a_killed_leader_is_followed_when_its_lease_has_run_out(
@@ -209,26 +93,26 @@ async def test_a_killed_leader_is_followed_when_its_lease_has_run_out(
 async def test_a_leader_that_is_cut_off_stops_before_another_starts_and_may_come_back(
     client: Client, kube_config: Config, lease: str, how: str
 ) -> None:
-    cable = Cable(kube_config.server)
     loop = asyncio.get_running_loop()
     async with (
-        cable.laid() as address,
-        Client(replace(kube_config, server=address)) as far,
+        Relay(urlsplit(kube_config.server).port or 443) as relay,
+        Client(replace(kube_config, server=relay.url)) as far,
         Replica(far, lease).running() as cut_off,
     ):
         await seconds_until(cut_off.leads)
         async with Replica(client, lease).running() as heir:
             await renewed(client, lease, await held(client, lease), times=2)
-            cable.cut()
             if how == "breaks":
-                cable.break_connections()
+                await relay.cut()
+            else:
+                relay.freeze()
             cut = loop.time()
             await seconds_until(cut_off.ended)
             assert loop.time() - cut < RENEW + RETRY
             assert not heir.leads.is_set()
             await seconds_until(heir.leads)
             assert not cut_off.leads.is_set()
-            cable.mend()
+            await relay.mend()
         await seconds_until(cut_off.leads, 40.0)
         assert cut_off.times == 2
 

@@ -67,6 +67,7 @@ class Controller(Generic[K]):
         self._feeds: list[Feed[K]] = []
         self._expectations: Expectations[K] = Expectations(self._clock, patience)
         self._stuck: Stuck[K] = Stuck(name, queue, self._clock, stuck_after)
+        self._plan_seconds = metrics.PLAN_SECONDS.labels(name)
         self._log = log.bind(controller=name)
 
     def watch(self, store: Store[T], key_of: Callable[[T], Iterable[K]]) -> None:
@@ -164,7 +165,7 @@ class Controller(Generic[K]):
             return self._plan(key, self._now())
         finally:
             seconds = self._clock.time() - began
-            metrics.PLAN_SECONDS.labels(self.name).observe(seconds)
+            self._plan_seconds.observe(seconds)
             if seconds > SLOW_PLAN_SECONDS:
                 self._log.warning("a plan held up everything else", key=key, seconds=seconds)
 

@@ -1,7 +1,7 @@
 """What Prometheus is told about the controllers and the leader of this process; docs/runtime.md lists all of it.
 
-Counters and histograms stay when a controller ends, for a rate over a counter that vanishes is wrong. Gauges are read
-from what runs when Prometheus asks, and are gone with it: nothing here keeps a controller alive.
+What has happened stays when a controller ends. What is (and what its queue has counted) is read from what runs when
+Prometheus asks, and is gone with it: nothing here keeps a controller alive.
 """
 
 from __future__ import annotations
@@ -125,6 +125,8 @@ REGISTRY.register(RUNNING)
 def candidate(lease: str) -> Iterator[None]:
     """For as long as this process takes part in the election."""
     LEADING.labels(lease).set(0)
+    for counter in (LEASE_ACQUIRED, LEASE_LOST, LEASE_RENEWAL_FAILURES):
+        counter.labels(lease)  # from 0, so that the first one counts
     try:
         yield
     finally:

@@ -23,7 +23,7 @@ async def test_what_is_there_at_the_start_and_every_change_of_it_is_looked_at(cl
         await until(lambda: (executor.times("a"), executor.times("b")) == (1, 1))
         world.jobs.put(a_job("a", 11))
         await until(lambda: executor.times("a") == 2)
-        world.jobs.delete(("ns", "a"), 12)
+        world.jobs.replace([a_job("b")], 12)
         await until(lambda: executor.times("a") == 3)
         world.pods.put(a_pod("b-0", "b", 13))
         await until(lambda: executor.times("b") == 2)

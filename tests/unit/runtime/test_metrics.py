@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 import weakref
 from datetime import datetime
+from pathlib import Path
 
 from prometheus_client import REGISTRY, generate_latest
+from prometheus_client.metrics import MetricWrapperBase
 
 from longshore.errors import Conflict, Retry, Terminal, Unavailable
-from longshore.runtime import metrics
+from longshore.runtime import metrics, outcome
 from longshore.runtime.plan import Plan
 
 from .clock import FakeClock, until
 from .world import Touch, World, a_job, told, touch, value
 
+DOCUMENT = Path(__file__).parents[3] / "docs/runtime.md"
 LIVE = (*metrics._GAUGES, *(f"{name}_total" for name in metrics._COUNTERS))
 
 
@@ -99,3 +103,40 @@ async def test_of_two_controllers_of_one_name_the_later_is_shown(clock: FakeCloc
             assert generate_latest().count(b'longshore_workers{controller="test"}') == 1
             running.cancel()
         assert REGISTRY.get_sample_value("longshore_workers", {"controller": "test"}) is None
+
+
+def documented() -> dict[str, tuple[str, str]]:
+    """Labels and text of each metric in the table of docs/runtime.md."""
+    rows = re.findall(r"^\| `(longshore_\w+)` \| ([^|]+) \| ([^|]+) \|$", DOCUMENT.read_text(), re.MULTILINE)
+    return {name: (labels, text) for name, labels, text in rows}
+
+
+def told_to_prometheus() -> dict[str, tuple[str, str]]:
+    lasting = [metric for metric in vars(metrics).values() if isinstance(metric, MetricWrapperBase)]
+    families = [(next(iter(metric.collect())), metric._labelnames) for metric in lasting]
+    families += [(family, ("controller",)) for family in metrics.RUNNING.collect()]
+    return {
+        family.name + ("_total" if family.type == "counter" else ""): (", ".join(labels), family.documentation)
+        for family, labels in families
+    }
+
+
+def test_every_metric_is_in_the_documentation_and_every_documented_one_exists() -> None:
+    assert documented() == told_to_prometheus()
+    assert len(documented()) > 20
+
+
+def test_every_result_is_in_the_documentation() -> None:
+    said = re.search(r"`result` is (.+?)\.\n", DOCUMENT.read_text(), re.DOTALL)
+    assert said is not None
+    named = set(re.findall(r"`(\w+)`", said.group(1)))
+    assert named == {"done", "behind", "error", *(result for _, result in outcome._RESULTS)}
+
+
+def test_names_follow_the_conventions_of_prometheus() -> None:
+    for name, (_, text) in told_to_prometheus().items():
+        assert re.fullmatch(r"longshore(_[a-z]+)+", name)
+        assert text.endswith(".")
+        assert ("time" in text.lower() or "how long" in text.lower()) == name.endswith("_seconds") or name.endswith(
+            "_total"
+        )
