@@ -13,11 +13,12 @@ import secrets
 import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from itertools import cycle
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -36,11 +37,12 @@ from longshore.kinds.kind import Services, Stores
 from longshore.kinds.tenants import model as tenants
 from longshore.kube.client import Client
 from longshore.kube.config import Config
-from longshore.kube.objects import PODS, SECRETS, Job, ObjectMeta
+from longshore.kube.objects import PODS, SECRETS, Job, Object, ObjectMeta
 from longshore.kube.store import Store, Writer
 from longshore.runtime.bus import Bus
 from longshore.settings import Settings
 
+T = TypeVar("T", bound=Object)
 SIZES = {"10k": 10_000, "100k": 100_000}
 PAGE = 50
 PAGES = 5_000
@@ -117,9 +119,9 @@ async def api(count: int, token: str) -> AsyncIterator[dict[str, str]]:
         settings = Settings(archive=f"file://{folder}/archive", admin_token_file=admin)
         stores = Stores(job_store(), Store(PODS, {"job": model.owner_uid}), Store(tenants.TENANTS), Store(SECRETS))
         _fill(stores.jobs, count)
-        Writer(stores.pods).replace([], 1)
-        Writer(stores.keys).replace([], 1)
-        Writer(stores.tenants).replace([_tenant(number) for number in range(TENANTS)], 1)
+        _list(stores.pods, [], 1)
+        _list(stores.keys, [], 1)
+        _list(stores.tenants, map(_tenant, range(TENANTS)), 1)
         client = Client(Config("http://nowhere.invalid"))
         parts = Services(settings, client, stores, open_archive(settings.archive), Bus(), lambda: datetime.now(UTC))
         async with _listening(build_api(parts)) as url:
@@ -138,7 +140,14 @@ async def _listening(app: FastAPI) -> AsyncIterator[str]:
 
 def _fill(store: Store[Job], count: int) -> None:
     decode = msgspec.json.Decoder(store.resource.type).decode
-    Writer(store).replace((decode(job(identity(number), number + 1)) for number in range(count)), count)
+    _list(store, (decode(job(identity(number), number + 1)) for number in range(count)), count)
+
+
+def _list(store: Store[T], objects: Iterable[T], version: int) -> None:
+    """As a reflector does once the list is in."""
+    writer = Writer(store)
+    writer.replace(objects, version)
+    writer.heard()
 
 
 def _tenant(number: int) -> tenants.Tenant:
