@@ -37,7 +37,7 @@ class TokenFile:
         try:
             text, why = self._path.read_text("ascii", "replace"), "it is empty"
         except OSError as error:
-            text, why = "", error.strerror
+            text, why = "", error.strerror or type(error).__name__
         self._last = clean(text) or self._last
         if self._last is None:
             raise Unauthenticated(f"the token file cannot be read: {why}", hint=f"look at {self._path}")
