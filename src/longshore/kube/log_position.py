@@ -50,9 +50,12 @@ class Settled:
 
 
 class Position:
-    """Starts at the beginning of what is read; `advance` takes the settled pieces of a log whose lines bear times."""
+    """Starts at the beginning of what is read; `advance` takes the settled pieces of a log whose lines bear times, and
+    returns them with or without these.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, *, times: bool = False) -> None:
+        self._times = times
         self._mark = b""  # the newest time so far; as text, which sorts as long as a node keeps to one format
         self._behind = 0  # bytes since the start of the first line of that time
         self._sum = 0  # of these bytes
@@ -61,8 +64,8 @@ class Position:
         self.remark = ""  # an error that the kubelet wrote between the lines, where `advance` met one
 
     def advance(self, piece: bytes) -> bytes:
-        """Go on by these bytes; returns them without the times. What bears no time from the start on is taken as it is;
-        after a line that does, it is a `remark`, and the position stays before it.
+        """Go on by these bytes. What bears no time from the start on is taken as it is; after a line that does, it is
+        a `remark`, and the position stays before it.
         """
         start = _start_of_lines(piece, self._in_line)
         parts = _parts(piece[start:])
@@ -87,7 +90,7 @@ class Position:
             self._behind, self._sum = self._behind + len(piece), zlib.crc32(piece, self._sum)
         if piece:
             self._in_line = not piece.endswith(b"\n")
-        return piece[:start] + b"".join([text for _, text in parts])
+        return piece if self._times else piece[:start] + b"".join([text for _, text in parts])
 
     @property
     def since(self) -> datetime | None:

@@ -105,8 +105,7 @@ class _Log:
         self._client = client
         self._name, self._namespace, self._container = name, namespace, container
         self._first_since = since
-        self._times = times
-        self._position = Position()
+        self._position = Position(times=times)
         self._uid = self._id = ""  # of the pod and of the container, once they are known
         self._backoff = Backoff(WAIT, WAIT_MAX, Random())  # noqa: S311 - it spreads retries, it hides nothing
         self._troubled: float | None = None  # since when nothing was read
@@ -166,8 +165,7 @@ class _Log:
     def _advance(self, piece: bytes) -> bytes:
         if piece:
             self._well()
-        text = self._position.advance(piece)
-        return piece if self._times else text
+        return self._position.advance(piece)
 
     def _mind_remark(self) -> None:
         if self._position.remark:

@@ -12,6 +12,7 @@ from longshore.errors import LongshoreError, NotFound, Terminal, Unavailable
 from longshore.kube.client import Client
 from longshore.kube.config import Config
 from longshore.kube.objects import JOBS, PODS
+from longshore.kube.request import Request
 
 from .faulty import CUT, Answer, Faulty, job, page, refuse, watch
 
@@ -80,6 +81,10 @@ async def test_an_error_tells_the_id_of_its_request_but_not_in_its_message(
         await call(client)
     assert caught.value.request_id == server.asked[0].headers["audit-id"]
     assert caught.value.request_id not in caught.value.message
+
+
+def test_a_request_shows_no_body() -> None:
+    assert "s3cret" not in repr(Request("POST", "/api/v1/secrets", body=b"s3cret"))
 
 
 async def test_an_error_without_a_request_has_no_id() -> None:

@@ -88,10 +88,14 @@ async def test_a_kubelet_that_goes_away_looks_like_an_end_and_is_none(server: Fa
     assert await read(client, follow=True) == text(1, 2)
 
 
-async def test_an_error_of_the_kubelet_in_the_log_is_not_taken_for_a_line(server: Faulty, client: Client) -> None:
+@pytest.mark.parametrize("timestamps", [True, False])
+async def test_an_error_of_the_kubelet_in_the_log_is_not_taken_for_a_line(
+    server: Faulty, client: Client, timestamps: bool
+) -> None:
     said = b"failed to create fsnotify watcher: too many open files"
     server.script = [pod(RUNNING), watch(line(1), said), pod(ended("c1")), watch(*lines(1, 2))]
-    assert await read(client, follow=True) == text(1, 2)
+    expected = line(1) + line(2) if timestamps else text(1, 2)
+    assert await read(client, follow=True, timestamps=timestamps) == expected
 
 
 async def test_times_are_kept_when_they_are_asked_for(server: Faulty, client: Client) -> None:

@@ -286,3 +286,11 @@ async def test_a_server_that_is_not_there_is_unavailable() -> None:
     async with Client(Config("http://127.0.0.1:1")) as client:
         with pytest.raises(Unavailable, match="exec"):
             await remote_command.run(client, "p", "ns", ["x"])
+
+
+async def test_it_goes_through_the_proxy_whose_password_is_in_no_error() -> None:
+    config = Config("http://k8s.example", proxy="http://me:s3cret@127.0.0.1:1")
+    async with Client(config) as client:
+        with pytest.raises(Unavailable) as caught:
+            await remote_command.run(client, "p", "ns", ["x"])
+    assert "s3cret" not in f"{caught.value!r} {caught.value.__cause__!r} {caught.value.hint}"
