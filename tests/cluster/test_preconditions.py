@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from longshore.errors import Conflict
+from longshore.errors import Conflict, NotFound
 from longshore.kube.client import Client
 from longshore.kube.objects import CONFIG_MAPS, NAMESPACES, AnyObject, Patch
 from longshore.runtime.executor import Executor
@@ -134,3 +134,8 @@ async def test_a_delete_decided_on_another_state_is_a_conflict_and_deletes_nothi
     with pytest.raises(Conflict):
         await Executor(client).execute(wrong)
     assert (await client.get(CONFIG_MAPS, "a", namespace)).data["value"] == "0"
+
+
+async def test_an_apply_that_meant_no_object_in_particular_tells_what_is_missing(client: Client) -> None:
+    with pytest.raises(NotFound, match="no-such-namespace"):
+        await Executor(client).execute(an_apply("no-such-namespace"))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import ClassVar
+
 import pytest
 
 from longshore.kube.client import Client
 from longshore.kube.config import Config
 from longshore.kube.objects import JOBS, Patch
-from longshore.runtime.executor import Executor, guarded
+from longshore.runtime.executor import Executor, Overdue, guarded
 from longshore.runtime.plan import Effect, PatchObject
 
 
@@ -57,3 +60,34 @@ async def test_an_effect_goes_to_the_handler_of_its_type_and_one_without_a_handl
     assert archived == ["j1"]
     with pytest.raises(TypeError, match="no handler for Other"):
         await executor.execute(Other())
+
+
+class Slow(Effect, frozen=True):
+    deadline: ClassVar[float] = 0.01
+
+
+async def test_an_effect_that_does_not_end_within_its_deadline_is_cancelled_and_overdue() -> None:
+    cancelled = asyncio.Event()
+
+    async def hang(_: Slow) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    with pytest.raises(Overdue, match="Slow did not end within 0"):
+        await Executor(Client(Config("http://nowhere.invalid")), {Slow: hang}).execute(Slow())
+    assert cancelled.is_set()
+
+
+async def test_a_timeout_of_the_handlers_own_is_left_as_it_is() -> None:
+    async def fail(_: Archive) -> None:
+        raise TimeoutError("the archive said nothing")
+
+    with pytest.raises(TimeoutError, match="the archive said nothing"):
+        await Executor(Client(Config("http://nowhere.invalid")), {Archive: fail}).execute(Archive("j1"))
+
+
+async def test_what_is_no_action_is_a_mistake() -> None:
+    with pytest.raises(AssertionError):
+        await Executor(Client(Config("http://nowhere.invalid"))).execute("delete everything")  # type: ignore[arg-type]
