@@ -1,7 +1,9 @@
 """What the client puts on the wire, and how it takes what comes back."""
 
 import asyncio
+import gc
 import json
+import socket
 import time
 
 import pytest
@@ -21,7 +23,7 @@ from longshore.kube.client import Client, Patch
 from longshore.kube.config import Config
 from longshore.kube.objects import JOBS, NODES
 
-from .faulty import CUT, HANG, Answer, Faulty, job, page, refuse, watch
+from .faulty import CUT, HANG, Answer, Faulty, added, job, page, refuse, watch
 
 
 def one(name: str, version: int = 5) -> Answer:
@@ -263,3 +265,30 @@ async def test_requests_share_a_bounded_number_of_connections(server: Faulty) ->
 async def test_a_client_outside_its_context_says_so(server: Faulty) -> None:
     with pytest.raises(RuntimeError, match="async with"):
         await Client(Config(server.url)).call("GET", "/readyz")
+
+
+async def test_a_vanished_peer_is_noticed_by_tcp_keep_alive(server: Faulty, client: Client) -> None:
+    """Within two minutes, and also on a stream that only listens."""
+    server.script = [watch(added(job("a", 3)), HANG)]
+    async with client.watch_lines(JOBS, params={}) as batches:
+        await anext(aiter(batches))
+        to_server = [
+            connection
+            for connection in gc.get_objects()
+            if isinstance(connection, socket.socket) and connection.fileno() >= 0 and peer(connection) == server.url
+        ]
+        assert len(to_server) == 1
+        idle, interval, count = (
+            to_server[0].getsockopt(socket.IPPROTO_TCP, option)
+            for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        )
+        assert to_server[0].getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert idle + interval * count <= 120
+
+
+def peer(connection: socket.socket) -> str:
+    try:
+        host, port = connection.getpeername()
+    except (OSError, ValueError):  # of another family, or not connected
+        return ""
+    return f"http://{host}:{port}"
