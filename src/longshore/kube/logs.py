@@ -113,19 +113,22 @@ class _Log:
     async def stretch(self, *, follow: bool, tail_lines: int | None = None) -> AsyncGenerator[bytes, None]:
         """The log from the position to the end of the container, or to what is its end now."""
         error: LongshoreError | None = None
+        read = False  # to an end that may have been that of the connection alone
         while True:
             try:
-                life = await self._life() if follow else _Life.ENDED
-                if life is _Life.GONE and error is None:
-                    return
+                life = await self._life() if follow or error else _Life.ENDED
                 if life is _Life.GONE:
+                    if read and error is None:
+                        return
                     raise LogGap(f"the pod {self._name} was deleted before its log was read to its end")
-                async with aclosing(self._connection(life, tail_lines)) as connection:
+                goes_on = follow and life is _Life.RUNS
+                previous = life is _Life.RESTARTED
+                async with aclosing(self._connection(goes_on, previous, tail_lines)) as connection:
                     async for text in connection:
                         yield text
-                if life is not _Life.RUNS:
+                if not goes_on:
                     return
-                error = None
+                error, read = None, True
             except (NotFound, TooManyRequests, Unavailable, UserMistake) as caught:
                 # A kubelet that was restarted denies its pods at first.
                 if isinstance(caught, NotFound | UserMistake) and not (self._id or self._position.begun):
@@ -133,7 +136,7 @@ class _Log:
                 error = caught
             await self._pause(error)
 
-    async def _connection(self, life: _Life, tail_lines: int | None) -> AsyncGenerator[bytes, None]:
+    async def _connection(self, follow: bool, previous: bool, tail_lines: int | None) -> AsyncGenerator[bytes, None]:
         """What one connection brings beyond the position."""
         began, begun = asyncio.get_running_loop().time(), self._position.begun
         settled, seam = Settled(), Seam(self._position)
@@ -141,11 +144,11 @@ class _Log:
             self._name,
             self._namespace,
             container=self._container,
-            follow=life is _Life.RUNS,
+            follow=follow,
             timestamps=True,
             tail_lines=None if begun else tail_lines,
             since_time=self._position.since if begun else self._first_since,
-            previous=life is _Life.RESTARTED,
+            previous=previous,
         )
         try:
             async with aclosing(chunks):
@@ -159,7 +162,7 @@ class _Log:
         if text := self._advance(seam(settled.rest())):
             yield text
         self._mind_remark()
-        if life is not _Life.RUNS:
+        if not follow:
             seam.ended()
 
     def _advance(self, piece: bytes) -> bytes:
@@ -179,7 +182,7 @@ class _Log:
         try:
             pod = await self._client.get(_LOGGED_PODS, self._name, self._namespace)
         except NotFound:
-            if self._uid:
+            if self._uid or self._position.begun:
                 return _Life.GONE
             raise
         self._uid = self._uid or pod.metadata.uid

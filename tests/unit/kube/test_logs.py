@@ -99,14 +99,20 @@ async def test_an_error_of_the_kubelet_in_the_log_is_not_taken_for_a_line(
 
 
 async def test_times_are_kept_when_they_are_asked_for(server: Faulty, client: Client) -> None:
-    server.script = [watch(line(1), CUT), watch(*lines(1, 2))]
+    server.script = [watch(line(1), CUT), pod(RUNNING), watch(*lines(1, 2))]
     assert await read(client, timestamps=True) == line(1) + line(2)
 
 
-async def test_what_there_is_now_is_read_without_asking_for_the_pod(server: Faulty, client: Client) -> None:
-    server.script = [watch(line(1), CUT), watch(*lines(1, 2))]
+async def test_what_there_is_now_is_read_without_a_look_at_the_pod(server: Faulty, client: Client) -> None:
+    server.script = [watch(*lines(1, 2))]
     assert await read(client) == text(1, 2)
-    assert [asked.path for asked in server.asked] == [LOG, LOG]
+    assert [asked.path for asked in server.asked] == [LOG]
+
+
+async def test_what_there_is_now_is_read_on_where_the_connection_broke(server: Faulty, client: Client) -> None:
+    server.script = [watch(line(1), CUT), pod(RUNNING), watch(*lines(1, 2))]
+    assert await read(client) == text(1, 2)
+    assert "follow" not in log_requests(server)[1].params
 
 
 async def test_a_tail_is_followed_from_where_it_ended(server: Faulty, client: Client) -> None:
@@ -118,7 +124,7 @@ async def test_a_tail_is_followed_from_where_it_ended(server: Faulty, client: Cl
 
 
 async def test_a_tail_that_breaks_off_is_not_taken_anew(server: Faulty, client: Client) -> None:
-    server.script = [watch(line(3), CUT), watch(*lines(1, 2, 3, 4))]
+    server.script = [watch(line(3), CUT), pod(RUNNING), watch(*lines(1, 2, 3, 4))]
     assert await read(client, tail_lines=2) == text(3, 4)
 
 
@@ -143,6 +149,15 @@ async def test_what_was_lost_with_its_container_is_said(server: Faulty, client: 
     server.script = [pod(RUNNING), watch(line(1), CUT), after]
     with pytest.raises(LogGap):
         await read(client, follow=True)
+
+
+@pytest.mark.parametrize("options", [{}, {"tail_lines": 1}, {"tail_lines": 1, "follow": True}])
+async def test_a_pod_that_is_deleted_while_its_log_is_read_leaves_one(
+    server: Faulty, client: Client, options: dict[str, Any]
+) -> None:
+    server.script = [watch(line(1), *([] if "follow" in options else [CUT])), refuse(404, "NotFound")]
+    with pytest.raises(LogGap):
+        await read(client, **options)
 
 
 async def test_a_pod_that_is_deleted_after_its_log_ended_leaves_no_gap(server: Faulty, client: Client) -> None:
