@@ -24,6 +24,7 @@ from longshore.runtime.expectations import Expectations
 from longshore.runtime.feed import Feed
 from longshore.runtime.outcome import is_cancelled, must_end, result_of
 from longshore.runtime.plan import Action, Plan, describe
+from longshore.runtime.planner import Planner
 from longshore.runtime.queue import Queue
 from longshore.runtime.stuck import Stuck
 from longshore.runtime.term import Term
@@ -32,7 +33,6 @@ K = TypeVar("K", bound=Hashable)
 T = TypeVar("T", bound=Object)
 CATCH_UP_WAIT_SECONDS = 2.0  # how long a worker waits for the cache to show what the key has written
 CATCH_UP_PAUSE_SECONDS = 1.0  # and when to ask again after that
-SLOW_PLAN_SECONDS = 0.1  # nothing else runs meanwhile, renewing the lease neither
 RESYNC_SECONDS = 600.0
 log = structlog.get_logger()
 
@@ -59,15 +59,13 @@ class Controller(Generic[K]):
         self.name = name
         self.queue = queue
         self.workers = workers
-        self._plan = plan
         self._executor = executor
         self._clock: Clock = clock if clock is not None else asyncio.get_running_loop()
-        self._now = now
+        self._planner: Planner[K] = Planner(name, plan, self._clock, now)
         self._term: Term | None = None
         self._feeds: list[Feed[K]] = []
         self._expectations: Expectations[K] = Expectations(self._clock, patience)
         self._stuck: Stuck[K] = Stuck(name, queue, self._clock, stuck_after)
-        self._plan_seconds = metrics.PLAN_SECONDS.labels(name)
         self._log = log.bind(controller=name)
 
     def watch(self, store: Store[T], key_of: Callable[[T], Iterable[K]]) -> None:
@@ -94,7 +92,7 @@ class Controller(Generic[K]):
         for feed in self._feeds:
             await feed.synced()
         try:
-            with metrics.RUNNING.shown(self):
+            with metrics.RUNNING.shown(self), self._planner.watched():
                 async with asyncio.TaskGroup() as tasks:
                     for feed in self._feeds:
                         tasks.create_task(feed.run(self._look_at_everything))
@@ -149,7 +147,8 @@ class Controller(Generic[K]):
         if not await self._expectations.met(key, CATCH_UP_WAIT_SECONDS):
             self.queue.add_after(key, CATCH_UP_PAUSE_SECONDS)
             return "behind"
-        plan = self._decide(key)
+        self._stuck.does(key, "planning")
+        plan = self._planner.decide(key)
         for action in plan.actions:
             self._stuck.does(key, describe(action))
             await self._act(key, action)
@@ -157,17 +156,6 @@ class Controller(Generic[K]):
             self.queue.add_after(key, plan.requeue_after)
         self.queue.forget(key)
         return "done"
-
-    def _decide(self, key: K) -> Plan:
-        self._stuck.does(key, "planning")
-        began = self._clock.time()
-        try:
-            return self._plan(key, self._now())
-        finally:
-            seconds = self._clock.time() - began
-            self._plan_seconds.observe(seconds)
-            if seconds > SLOW_PLAN_SECONDS:
-                self._log.warning("a plan held up everything else", key=key, seconds=seconds)
 
     async def _act(self, key: K, action: Action) -> None:
         began, result = self._clock.time(), "done"

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from datetime import datetime
 from typing import ClassVar
 
+import pytest
+from structlog.testing import capture_logs
+
 from longshore.kube.client import Client
 from longshore.kube.config import Config
+from longshore.runtime import planner
 from longshore.runtime.executor import Executor
 from longshore.runtime.plan import Effect, Plan
 
@@ -81,3 +87,23 @@ async def test_a_plan_that_holds_up_the_event_loop_is_measured_and_named(clock: 
     assert [(entry["key"], round(entry["seconds"], 3)) for entry in entries] == [("slow", 0.3)]
     assert value("longshore_plan_seconds_count") == count + 2
     assert round(value("longshore_plan_seconds_sum") - seconds, 3) == 0.35
+
+
+async def test_a_plan_that_does_not_return_is_named_with_the_line_that_it_is_at_while_it_holds_the_event_loop(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planner, "BLOCKED_SECONDS", 0.04)
+    deadline = time.monotonic() + 10
+
+    def endless(key: str, _: datetime) -> Plan:
+        while key == "bad" and not entries and time.monotonic() < deadline:
+            time.sleep(0.001)  # on purpose: the event loop has no turn meanwhile
+        return Plan()
+
+    world = World(clock, endless)
+    with capture_logs() as entries:
+        async with world.running(a_job("bad"), a_job("good")):
+            await world.settled()
+    assert [(entry["event"], entry["key"]) for entry in entries] == [("a plan does not return", "bad")]
+    assert "time.sleep(0.001)" in entries[0]["where"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "test-planner"]
