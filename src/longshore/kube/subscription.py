@@ -51,7 +51,7 @@ class Overflowed(LongshoreError):
 
 
 class Subscription(Generic[T]):
-    """`snapshot` is the store at `seq`; `next` returns what changed after it: no gap, no duplicate.
+    """`snapshot` is the store at `seq`; `next` returns what changed after it: no gap, no duplicate. For one reader.
 
     The snapshot is let go at the first `next`, so that a long-lived reader does not keep old objects alive.
     """
@@ -63,7 +63,7 @@ class Subscription(Generic[T]):
         self._leave = leave
         self._pending: dict[Key, Delta[T]] = {}
         self._overflowed = False
-        self._changed = asyncio.Event()
+        self._waiting: asyncio.Future[None] | None = None
 
     async def next(self) -> list[Delta[T]]:
         """Wait for changes and return them, oldest first, at most one per object (two when it was replaced by
@@ -73,8 +73,8 @@ class Subscription(Generic[T]):
         while not self._pending:
             if self._overflowed:
                 raise Overflowed("the reader fell behind", hint="subscribe again and begin from the new snapshot")
-            self._changed.clear()
-            await self._changed.wait()
+            self._waiting = asyncio.get_running_loop().create_future()
+            await self._waiting
         pending, self._pending = self._pending, {}
         self.seq = next(reversed(pending.values())).seq
         return [part for delta in pending.values() for part in _split(delta)]
@@ -91,7 +91,8 @@ class Subscription(Generic[T]):
             if delta.old is None and delta.new is None:
                 return True  # came and went unseen
         pending[delta.key] = delta
-        self._changed.set()
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
         if len(pending) <= self._bound:
             return True
         self._overflowed, self._pending = True, {}

@@ -62,15 +62,17 @@ def encode(resource: Resource[T], body: Mapping[str, Any]) -> bytes:
 
 async def lines(chunks: AsyncIterator[bytes], what: str) -> AsyncIterator[list[bytes]]:
     """Whole lines, as many at a time as arrived together. What is left at the end was cut off and is no line."""
-    buffer = bytearray()
+    parts: list[bytes] = []  # of a line that is not whole yet
+    size = 0
     async for chunk in chunks:
-        buffer += chunk
-        end = buffer.rfind(b"\n", len(buffer) - len(chunk))
-        if end >= 0:
-            whole = bytes(buffer[:end])
-            del buffer[: end + 1]
-            yield [line for line in whole.split(b"\n") if line]
-        if len(buffer) > LINE_MAX:
+        parts.append(chunk)
+        size += len(chunk)
+        if b"\n" in chunk:
+            whole = b"".join(parts).split(b"\n")
+            parts = [whole.pop()]
+            size = len(parts[0])
+            yield [line for line in whole if line]
+        if size > LINE_MAX:
             raise away(f"{what}: an event of more than {LINE_MAX} bytes")
 
 
