@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import ClassVar
 
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.manifest import STOP_GRACE_SECONDS
@@ -24,6 +25,7 @@ class ArchiveJob(Effect, frozen=True):
 
     job: Job
     pods: tuple[Pod, ...]
+    deadline: ClassVar[float] = 3600.0  # seconds; a log of many gigabytes is copied at the pace of its kubelet
 
 
 def plan(job: Job | None, pods: Sequence[Pod], now: datetime, *, ttl_seconds: int) -> Plan:
