@@ -14,7 +14,8 @@ class Relay:
     before are forgotten for ever, as by a NAT, and those made meanwhile go on when it thaws. `mend` undoes both.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, host: str = "127.0.0.1") -> None:
+        self.host = host
         self.port = 0
         self.connections = 0
         self._to = port
@@ -25,7 +26,7 @@ class Relay:
 
     @property
     def url(self) -> str:
-        return f"https://127.0.0.1:{self.port}"
+        return f"https://{self.host}:{self.port}"
 
     async def __aenter__(self) -> Self:
         await self._listen()
@@ -60,7 +61,7 @@ class Relay:
             await self._listen()
 
     async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._accepted, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._accepted, self.host, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

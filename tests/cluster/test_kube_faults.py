@@ -8,7 +8,6 @@ import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -27,6 +26,7 @@ from longshore.kube.watch import Pace
 
 from .apiserver import ApiServer
 from .etcd import Etcd
+from .lag import lagging
 from .relay import Relay
 from .watched import config_map, until, watching
 from .writing import writing
@@ -228,31 +228,6 @@ async def test_a_network_that_swallows_everything_is_noticed_and_survived(
         await watched.is_true(admin)
         assert watched.changes() == {"deleted": ["deleted"], "added": ["added"]}
         assert watched.store.stats.relists == 1
-
-
-class Lag:
-    """`worst` is the longest time, in seconds, that the event loop did not come around."""
-
-    def __init__(self) -> None:
-        self.worst = 0.0
-
-    async def measure(self) -> None:
-        last = time.monotonic()
-        while True:
-            await asyncio.sleep(0.001)
-            now = time.monotonic()
-            self.worst, last = max(self.worst, now - last), now
-
-
-@asynccontextmanager
-async def lagging() -> AsyncIterator[Lag]:
-    lag = Lag()
-    task = asyncio.create_task(lag.measure())
-    try:
-        yield lag
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 def resident() -> int:

@@ -34,10 +34,14 @@ def _of_environment(server: str) -> str | None:
     proxy = _variable(f"{parts.scheme}_proxy")
     host = (parts.hostname or "").lower()
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    if not proxy or host == "localhost" or any(_names(entry, host, port) for entry in _exempt()):
+    if not proxy or _on_this_machine(host) or any(_names(entry, host, port) for entry in _exempt()):
         return None
+    return proxy
+
+
+def _on_this_machine(host: str) -> bool:
     address = _address(host)
-    return None if address and address.is_loopback else proxy
+    return host == "localhost" or (address is not None and address.is_loopback)
 
 
 def _exempt() -> list[str]:
