@@ -7,8 +7,8 @@ import math
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import uuid4
@@ -16,7 +16,7 @@ from uuid import uuid4
 import structlog
 import uvicorn
 from fastapi import FastAPI
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest, start_http_server
 from starlette.responses import Response
 
 from longshore import __version__
@@ -25,7 +25,7 @@ from longshore.archive.index import Index
 from longshore.archive.logs import Logs
 from longshore.archive.objects import Objects
 from longshore.archive.records import Records
-from longshore.errors import LongshoreError
+from longshore.errors import LongshoreError, UserMistake
 from longshore.kinds.jobs import find
 from longshore.kinds.jobs import model as jobs
 from longshore.kinds.kind import Archive, Services, Stores
@@ -158,11 +158,38 @@ async def _note_keys(keys: KeyAuthenticator) -> None:
 async def _control(settings: Settings) -> None:
     async with services(settings, role="control") as parts:
         stores: list[Store[Any]] = [parts.stores.tenants, parts.stores.jobs, parts.stores.pods]
-        await warmed_up([*stores, *parts.stores.bundle.values()], SYNC_SECONDS)
-        identity = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
-        leader = Leader(parts.client, settings.namespace, "longshore-control", identity)
-        log.info("waiting to lead", identity=identity)
-        await leader.run(lambda term: _lead(parts, term))
+        stores += parts.stores.bundle.values()
+        with _metrics(settings, stores):
+            await warmed_up(stores, SYNC_SECONDS)
+            await _campaign(parts)
+
+
+async def _campaign(parts: Services) -> None:
+    identity = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+    leader = Leader(parts.client, parts.settings.namespace, "longshore-control", identity)
+    log.info("waiting to lead", identity=identity)
+    await leader.run(lambda term: _lead(parts, term))
+
+
+@contextmanager
+def _metrics(settings: Settings, stores: Sequence[Store[Any]]) -> Iterator[None]:
+    """Shown by a thread of its own, which answers also when the event loop is held up."""
+    if settings.metrics_port is None:
+        yield
+        return
+    REGISTRY.register(CacheMetrics(stores))
+    try:
+        server, thread = start_http_server(settings.metrics_port, settings.host)
+    except OSError as error:
+        what = f"metrics cannot be shown on port {settings.metrics_port}: {error.strerror}"
+        raise UserMistake(what, hint="set LONGSHORE_METRICS_PORT to a free port") from None
+    log.info("showing metrics", host=settings.host, port=settings.metrics_port)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 async def _lead(parts: Services, term: Term) -> None:

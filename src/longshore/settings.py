@@ -49,6 +49,12 @@ class Settings(BaseSettings):
         default=3600, ge=60, description="How long a finished Job stays in the cluster once archived."
     )
     upload_max_mb: int = Field(default=100, ge=1, description="Largest scenario upload, in MB.")
+    metrics_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Port on `host` where `control` shows Prometheus its metrics; `serve` does so at /metrics.",
+    )
     log_level: str = Field(
         default="INFO",
         validation_alias=AliasChoices("LONGSHORE_LOG_LEVEL", "LOG_LEVEL"),

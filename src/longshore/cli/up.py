@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from longshore.cluster.parts import Part
     from longshore.cluster.state import Folder
 
+METRICS: Final = "control-metrics"  # the port on which `control` shows its metrics, by this name
 NODE: Final = "node0"
 _STOP_GRACE: Final = 15.0
 
@@ -112,7 +113,7 @@ def longshore_parts(cluster: "LocalCluster", api: LocalApi) -> "tuple[Part, Part
         login = cluster.identity_kubeconfig(f"longshore-{role}")
         # -P: a module in the current folder must not stand in for one that Python ships.
         argv = (sys.executable, "-P", "-m", "longshore", role)
-        env = shared | {"LONGSHORE_KUBECONFIG": str(login)}
+        env = shared | {"LONGSHORE_KUBECONFIG": str(login), "LONGSHORE_METRICS_PORT": str(cluster.port(METRICS))}
         return Part(role, argv, env=env, after=(API,), ready=ready, grace=_STOP_GRACE)
 
     return part("serve", Check(f"{api.url}/readyz")), part("control", None)
