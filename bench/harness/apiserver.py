@@ -118,7 +118,7 @@ async def serve(
     app.router.add_get(f"{root}/{what}", server.collection)
     app.router.add_get(f"{root}/namespaces/{{namespace}}/{what}", server.collection)
     app.router.add_get("/start", server.start)
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

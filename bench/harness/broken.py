@@ -107,7 +107,7 @@ async def serve(most: int) -> AsyncIterator[dict[str, object]]:
 async def _site(path: str, answer: Answer) -> AsyncIterator[str]:
     app = web.Application()
     app.router.add_get(path, answer)
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     host, port = runner.addresses[0][:2]

@@ -17,7 +17,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 import structlog
@@ -27,14 +27,14 @@ def main() -> None:
     how, name, arguments = sys.argv[1:]
     said = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
     plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     structlog.configure([plain], wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     function = named(name)
     given = msgspec.json.decode(arguments)
     if how == "serve":
-        asyncio.run(_serve(function(*given), said.write))
+        asyncio.run(_serve(function(*given), said))
         return
+    _when_the_parent_lets_go(lambda: os._exit(1))
     result = function(*given)
     if inspect.isawaitable(result):
         result = asyncio.run(_awaited(result))
@@ -53,16 +53,22 @@ async def _awaited(result: Any) -> Any:
     return await result
 
 
-async def _serve(serving: AbstractAsyncContextManager[Any], say: Callable[[bytes], Any]) -> None:
+async def _serve(serving: AbstractAsyncContextManager[Any], said: IO[bytes]) -> None:
+    loop, over = asyncio.get_running_loop(), asyncio.Event()
+    _when_the_parent_lets_go(lambda: loop.call_soon_threadsafe(over.set))
     async with serving as told:
-        say(msgspec.json.encode(told) + b"\n")
-        await asyncio.Event().wait()
+        said.write(msgspec.json.encode(told) + b"\n")
+        await over.wait()
 
 
-def _end_with_the_parent() -> None:
-    """The parent holds the other end of stdin, and says nothing."""
-    os.read(0, 1)
-    os._exit(1)
+def _when_the_parent_lets_go(end: Callable[[], object]) -> None:
+    """The parent holds the other end of stdin and says nothing: it closes it, or has died."""
+
+    def listen() -> None:
+        os.read(0, 1)
+        end()
+
+    threading.Thread(target=listen, daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import IO, Any
 import msgspec
 
 ROOT = Path(__file__).resolve().parents[2]
+GRACE = 5.0  # seconds that a server has to clean up
 Measured = dict[str, Any]
 
 
@@ -81,8 +82,12 @@ def _stdout(process: subprocess.Popen[bytes]) -> IO[bytes]:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    process.wait()
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            pipe.close()
+    """Its stdin is closed, which tells it to end and to clean up."""
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        process.wait(GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    _stdout(process).close()

@@ -153,9 +153,13 @@ async def test_each_change_reaches_each_subscriber() -> None:
     assert len(measured["cpu_us"]) == len(measured["last_ms"]) == 5
 
 
-def test_pages_come_from_the_store_and_over_http() -> None:
+def test_pages_come_from_the_store_and_over_http_and_nothing_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     assert store_page.ours(500, 30)["pages"] == 30
     assert call("bench.store_page:over_http", 500, 30)["pages"] == 30
+    assert not list(tmp_path.iterdir())
 
 
 async def test_every_object_is_planned_for() -> None:
