@@ -34,19 +34,19 @@ class Tls:
         self._authority = authority
         self._pair = pair
         self._verify = verify
-        self._made_of: tuple[bytes | None, Pair | None] | None = None
-        self._context: SSLContext | None = None
+        self._made: tuple[SSLContext, bytes | None, Pair | None] | None = None  # at once: several threads may ask
 
     def __call__(self) -> SSLContext:
         """Raises UserMistake, or what its sources raise, where there was no good one before."""
+        made = self._made
         try:
-            made_of = (self._authority(), self._pair())
-            if self._context is None or made_of != self._made_of:
-                self._context, self._made_of = self._make(*made_of), made_of
+            authority, pair = self._authority(), self._pair()
+            if made is None or made[1:] != (authority, pair):
+                made = self._made = (self._make(authority, pair), authority, pair)
         except (UserMistake, OSError):
-            if self._context is None:
+            if made is None:
                 raise
-        return self._context
+        return made[0]
 
     def _make(self, authority: bytes | None, pair: Pair | None) -> SSLContext:
         try:
