@@ -1,8 +1,8 @@
 """How long a full garbage collection holds up everything else while many Jobs are cached.
 
-Python collects in the event loop's thread: for that long, no request is answered. Measured while the cache lives, that
-is while events come in, and by collections that are forced afterwards; the worst counts. Those during the first list
-are in the raw samples: nobody is served before it is in.
+Python collects in the event loop's thread: for that long, no request is answered. Ours is warmed up as the product is.
+Measured then, while events come in, and by collections that are forced afterwards; the worst counts. Those during the
+first list and the warm-up are in the raw samples only: nobody is served before those are over.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import http.client
 import secrets
-import socket
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterable
@@ -30,7 +29,7 @@ from bench.harness.jobs import TENANTS, identity, job
 from bench.harness.meter import percentile
 from bench.harness.processes import Measured, alternate, serving
 from bench.harness.results import Measurement
-from longshore.app import build_api, open_archive
+from longshore.app import build_api, listen, open_archive
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.find import ORDER
 from longshore.kinds.kind import Services, Stores
@@ -130,7 +129,7 @@ async def api(count: int, token: str) -> AsyncIterator[dict[str, str]]:
 
 @asynccontextmanager
 async def _listening(app: FastAPI) -> AsyncIterator[str]:
-    listening = socket.create_server(("127.0.0.1", 0))
+    listening = listen("127.0.0.1", 0)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
     task = asyncio.ensure_future(server.serve(sockets=[listening]))
     yield f"http://127.0.0.1:{listening.getsockname()[1]}"
