@@ -22,7 +22,7 @@ SYNC_WITHIN = 100.0
 def job_store() -> Store[Job]:
     """With the indexes and orders that `longshore.app` declares."""
     indexes: dict[str, IndexValues[Job]] = {"id": model.own_id, "tenant": model.own_tenant}
-    return Store(JOBS, indexes, {ORDER: Order(created, within="tenant")})
+    return Store(JOBS, indexes, {ORDER: Order(created, within="tenant", fixed=True)})
 
 
 @asynccontextmanager

@@ -78,7 +78,7 @@ async def services(settings: Settings, *, role: Role) -> AsyncIterator[Services]
             jobs=Store(
                 JOBS,
                 {"id": jobs.own_id, "tenant": jobs.own_tenant},
-                {find.ORDER: Order(created, within="tenant")},
+                {find.ORDER: Order(created, within="tenant", fixed=True)},
             ),
             pods=Store(PODS, {"job": jobs.owner_uid}),
             tenants=Store(TENANTS),

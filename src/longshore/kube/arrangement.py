@@ -35,8 +35,9 @@ class Arrangement(Generic[T]):
     ) -> None:
         self._indexes = {name: Index(values, partial(failed, name)) for name, values in indexes.items()}
         self._orders = {name: Ordered(order, partial(failed, name)) for name, order in orders.items()}
-        self._places: dict[Key, Places] = {}
-        self._nowhere = Places(((),) * len(self._indexes), (None,) * len(self._orders))
+        self._values = tuple(index.values for index in self._indexes.values())
+        self._entries = tuple(order.entry for order in self._orders.values())
+        self.nowhere = Places(((),) * len(self._indexes), (None,) * len(self._orders))
         if unknown := {order.within for order in orders.values() if order.within} - set(self._indexes):
             raise ValueError(f"orders are within {sorted(unknown)}, not indexes of this store")
 
@@ -54,20 +55,19 @@ class Arrangement(Generic[T]):
         """See `Ordered.walk`."""
         return self._orders[order].walk(value, after, prefix, descending)
 
-    def place(self, key: Key, obj: T | None) -> tuple[tuple[Values, ...], tuple[Values, ...]]:
-        """Put the object where it belongs now, None where it is gone; its values before and now, by index."""
-        was = self._places.get(key, self._nowhere)
+    def place(self, key: Key, was: Places, obj: T | None) -> Places:
+        """Move an object from where it was to where it belongs now, nowhere if it is gone; returns its places."""
         if obj is None:
-            now = self._nowhere
-            self._places.pop(key, None)
+            now = self.nowhere
         else:
-            values = tuple([index.values(key, obj) for index in self._indexes.values()])
-            now = Places(values, tuple([order.entry(key, obj) for order in self._orders.values()]))
-        if now != was:
-            self._move(key, was, now)
-            if obj is not None:
-                self._places[key] = now
-        return was.values, now.values
+            now = Places(
+                tuple([values(key, obj) for values in self._values]),
+                tuple([entry(key, obj, before) for entry, before in zip(self._entries, was.entries, strict=True)]),
+            )
+        if now == was:
+            return was
+        self._move(key, was, now)
+        return now
 
     def _move(self, key: Key, was: Places, now: Places) -> None:
         moves = {name: (was.values[at], now.values[at]) for at, name in enumerate(self._indexes)}

@@ -88,11 +88,10 @@ class Reader(Generic[T]):
         """Raises what an ERROR event says (Gone, mostly), and Unavailable when the line is no event at all."""
         if line.startswith(self._usual):
             try:
-                applied = _applied(self._change.decode(line).object, len(line))
+                obj = self._change.decode(line).object
             except msgspec.MsgspecError:
-                applied = None
-            if applied is not None:
-                return applied
+                return self._any_event(line)
+            return _applied(obj, len(line)) or self._any_event(line)
         return self._any_event(line)
 
     def item(self, raw: msgspec.Raw) -> Applied[T] | Undecodable:

@@ -26,10 +26,12 @@ class Order(Struct, Generic[T], frozen=True):
     """How objects are sorted: by the text that `key`, a pure function, gives for each; by uid where that is equal.
 
     `within` names an index: then those under each of its values are also kept in this order, apart from the rest.
+    Where `fixed`, the text stays the same for as long as an object lives, so it is asked for only once.
     """
 
     key: Callable[[T], str]
     within: str | None = None
+    fixed: bool = False
 
 
 def created(obj: Object) -> str:
@@ -90,13 +92,16 @@ class Ordered(Generic[T]):
 
     def __init__(self, order: Order[T], failed: Callable[[Key, Exception], None]) -> None:
         self.within = order.within
+        self._fixed = order.fixed
         self._key = order.key
         self._failed = failed
         self._all: SortedList[Entry] = SortedList()
         self._groups: dict[str, SortedList[Entry]] = {}
 
-    def entry(self, key: Key, obj: T) -> Entry | None:
+    def entry(self, key: Key, obj: T, before: Entry | None) -> Entry | None:
         """Where the object belongs; None where its text cannot be had, which is reported to `failed`."""
+        if self._fixed and before is not None and before[1] == obj.metadata.uid:
+            return before
         try:
             return (self._key(obj), obj.metadata.uid, key)
         except Exception as error:  # whatever the declared function may raise

@@ -155,6 +155,8 @@ class Reflector(Generic[T]):
                     self._writer.heard()
                     for line in batch:
                         self._take(self._reader.event(line))
+                    if batch:
+                        self._watch.bore()
                     self._tidy(len(batch))
                     dead.reschedule(self._dead_at(loop.time() + step.silence, complete_by))
         except TimeoutError:
@@ -176,7 +178,6 @@ class Reflector(Generic[T]):
         return min(silent, complete_by) if self._staged else silent
 
     def _take(self, event: Event[T]) -> None:
-        self._watch.bore()
         if self._staged is not None:
             self._gather(event, self._staged)
             return

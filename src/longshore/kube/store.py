@@ -10,9 +10,10 @@ from types import MappingProxyType
 from typing import Generic, TypeVar
 
 import structlog
+from msgspec import Struct
 
 from longshore.errors import UserMistake
-from longshore.kube.arrangement import Arrangement
+from longshore.kube.arrangement import Arrangement, Places
 from longshore.kube.index import IndexValues
 from longshore.kube.objects import Object, Resource
 from longshore.kube.order import Listing, Order, Position, created, sortable
@@ -39,6 +40,14 @@ PAGE_MAX = 500  # objects in one page
 log = structlog.get_logger()
 
 
+class Held(Struct, Generic[T], frozen=True, gc=False):
+    """An object in a store, where it can be found, and its size in bytes of JSON."""
+
+    obj: T
+    places: Places
+    size: int
+
+
 class Store(Versioned, Generic[T]):
     """Objects of one resource by (namespace, name), by each index, and in each order.
 
@@ -57,25 +66,27 @@ class Store(Versioned, Generic[T]):
         super().__init__(resource.plural, clock)
         self.resource = resource
         self.seq = 0
-        self._objects: dict[Key, T] = {}
-        self._sizes: dict[Key, int] = {}
         self.bytes = 0
+        self._held: dict[Key, Held[T]] = {}
         everywhere: dict[str, IndexValues[T]] = {"namespace": lambda obj: obj.metadata.namespace}
         self._arrangement = Arrangement({**everywhere, **(indexes or {})}, orders or {}, self._unplaced)
         self._subscribers: Subscribers[T] = Subscribers(self._arrangement.indexes)
         self._written = False
 
     def get(self, name: str, namespace: str = "") -> T | None:
-        return self._objects.get(f"{namespace}/{name}" if namespace else name)
+        held = self._held.get(f"{namespace}/{name}" if namespace else name)
+        return held.obj if held else None
 
     def by(self, index: str, value: str) -> list[T]:
         """The objects that the index puts under this value."""
-        objects = self._objects
-        return [objects[key] for key in self._arrangement.under(index, value)]
+        held = self._held
+        return [held[key].obj for key in self._arrangement.under(index, value)]
 
     def list(self, namespace: str | None = None) -> list[T]:
         """All objects, or those of one namespace, in no particular order."""
-        return list(self._objects.values()) if namespace is None else self.by("namespace", namespace)
+        if namespace is not None:
+            return self.by("namespace", namespace)
+        return [held.obj for held in self._held.values()]
 
     def page(
         self,
@@ -100,7 +111,7 @@ class Store(Versioned, Generic[T]):
         items: list[T] = []
         last = after
         for text, uid, key in self._arrangement.walk(order, value, after, prefix, descending):
-            obj = self._objects[key]
+            obj = self._held[key].obj
             if where is not None and not where(obj):
                 continue
             if len(items) == limit:
@@ -110,7 +121,7 @@ class Store(Versioned, Generic[T]):
         return Listing(items, None, self.version)
 
     def __len__(self) -> int:
-        return len(self._objects)
+        return len(self._held)
 
     @property
     def subscribers(self) -> int:
@@ -121,24 +132,25 @@ class Store(Versioned, Generic[T]):
 
         `bound` is how many changed objects may wait for the reader.
         """
-        snapshot = list(self._objects.values()) if under is None else self.by(*under)
+        snapshot = self.list() if under is None else self.by(*under)
         return self._subscribers.add(snapshot, self.seq, bound, under)
 
     def _unplaced(self, name: str, key: Key, error: Exception) -> None:
         self.stats.unindexed += 1
         log.warning("object not indexed", index=name, object=key, error=repr(error))
 
-    def _change(self, key: Key, old: T | None, new: T | None, size: int = 0) -> None:
+    def _change(self, key: Key, held: Held[T] | None, new: T | None, size: int = 0) -> None:
+        """Have `new` where `held` was; either may be None."""
         self.seq += 1
-        self.bytes += size - self._sizes.pop(key, 0)
+        old, was, freed = (held.obj, held.places, held.size) if held else (None, self._arrangement.nowhere, 0)
+        now = self._arrangement.place(key, was, new)
+        self.bytes += size - freed
         if new is None:
-            del self._objects[key]
+            del self._held[key]
         else:
-            self._objects[key] = new
-            self._sizes[key] = size
-        was, now = self._arrangement.place(key, new)
+            self._held[key] = Held(new, now, size)
         if self._subscribers:
-            self._subscribers.tell(Delta(key, old, new, self.seq), was, now)
+            self._subscribers.tell(Delta(key, old, new, self.seq), was.values, now.values)
 
 
 class Writer(Generic[T]):
@@ -166,12 +178,12 @@ class Writer(Generic[T]):
         """
         store = self.store
         listed = {key_of(obj.metadata): obj for obj in objects}
-        for key, old in list(store._objects.items()):
+        for key, held in list(store._held.items()):
             if key not in listed and key not in keep:
-                store._change(key, old, None)
+                store._change(key, held, None)
         for key, obj in listed.items():
-            known = store._objects.get(key)
-            if obj != known:
+            known = store._held.get(key)
+            if known is None or known.obj != obj:
                 store._change(key, known, obj, sizes.get(key, 0))
         store.synced, store.trouble = True, None
         store._move(version)
@@ -182,16 +194,16 @@ class Writer(Generic[T]):
         if version <= self.store.version:
             return
         key = key_of(obj.metadata)
-        self.store._change(key, self.store._objects.get(key), obj, size)
+        self.store._change(key, self.store._held.get(key), obj, size)
         self.store._move(version)
 
     def delete(self, key: Key, version: int) -> None:
         """Take a deletion that happened at `version`."""
         if version <= self.store.version:
             return
-        old = self.store._objects.get(key)
-        if old is not None:
-            self.store._change(key, old, None)
+        held = self.store._held.get(key)
+        if held is not None:
+            self.store._change(key, held, None)
         self.store._move(version)
 
     def advance(self, version: int) -> None:

@@ -5,7 +5,7 @@ Made by `Store.subscribe`, read by the controllers' feeds and by the live stream
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
 
@@ -77,7 +77,7 @@ class Subscription(Generic[T]):
             await self._waiting
         pending, self._pending = self._pending, {}
         self.seq = next(reversed(pending.values())).seq
-        return [part for delta in pending.values() for part in _split(delta)]
+        return _split(pending.values())
 
     def offer(self, delta: Delta[T]) -> bool:
         """Called by the store for each change; False once the reader has fallen too far behind.
@@ -146,8 +146,11 @@ class Subscribers(Generic[T]):
                     self._offer(Delta(delta.key, old, new, delta.seq), under)
 
     def _offer(self, delta: Delta[T], under: tuple[str, str] | None) -> None:
-        group = self._of_all if under is None else self._of_value[under]
-        for subscription in [one for one in group if not one.offer(delta)]:
+        behind = []
+        for subscription in self._of_all if under is None else self._of_value[under]:
+            if not subscription.offer(delta):
+                behind.append(subscription)
+        for subscription in behind:
             self._leave(subscription, under)
 
     def _leave(self, subscription: Subscription[T], under: tuple[str, str] | None) -> None:
@@ -159,8 +162,13 @@ class Subscribers(Generic[T]):
                 del self._of_value[under]
 
 
-def _split(delta: Delta[T]) -> tuple[Delta[T], ...]:
+def _split(deltas: Iterable[Delta[T]]) -> list[Delta[T]]:
     """The same name with a new uid is another object: a reader sees the first go before the second comes."""
-    if delta.old is None or delta.new is None or delta.old.metadata.uid == delta.new.metadata.uid:
-        return (delta,)
-    return (Delta(delta.key, delta.old, None, delta.seq), Delta(delta.key, None, delta.new, delta.seq))
+    parts: list[Delta[T]] = []
+    for delta in deltas:
+        if delta.old is None or delta.new is None or delta.old.metadata.uid == delta.new.metadata.uid:
+            parts.append(delta)
+        else:
+            parts.append(Delta(delta.key, delta.old, None, delta.seq))
+            parts.append(Delta(delta.key, None, delta.new, delta.seq))
+    return parts

@@ -26,6 +26,7 @@ LOGS = 1000  # connections for logs, which may last for hours
 COMMANDS = 1000  # connections for commands in containers: terminals, which may last for hours too
 CLOSE_DEADLINE = 1.0  # seconds for the goodbye of a WebSocket
 LARGE = 1024 * 1024  # bytes
+BUFFER = 1024 * 1024  # bytes that wait for their reader; with aiohttp's 64 KiB each event of a busy watch costs more
 
 A = TypeVar("A")
 Socket: TypeAlias = aiohttp.ClientWebSocketResponse[bool]
@@ -176,6 +177,7 @@ class Transport:
             headers=headers,
             timeout=timeout,
             cookie_jar=aiohttp.DummyCookieJar(),
+            read_bufsize=BUFFER,
             middlewares=middlewares,
         )
 

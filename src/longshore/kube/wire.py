@@ -68,12 +68,22 @@ async def lines(chunks: AsyncIterator[bytes], what: str) -> AsyncIterator[list[b
         parts.append(chunk)
         size += len(chunk)
         if b"\n" in chunk:
-            whole = b"".join(parts).split(b"\n")
-            parts = [whole.pop()]
-            size = len(parts[0])
-            yield [line for line in whole if line]
+            whole, rest = _split(b"".join(parts))
+            parts, size = [rest], len(rest)
+            yield whole
         if size > LINE_MAX:
             raise away(f"{what}: an event of more than {LINE_MAX} bytes")
+
+
+def _split(data: bytes) -> tuple[list[bytes], bytes]:
+    """The lines that are not empty, and what follows the last. By `find`, which is many times as fast as `split`."""
+    found = []
+    start = 0
+    while (end := data.find(b"\n", start)) >= 0:
+        if end > start:
+            found.append(data[start:end])
+        start = end + 1
+    return found, data[start:]
 
 
 @cache

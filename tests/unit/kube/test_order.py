@@ -115,6 +115,28 @@ def test_an_object_that_moves_to_another_group_leaves_the_first() -> None:
     assert names(store.page("created")) == ["a"]
 
 
+def test_a_fixed_order_asks_once_for_each_life_of_an_object() -> None:
+    asked: list[str] = []
+
+    def text(job: Job) -> str:
+        asked.append(job.metadata.uid)
+        return created(job)
+
+    orders = {"age": Order(text, within="tenant", fixed=True)}
+    store: Store[Job] = Store(JOBS, {"tenant": lambda job: job.metadata.labels.get("tenant")}, orders)
+    writer = Writer(store)
+    writer.replace([made("a", 1, 5, "x", uid="first")], 100)
+    writer.put(made("a", 101, 5, "y", uid="first"))
+    assert names(store.page("age", "x")) == []
+    assert names(store.page("age", "y")) == ["a"]
+    writer.put(made("b", 102, 1, "y"))
+    writer.put(made("a", 103, 0, "y", uid="second"))
+    assert names(store.page("age", "y")) == ["a", "b"]
+    writer.delete("ns/a", 104)
+    assert names(store.page("age")) == ["b"]
+    assert asked == ["first", "uid-b", "second"]
+
+
 def test_an_object_that_cannot_be_ordered_is_left_out_counted_and_told() -> None:
     store: Store[Job] = Store(JOBS, orders={"odd": Order(lambda job: job.metadata.labels["must"])})
     writer = Writer(store)
