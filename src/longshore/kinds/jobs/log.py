@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 from starlette.responses import Response, StreamingResponse
 
@@ -10,7 +10,7 @@ from longshore.errors import Forbidden, TooManyRequests, UserMistake
 from longshore.kinds.jobs import livelog, model
 from longshore.kinds.jobs.find import Found, find, kept_record
 from longshore.kinds.kind import Services
-from longshore.kube.objects import Job
+from longshore.kube.objects import PODS, Job, Pod
 from longshore.web.auth import Caller
 
 
@@ -54,15 +54,9 @@ async def _gone_first(
     parts: Services, found: Found, job: Job, container: str | None, tail: int | None, live: AsyncIterator[bytes]
 ) -> AsyncIterator[bytes]:
     """The log of attempts whose pods are gone, as the collector kept it, before that of those that are there."""
-    there = {
-        model.stream_of(pod, status.name)
-        for pod in parts.stores.pods.by("job", job.metadata.uid)
-        for status in (*pod.status.init_container_statuses, *pod.status.container_statuses)
-    }
-    kept = [s.name for s in await parts.archive.logs.streams(found.tenant, found.id) if s.name not in there]
     seen = False
     if tail is None:
-        async for chunk in _chunks(parts, found, choose(kept, container), None):
+        async for chunk in _chunks(parts, found, choose(await _of_gone_pods(parts, found, job), container), None):
             seen = True
             yield chunk
     async for chunk in live:
@@ -72,6 +66,29 @@ async def _gone_first(
         streams = [s.name for s in await parts.archive.logs.streams(found.tenant, found.id)]
         async for chunk in _chunks(parts, found, choose(streams, container), tail):
             yield chunk
+
+
+async def _of_gone_pods(parts: Services, found: Found, job: Job) -> list[str]:
+    """The streams that the collector kept and that no pod has any more.
+
+    It runs elsewhere and may have kept the whole log of a quick pod before our cache shows that pod. So what is missing
+    there is looked for in the cluster itself, or it would be told twice.
+    """
+    kept = [stream.name for stream in await parts.archive.logs.streams(found.tenant, found.id)]
+    there = _streams(parts.stores.pods.by("job", job.metadata.uid))
+    if not there.issuperset(kept):
+        selector = f"{model.LABEL_JOB_NAME}={job.metadata.name}"
+        page = await parts.client.list_page(PODS, job.metadata.namespace, label_selector=selector)
+        there |= _streams(page.items)
+    return [name for name in kept if name not in there]
+
+
+def _streams(pods: Iterable[Pod]) -> set[str]:
+    return {
+        model.stream_of(pod, status.name)
+        for pod in pods
+        for status in (*pod.status.init_container_statuses, *pod.status.container_statuses)
+    }
 
 
 async def _archived(parts: Services, found: Found, container: str | None, tail: int | None) -> Response:
