@@ -30,8 +30,10 @@ class TooLong(Exception):
 def main(argv: Sequence[str] | None = None) -> int:
     """0 when all ran, 1 when one failed. A goal that is missed is no failure: it is printed as what it is."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__, epilog="make bench ONLY=name runs one.")
-    parser.add_argument("name", nargs="*", choices=[*FIGURES, []], help=", ".join(FIGURES))
-    names = parser.parse_args(argv).name or list(FIGURES)
+    parser.add_argument("name", nargs="*", help=f"all, or some of: {', '.join(FIGURES)}")
+    names: list[str] = parser.parse_args(argv).name or list(FIGURES)
+    if unknown := [name for name in names if name not in FIGURES]:
+        parser.error(f"there is no benchmark {unknown[0]!r}; there are {', '.join(FIGURES)}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     talk = Console(stderr=True)
     failed = []
