@@ -86,7 +86,11 @@ class Kind:
 
 
 async def _services(connection: HTTPConnection) -> Services:
+    """Raises Unavailable until the caches are in: nobody is answered from half of the cluster."""
     services: Services = connection.app.state.services
+    stores = services.stores
+    for store in (stores.jobs, stores.pods, stores.tenants):
+        await store.wait_synced()
     return services
 
 

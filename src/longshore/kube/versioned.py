@@ -49,7 +49,7 @@ class Versioned:
         """Seconds since the API server was last heard of; infinite before the first time."""
         return math.inf if self._heard is None else self._clock() - self._heard
 
-    async def wait_synced(self, deadline: float) -> None:
+    async def wait_synced(self, deadline: float = 1.0) -> None:
         """Return when the first list is in; raises Unavailable after `deadline` seconds."""
         await self._wait(0, deadline)
 

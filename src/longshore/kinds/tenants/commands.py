@@ -109,7 +109,10 @@ def find_key(store: Store[Secret], tenant: str, key_id: str) -> ApiKey:
 
 
 class KeyAuthenticator:
-    """Authenticator for API keys: looked up by the id within, compared in constant time, its use noted now and then."""
+    """Authenticator for API keys: looked up by the id within, compared in constant time, its use noted now and then.
+
+    Raises Unavailable while the keys are not known yet.
+    """
 
     def __init__(self, store: Store[Secret], client: Client, namespace: str, now: Callable[[], datetime]) -> None:
         self._store = store
@@ -121,6 +124,7 @@ class KeyAuthenticator:
     async def __call__(self, credential: str) -> Caller | None:
         if not credential.startswith(_PREFIX):
             return None
+        await self._store.wait_synced()
         key_id = credential.removeprefix(_PREFIX).partition("_")[0]
         secret = self._store.get(_secret_name(key_id), self._namespace)
         key = model.api_key_of(secret) if secret else None
