@@ -16,7 +16,7 @@ from longshore.kinds.kind import Services, Stores
 from longshore.kinds.tenants.model import TENANTS
 from longshore.kube.client import Client
 from longshore.kube.config import Config
-from longshore.kube.objects import JOBS, PODS, SECRETS
+from longshore.kube.objects import JOBS, PODS, SECRETS, Job
 from longshore.kube.store import Order, Store, Writer, created
 from longshore.runtime.bus import Bus
 from longshore.settings import Settings
@@ -27,7 +27,7 @@ ADMIN = {"Authorization": "Bearer the-admin"}
 
 @pytest.fixture
 def stores() -> Stores:
-    jobs = Store(
+    jobs: Store[Job] = Store(
         JOBS,
         {"id": model.own_id, "tenant": model.own_tenant},
         {find.ORDER: Order(created, within="tenant", fixed=True)},
