@@ -264,7 +264,6 @@ async def test_ten_thousand_objects_are_synced_and_listed_anew(
         await watched.is_true(admin)
 
 
-@pytest.mark.xfail(strict=True, reason="the API server takes a watch from its own future, and keeps silent on it")
 async def test_a_cluster_that_is_set_back_to_an_older_backup_is_followed(
     own: LocalCluster, admin: Client, namespace: str
 ) -> None:

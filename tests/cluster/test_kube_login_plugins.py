@@ -217,7 +217,6 @@ async def test_a_plugin_that_fails_says_so_without_what_it_printed(tmp_path: Pat
     assert "s3cret" not in f"{caught.value!r} {caught.value.hint} {caught.value.__context__!r}"
 
 
-@pytest.mark.xfail(strict=True, reason="the transport takes the plugin's failure for a refusal by the server")
 async def test_a_plugin_that_fails_is_run_once_for_a_request(tmp_path: Path, here: dict[str, Any]) -> None:
     plugin = Plugin(tmp_path / "bin", "plugin")
     plugin.fails("no network")

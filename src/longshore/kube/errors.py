@@ -117,7 +117,8 @@ def error_of(status: Status, what: str, retry_after: float | None = None) -> err
     budget = _cause(status, _BUDGET)  # names the budget, which the message does not
     message = " ".join((f"{what}: {status.message}", *([budget.message] if budget else [])))
     hint = _hint(status, kind)
-    wait = min(retry_after or (status.details and status.details.retry_after_seconds) or 0.0, RETRY_AFTER_MAX)
+    asked = retry_after or (status.details and status.details.retry_after_seconds) or 0.0
+    wait = max(0.0, min(asked, RETRY_AFTER_MAX))
     if issubclass(kind, errors.TooManyRequests | errors.Unavailable):
         return kind(message, hint=hint, retry_after=wait)
     if issubclass(kind, errors.UserMistake):

@@ -39,11 +39,12 @@ class Bookmark(Struct, frozen=True, gc=False):
 
 
 class Undecodable(Struct, frozen=True, gc=False):
-    """Something that we cannot read; `key` and `version` where at least its metadata can be read."""
+    """Something that we cannot read; `key`, `version` and `uid` where at least its metadata can be read."""
 
     why: str
     key: Key | None = None
     version: int | None = None
+    uid: str = ""
 
 
 Event = Applied[T] | Deleted | Bookmark | Undecodable
@@ -52,6 +53,7 @@ Event = Applied[T] | Deleted | Bookmark | Undecodable
 class _Meta(Struct, frozen=True, gc=False, rename="camel"):
     name: str = ""
     namespace: str = ""
+    uid: str = ""
     resource_version: str = ""
     annotations: dict[str, str] | None = None
 
@@ -70,6 +72,7 @@ class _Change(Struct, Generic[T], frozen=True, gc=False):
     object: T
 
 
+UNREADABLE = (msgspec.MsgspecError, RecursionError)  # the latter for what is nested a thousand levels deep
 _envelope = msgspec.json.Decoder(_Envelope)
 _bare = msgspec.json.Decoder(_Bare)
 
@@ -89,7 +92,7 @@ class Reader(Generic[T]):
         if line.startswith(self._usual):
             try:
                 obj = self._change.decode(line).object
-            except msgspec.MsgspecError:
+            except UNREADABLE:
                 return self._any_event(line)
             return _applied(obj, len(line)) or self._any_event(line)
         return self._any_event(line)
@@ -98,13 +101,15 @@ class Reader(Generic[T]):
         """An item of a list, or the object of an event."""
         try:
             applied = _applied(self._decoder.decode(raw), memoryview(raw).nbytes)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             return _undecodable(raw, str(error))
         return applied or _undecodable(raw, "it has no name, uid or integer resourceVersion")
 
     def _any_event(self, line: bytes) -> Event[T]:
         try:
             envelope = _envelope.decode(line)
+        except RecursionError as error:
+            return Undecodable(str(error))
         except msgspec.MsgspecError:
             raise away(f"{self._what}: the stream holds something other than events") from None
         if envelope.type in ("ADDED", "MODIFIED"):
@@ -118,7 +123,7 @@ class Reader(Generic[T]):
         """What is wrong with the object's kind, if anything; items of a list do not say theirs."""
         try:
             kind = _bare.decode(raw).kind
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             return None
         return _undecodable(raw, f"it is a {kind}, not a {self._kind}") if kind not in ("", self._kind) else None
 
@@ -153,10 +158,10 @@ def _applied(obj: T, size: int) -> Applied[T] | None:
 def _undecodable(raw: msgspec.Raw, why: str) -> Undecodable:
     try:
         metadata = _bare.decode(raw).metadata
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return Undecodable(why)
     version = int(metadata.resource_version) if metadata.resource_version.isdecimal() else None
-    return Undecodable(why, key_of(metadata), version)
+    return Undecodable(why, key_of(metadata), version, metadata.uid)
 
 
 @cache

@@ -31,7 +31,10 @@ class Index(Generic[T]):
             values = self._values(obj)
             if type(values) is str:  # by far the most common, and quicker asked than with isinstance
                 return (values,)
-            return () if values is None else tuple(values)
+            several = () if values is None else tuple(dict.fromkeys(values))
+            if not all(isinstance(value, str) for value in several):
+                raise TypeError(f"an index needs text, not {several}")
+            return several
         except Exception as error:  # whatever the declared function may raise
             self._failed(key, error)
             return ()

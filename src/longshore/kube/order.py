@@ -61,7 +61,7 @@ class Position(Struct, frozen=True, array_like=True):
         """Raises UserMistake when this is not a cursor."""
         try:
             return msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=cls)
-        except ValueError:  # msgspec's errors are ValueErrors
+        except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
             raise _not_ours() from None
 
     @property
@@ -103,7 +103,10 @@ class Ordered(Generic[T]):
         if self._fixed and before is not None and before[1] == obj.metadata.uid:
             return before
         try:
-            return (self._key(obj), obj.metadata.uid, key)
+            text = self._key(obj)
+            if type(text) is not str:
+                raise TypeError(f"an order needs text, not {type(text).__name__}")
+            return (text, obj.metadata.uid, key)
         except Exception as error:  # whatever the declared function may raise
             self._failed(key, error)
             return None

@@ -80,6 +80,7 @@ class Reflector(Generic[T]):
         self._staged: Staged[T] | None = None  # a list that is not complete yet
         self._version = 0  # of that list's first page: the whole list is as of then
         self._floor = 0  # the version that a stream began at: what is older belongs to another history
+        self._since = 0  # the version to resume from: all of it is known
         self._told: set[Key | None] = set()
         self._untidied = 0  # events
 
@@ -123,6 +124,7 @@ class Reflector(Generic[T]):
         assert self._staged is not None
         self._staged.swap_in(self._writer, version)
         self._staged = None
+        self._since = version
         self._store.stats.relists += 1
 
     async def _stream(self, step: Stream) -> None:
@@ -134,7 +136,9 @@ class Reflector(Generic[T]):
                 self._watch.opened()
                 self._store.stats.streams += 1
                 self._writer.heard()
-                self._writer.trouble(None if self._store.synced else "not synced yet")
+                if not step.initial:
+                    await self._confirm()
+                    self._writer.trouble(None)
                 await self._follow(batches, step)
             lived = self._clock() - began
             if lived < self._pace.short:
@@ -145,10 +149,24 @@ class Reflector(Generic[T]):
             self._failed(error)
         self._watch.ended(self._clock() - began, error)
 
+    async def _confirm(self) -> None:
+        """Raise Gone when the server's history is behind our version, as after a restored backup.
+
+        A watch cannot tell: an API server takes one that begins in its future, says nothing until its versions get
+        there, and never sends what happened below. So one object is listed for every stream that is resumed, once it
+        is open: before that a backup could be put back in between.
+        Source: k8s.io/apiserver, cacher.go, `waitUntilWatchCacheFreshAndForceAllEvents`.
+        """
+        page = await self._client.list_page(
+            self._raw, self._namespace, **self._selectors, limit=1, continue_=None, attempts=1
+        )
+        if _version(page, ListPage(0, None, 1)) < self._store.version:
+            raise Gone(f"watch of {self._raw.plural}: the server is behind us, its history was replaced")
+
     async def _follow(self, batches: AsyncIterator[list[bytes]], step: Stream) -> None:
         loop = asyncio.get_running_loop()
-        complete_by = loop.time() + step.initial
-        self._floor = self._store.version
+        complete_by, count = loop.time() + step.initial, 0
+        self._floor = self._since
         try:
             async with asyncio.timeout_at(self._dead_at(loop.time() + step.silence, complete_by)) as dead:
                 async for batch in batches:
@@ -158,10 +176,12 @@ class Reflector(Generic[T]):
                     if batch:
                         self._watch.bore()
                     self._tidy(len(batch))
+                    if self._staged is not None and self._staged.count > count:
+                        complete_by, count = loop.time() + step.initial, self._staged.count
                     dead.reschedule(self._dead_at(loop.time() + step.silence, complete_by))
         except TimeoutError:
             what = f"watch of {self._raw.plural}"
-            if self._staged and loop.time() >= complete_by:
+            if self._staged is not None and loop.time() >= complete_by:
                 raise NeverComplete(f"{what}: no end of the list in {step.initial:.0f} s") from None
             raise away(f"{what}: silent for {step.silence:.0f} s") from None
 
@@ -175,7 +195,7 @@ class Reflector(Generic[T]):
             gc.collect(0)
 
     def _dead_at(self, silent: float, complete_by: float) -> float:
-        return min(silent, complete_by) if self._staged else silent
+        return silent if self._staged is None else min(silent, complete_by)
 
     def _take(self, event: Event[T]) -> None:
         if self._staged is not None:
@@ -186,15 +206,19 @@ class Reflector(Generic[T]):
         self._store.stats.events += 1
         if isinstance(event, Applied):  # nearly all are, and this is quicker than the match
             self._writer.put(event.obj, event.size)
+            self._since = self._store.version - 1  # more may have happened at this very version
             return
         match event:
             case Deleted(key, version):
                 self._writer.delete(key, version)
+                self._since = self._store.version - 1
             case Bookmark(version):
                 self._writer.advance(version)
+                self._since = self._store.version
             case Undecodable(_, _, version):
                 self._skip(event)
                 self._writer.advance(version or 0)
+                self._since = self._store.version - 1
 
     def _gather(self, event: Event[T], staged: Staged[T]) -> None:
         """An event of a streamed list, or the bookmark at its end."""
@@ -207,7 +231,7 @@ class Reflector(Generic[T]):
 
     def _params(self, step: Stream) -> dict[str, str]:
         """Source: Kubernetes API concepts, "Streaming lists"; a list without a version is as of now."""
-        since = {"resourceVersion": str(self._store.version)}
+        since = {"resourceVersion": str(self._since)}
         whole = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
         params = {
             **(whole if step.initial else since),

@@ -16,9 +16,10 @@ class Staged(Generic[T]):
 
     def __init__(self, skip: Callable[[Undecodable], None]) -> None:
         self._skip = skip
+        self.count = 0  # of the objects so far
         self._objects: dict[Key, T] = {}
         self._sizes: dict[Key, int] = {}
-        self._unread: set[Key | None] = set()
+        self._unread: dict[Key, str] = {}  # -> uid
 
     def take(self, event: Event[T]) -> None:
         """An item of a page, or an event before the end of a streamed list: there changes come in between."""
@@ -27,12 +28,14 @@ class Staged(Generic[T]):
                 key = key_of(obj.metadata)
                 if is_newer(obj, self._objects.get(key)):
                     self._objects[key], self._sizes[key] = obj, size
+                    self.count = len(self._objects)
             case Deleted(key, _):
                 self._objects.pop(key, None)
-                self._unread.discard(key)
-            case Undecodable(_, key):
+                self._unread.pop(key, None)
+            case Undecodable(_, key, _, uid):
                 self._skip(event)
-                self._unread.add(key)
+                if key is not None:
+                    self._unread[key] = uid
 
     def swap_in(self, writer: Writer[T], version: int) -> None:
         """The list is complete, and as of this version."""

@@ -5,7 +5,7 @@ reader may keep what it was handed. Everything here runs in one turn of the even
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
@@ -168,18 +168,18 @@ class Writer(Generic[T]):
         version: int,
         *,
         sizes: Mapping[Key, int] = MappingProxyType({}),
-        keep: Collection[Key | None] = (),
+        keep: Mapping[Key, str] = MappingProxyType({}),
     ) -> None:
         """Swap in a whole list at once; readers see only the differences. `sizes` are bytes of JSON.
 
-        `keep` names objects that are in the list but could not be decoded: what is known of them stays.
+        `keep` has the uids of objects that are in the list but could not be decoded: what is known of them stays.
         The list is the truth, also where it is older than the store or shows an object older than we knew it: then the
         cluster's history was replaced, by a restored etcd, and may use its versions again (decisions/0007).
         """
         store = self.store
         listed = {key_of(obj.metadata): obj for obj in objects}
         for key, held in list(store._held.items()):
-            if key not in listed and key not in keep:
+            if key not in listed and keep.get(key) != held.obj.metadata.uid:
                 store._change(key, held, None)
         for key, obj in listed.items():
             known = store._held.get(key)
@@ -198,13 +198,13 @@ class Writer(Generic[T]):
         self.store._move(version)
 
     def delete(self, key: Key, version: int) -> None:
-        """Take a deletion that happened at `version`."""
-        if version <= self.store.version:
+        """Take a deletion that happened at `version`; several may share one: what etcd lets expire goes all at once."""
+        if version < self.store.version:
             return
         held = self.store._held.get(key)
-        if held is not None:
+        if held is not None and version_of(held.obj) < version:
             self.store._change(key, held, None)
-        self.store._move(version)
+        self.advance(version)
 
     def advance(self, version: int) -> None:
         """Nothing changed up to `version`."""

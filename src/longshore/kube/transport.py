@@ -135,6 +135,7 @@ class Transport:
 
     async def _logged_in(self, attempt: Callable[[], Awaitable[A]]) -> A:
         """A refused credential is fetched again, once."""
+        await self._login.headers()  # what fails here was refused by nobody
         try:
             return await attempt()
         except Unauthenticated:
@@ -216,7 +217,7 @@ def _reaching(request: Request) -> Iterator[None]:
     try:
         yield
     except (aiohttp.ClientError, OSError) as error:
-        raise away(f"{request.what}: {_reason(error)}", "is the API server up?") from None
+        raise away(f"{request.what}: {_reason(error)}", _advice(error)) from None
 
 
 @asynccontextmanager
@@ -249,9 +250,21 @@ def _reason(error: Exception) -> str:
     """Why there was no answer. Never the error's own text: a proxy's address may hold a password."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return f"its certificate is not trusted ({error.certificate_error})"
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"the proxy refused it ({error.status})"
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return f"the proxy does not answer ({error.os_error.strerror or 'no connection'})"
     if isinstance(error, aiohttp.ClientConnectorError):
         return error.os_error.strerror or "no connection"
     return f"the connection failed ({type(error).__name__})"
+
+
+def _advice(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return "check the kubeconfig's certificate-authority and tls-server-name"
+    if isinstance(error, aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError):
+        return "check proxy-url in the kubeconfig, or HTTPS_PROXY and NO_PROXY"
+    return "is the API server up?"
 
 
 def _kept_alive(address: tuple[Any, ...]) -> socket.socket:

@@ -37,7 +37,7 @@ class Pace(Struct, frozen=True):
     silence: tuple[float, float] = (90.0, 180.0)  # after which a stream without a byte is dead
     short: float = 10.0  # a stream that ends sooner has failed, however cleanly it closed
     barren: int = 3  # streams in a row without one event or bookmark, after which the version is no longer trusted
-    initial: float = 60.0  # within which a streamed list must be complete; 0 asks for pages from the start
+    initial: float = 60.0  # within which a streamed list must grow or be complete; 0 asks for pages from the start
     cut: int = 2  # streamed lists in a row that broke off, after which pages are asked for: they can be taken up again
 
 
@@ -85,15 +85,16 @@ class Watch:
 
     def list_failed(self, error: LongshoreError) -> None:
         """Ask for the page again, or begin anew when it was refused. Pages that expire while they are fetched are
-        too slow for this history: then everything is asked for at once.
+        too slow for this history: then everything is asked for at once, and in pages again if that does not come.
         """
         assert isinstance(self.step, ListPage)
         wait = self._backoff.next(_retry_after(error))
-        if isinstance(error, _PASSING):
+        if isinstance(error, Gone) and self.step.continue_:
+            self.step = ListPage(wait, None, None)
+        elif isinstance(error, _PASSING) and self.step.limit:
             self.step = replace(self.step, wait=wait)
         else:
-            limit = None if isinstance(error, Gone) and self.step.continue_ else self.step.limit
-            self.step = ListPage(wait, None, limit)
+            self.step = ListPage(wait, None, self._pace.page)
 
     def opened(self) -> None:
         """A stream began; it is barren until it bears something."""

@@ -40,7 +40,7 @@ def decode(type_: type[T], body: bytes, what: str) -> T:
     """`what` names the request. Raises Terminal when the JSON does not fit, Unavailable when it is no JSON at all."""
     try:
         value: T = _decoder(cast(Hashable, type_)).decode(body)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, RecursionError) as error:
         raise Terminal(f"{what}: the answer does not fit: {error}") from None
     except msgspec.DecodeError:
         raise away(f"{what}: the answer is not JSON", "is a proxy in the way?") from None
@@ -49,7 +49,9 @@ def decode(type_: type[T], body: bytes, what: str) -> T:
 
 def decode_page(resource: Resource[T], body: bytes, what: str) -> Page[T]:
     listed: _List[T] = decode(_list_of(cast(Hashable, resource.type)), body, what)
-    if listed.kind not in (f"{resource.kind}List", "List"):
+    # A custom resource's list may be called anything (`listKind`).
+    custom = "." in resource.group and not resource.group.endswith(".k8s.io") and listed.items is not None
+    if listed.kind not in (f"{resource.kind}List", "List") and not custom:
         raise away(f"{what}: the answer is no list of {resource.plural}")
     meta = listed.metadata
     return Page(listed.items or [], meta.resource_version, meta.continue_, meta.remaining_item_count)

@@ -90,11 +90,11 @@ async def test_delete_carries_its_preconditions(server: Faulty, client: Client) 
 
 async def test_a_page_tells_where_the_next_one_begins(server: Faulty, client: Client) -> None:
     server.script = [page(job("a", 3), version=10, continue_="more")]
-    got = await client.list_page(JOBS, label_selector="a in (b)", limit=1)
+    got = await client.list_page(JOBS, label_selector="a in (b)", limit=2)
     assert [item.metadata.name for item in got.items] == ["a"]
     assert (got.resource_version, got.continue_) == ("10", "more")
     assert server.asked[0].path == "/apis/batch/v1/jobs"
-    assert server.asked[0].params == {"labelSelector": "a in (b)", "limit": "1"}
+    assert server.asked[0].params == {"labelSelector": "a in (b)", "limit": "2"}
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../../secrets/x", "a%2fb"])

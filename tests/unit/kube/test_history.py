@@ -121,7 +121,7 @@ class History(RuleBasedStateMachine):
         how(self.truth, name)
         self.do(turn(turns))
 
-    @rule(turns=TURNS, what=st.sampled_from([Truth.elsewhere, Truth.compact, Truth.bookmark, Truth.echo]))
+    @rule(turns=TURNS, what=st.sampled_from([Truth.elsewhere, Truth.expire, Truth.compact, Truth.bookmark, Truth.echo]))
     def go_on(self, turns: int, what: Any) -> None:
         what(self.truth)
         self.do(turn(turns))

@@ -1,5 +1,6 @@
 """Pages of a store: in order, within a group, stable while things come and go, and never a scan."""
 
+import base64
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -152,6 +153,12 @@ def test_a_cursor_is_text_that_comes_back_as_the_same_position() -> None:
     position = Position("created", "0176", "uid/with?odd&signs")
     assert Position.decode(position.encode()) == position
     assert set(position.encode()) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+
+
+def test_a_cursor_that_is_nested_beyond_reading_is_the_callers_mistake() -> None:
+    deep = base64.urlsafe_b64encode(b'["o","k","u",' + b"[" * 20_000).decode()
+    with pytest.raises(UserMistake, match="not one of ours"):
+        Position.decode(deep)
 
 
 @given(st.text(max_size=60))

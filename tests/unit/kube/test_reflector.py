@@ -56,9 +56,10 @@ async def test_a_stream_is_resumed_from_the_lists_version_then_events_then_bookm
         watch(added(job("b", 12)), LONG, CLOSE),
         watch(bookmark(40), LONG, CLOSE),
     ]
+    # after an event from just before it: more may have happened at its version, such as a lease that took several
     async with reflect():
         await server.finished.wait()
-        assert [asked.resumed_at for asked in server.watches] == ["10", "10", "12", "40"]
+        assert [asked.resumed_at for asked in server.watches] == ["10", "10", "11", "40"]
         assert len(server.lists) == 1
 
 
@@ -74,7 +75,7 @@ async def test_bookmarks_are_asked_for_and_not_relied_on(server: Faulty, reflect
     async with reflect():
         await server.finished.wait()
         assert {asked.params["allowWatchBookmarks"] for asked in server.watches} == {"true"}
-        assert server.watches[-1].resumed_at == "11"
+        assert server.watches[-1].resumed_at == "10"
 
 
 @pytest.mark.parametrize(

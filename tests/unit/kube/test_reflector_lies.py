@@ -17,6 +17,7 @@ from .faulty import (
     deleted,
     event,
     failure,
+    initial_end,
     job,
     modified,
     page,
@@ -94,6 +95,30 @@ async def test_a_version_in_the_servers_future_relists(server: Faulty, reflect: 
         assert store.version == 50
 
 
+async def test_a_server_that_is_behind_us_relists(server: Faulty, reflect: Reflect) -> None:
+    """It takes a watch from its own future and says nothing on it (kube-apiserver 1.37)."""
+    server.script = [
+        page(job("a", 90), version=100),
+        watch(LONG, CLOSE),
+        page(job("a", 40), version=50),
+        watch(HANG),
+    ]
+    server.at = 50
+    async with reflect() as store:
+        await server.finished.wait()
+        assert versions(store) == {"a": "40"}
+        assert store.stats.gone == 1
+
+
+async def test_every_resumed_stream_is_compared_with_the_server_and_a_streamed_list_needs_no_look(
+    server: Faulty, reflect: Reflect
+) -> None:
+    server.script = [watch(initial_end(100), LONG), watch(bookmark(101), LONG), watch(bookmark(102), HANG)]
+    async with reflect(streamed=True) as store:
+        await store.wait_for(102)
+    assert (len(server.watches), server.looks) == (3, 2)
+
+
 async def test_an_undecodable_object_is_counted_told_once_and_skipped(server: Faulty, reflect: Reflect) -> None:
     odd = job("odd", 12, suspend="perhaps")
     server.script = [
@@ -135,7 +160,7 @@ async def test_an_undecodable_object_moves_the_version_on(server: Faulty, reflec
     server.script = [page(version=10), watch(added(job("odd", 12, suspend="perhaps")), LONG, CLOSE)]
     async with reflect():
         await server.finished.wait()
-        assert server.watches[-1].resumed_at == "12"
+        assert server.watches[-1].resumed_at == "11"
 
 
 @pytest.mark.parametrize("rubbish", [b"<html>\n", b'{"type":"ADDED"}\n', b'{"type":"ADDED","object":\n', b"[]\n"])
@@ -215,3 +240,58 @@ async def test_a_clock_that_jumps_does_no_harm(server: Faulty, reflect: Reflect,
         await store.wait_for(12)
         assert names(store) == {"a"}
         assert server.watches[1].resumed_at == "11"
+
+
+async def test_deletions_that_share_a_version_are_all_taken(server: Faulty, reflect: Reflect) -> None:
+    """Events that expire with their lease: etcd deletes all its keys in one revision (kubernetes#110210)."""
+    gone = [deleted(job(name, 20)) for name in "abc"]
+    server.script = [
+        page(*(job(name, 5) for name in "abcd"), version=10),
+        watch(gone[0], CUT),
+        watch(*gone, bookmark(21), HANG),
+    ]
+    async with reflect() as store:
+        await store.wait_for(21)
+        assert names(store) == {"d"}
+
+
+async def test_a_deletion_does_not_take_what_was_made_anew_at_that_version(server: Faulty, reflect: Reflect) -> None:
+    server.script = [
+        page(job("a", 5), version=10),
+        watch(added(job("a", 20, uid="second")), deleted(job("a", 20)), bookmark(21), HANG),
+    ]
+    async with reflect() as store:
+        await store.wait_for(21)
+        assert versions(store) == {"a": "20"}
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_what_is_nested_beyond_reading_is_skipped_like_anything_unreadable(
+    server: Faulty, reflect: Reflect, streamed: bool
+) -> None:
+    """A custom resource with unknown fields may be nested as deep as its author likes."""
+    deep = (
+        b'{"type":"ADDED","object":{"metadata":{"name":"x"},"spec":' + b'{"a":' * 20_000 + b"1" + b"}" * 20_002 + b"\n"
+    )
+    begin = [watch(deep, initial_end(10), deep, added(job("a", 12)), HANG)]
+    if not streamed:
+        begin = [page(version=10), watch(deep, added(job("a", 12)), HANG)]  # type: ignore[list-item]
+    server.script = [*begin]
+    async with reflect(streamed=streamed) as store:
+        await store.wait_for(12)
+        assert names(store) == {"a"}
+        assert store.stats.undecodable == (2 if streamed else 1)
+
+
+async def test_another_object_of_the_name_of_one_that_cannot_be_read_is_not_kept_for_it(
+    server: Faulty, reflect: Reflect
+) -> None:
+    server.script = [
+        page(job("a", 3, uid="first"), job("b", 4), version=10),
+        watch(failure(410, "Expired")),
+        page(job("a", 12, uid="second", suspend="perhaps"), job("b", 13, suspend="perhaps"), version=20),
+        watch(HANG),
+    ]
+    async with reflect() as store:
+        await server.finished.wait()
+        assert versions(store) == {"b": "4"}

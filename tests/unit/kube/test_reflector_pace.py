@@ -2,13 +2,30 @@
 
 from random import Random
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
 from longshore.kube.watch import Pace
 
 from .conftest import Clock, Reflect
-from .faulty import CLOSE, HANG, LONG, Faulty, Pause, added, bookmark, failure, job, page, refuse, watch
+from .faulty import (
+    CLOSE,
+    HANG,
+    LONG,
+    Answer,
+    Faulty,
+    Pause,
+    added,
+    bookmark,
+    failure,
+    initial_end,
+    job,
+    page,
+    refuse,
+    status,
+    watch,
+)
 from .objects import names
 
 
@@ -130,3 +147,32 @@ async def test_a_stream_that_goes_on_talking_is_alive(server: Faulty, reflect: R
     async with reflect(pace=Pace(silence=(0.6, 0.6))) as store:
         await store.wait_for(20, deadline=5)
         assert len(server.watches) == 1
+
+
+async def test_a_retry_after_of_less_than_nothing_is_nothing(server: Faulty, reflect: Reflect, clock: Clock) -> None:
+    body = status(429, "TooManyRequests") | {"details": {"retryAfterSeconds": -100}}
+    server.script = [Answer(msgspec.json.encode(body), 429) for _ in range(20)]
+    async with reflect():
+        await server.finished.wait()
+    assert all(nap >= 0 for nap in clock.naps)
+    assert sum(clock.naps) > 20
+
+
+async def test_while_it_relists_by_stream_it_says_that_it_is_behind(server: Faulty, reflect: Reflect) -> None:
+    server.script = [
+        watch(added(job("a", 3)), initial_end(10), failure(410, "Expired")),
+        watch(added(job("a", 3)), HANG),
+    ]
+    async with reflect(streamed=True) as store:
+        await server.finished.wait()
+        assert store.trouble is not None
+        assert "told to say 410" in store.trouble
+
+
+async def test_a_streamed_list_may_take_long_as_long_as_it_grows(server: Faulty, reflect: Reflect) -> None:
+    slowly = [move for number in range(8) for move in (Pause(0.1), added(job(f"j{number}", number + 1)))]
+    server.script = [watch(*slowly, initial_end(10), HANG)]
+    async with reflect(streamed=True, pace=Pace(initial=0.4)) as store:
+        await store.wait_synced(5)
+        assert len(store) == 8
+        assert store.stats.failures == 0

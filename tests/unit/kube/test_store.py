@@ -2,13 +2,14 @@
 
 import asyncio
 import math
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from longshore.errors import Unavailable, UserMistake
 from longshore.kube.objects import JOBS, Job
-from longshore.kube.store import Store, Writer
+from longshore.kube.store import Order, Store, Writer, created
 
 from .conftest import Clock
 from .objects import a_job, a_store
@@ -134,3 +135,27 @@ async def test_a_store_is_synced_with_its_first_list_and_not_before() -> None:
     Writer(store).replace([], 7)
     await waiting
     assert store.synced
+
+
+@pytest.mark.parametrize("odd", [[{"a": 1}], 5, {"a": 1, 2: {}}], ids=["unhashable", "number", "mixed"])
+def test_an_index_or_order_that_gives_something_odd_leaves_the_object_out_and_goes_on(odd: Any) -> None:
+    def declared(_: Job) -> Any:
+        return odd
+
+    store: Store[Job] = Store(JOBS, {"odd": declared}, {"odd": Order(declared)})
+    Writer(store).replace([a_job("a", 1), a_job("b", 2)], 5)
+    assert len(store) == 2
+    assert store.page("odd").items == []
+    assert store.by("odd", "a") == []
+    assert store.stats.unindexed == 4
+
+
+def test_a_value_that_an_index_gives_twice_counts_once() -> None:
+    store: Store[Job] = Store(
+        JOBS, {"word": lambda job: [job.metadata.name] * 2}, {"age": Order(created, within="word")}
+    )
+    writer = Writer(store)
+    writer.replace([a_job("a", 1)], 5)
+    assert [job.metadata.name for job in store.page("age", "a").items] == ["a"]
+    writer.delete("ns/a", 6)
+    assert store.page("age", "a").items == []

@@ -135,8 +135,11 @@ def test_pages_that_expire_lead_to_a_list_in_one_piece_until_one_is_in() -> None
     watch = Watch(PAGED, Random(1))
     watch.listed("more")
     watch.list_failed(Gone(""))
-    watch.list_failed(Gone(""))
     assert (watch.step.continue_, watch.step.limit) == (None, None)  # type: ignore[union-attr]
+    watch.list_failed(Unavailable("too much for one answer"))
+    assert (watch.step.continue_, watch.step.limit) == (None, 500)  # type: ignore[union-attr]
+    watch.listed("more")
+    watch.list_failed(Gone(""))
     watch.listed("")
     watch.ended(0, Gone(""))
     assert watch.step.limit == 500  # type: ignore[union-attr]

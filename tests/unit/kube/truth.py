@@ -90,6 +90,21 @@ class Truth:
         self.delete(name)
         self.write(name)
 
+    def expire(self) -> None:
+        """Delete everything at once, in one version, as etcd does when a lease ends; streams may break in between."""
+        if not self.state:
+            return
+        self.version += 1
+        for name, (_, uid) in sorted(self.state.items()):
+            del self.state[name]
+            self.unreadable.discard(name)
+            self._remember()
+            line = event("DELETED", obj_of(name, (self.version, uid), True))
+            self._log.append((self.version, line))
+            self._say(line)
+            if self.rng.random() < 0.2:
+                self.end_streams(Unavailable("cut between deletions"))
+
     def elsewhere(self) -> None:
         """A change of another resource: versions have gaps."""
         self.version += 1
@@ -112,7 +127,8 @@ class Truth:
     def bookmark(self) -> None:
         """Tell every stream how far things are, and those that wait for the end of a list that this is it."""
         for stream in self._streams:
-            stream.say(initial_end(self.version) if stream.incomplete else bookmark(self.version))
+            if stream.incomplete or self.version >= stream.since:
+                stream.say(initial_end(self.version) if stream.incomplete else bookmark(self.version))
             stream.incomplete = False
 
     def echo(self) -> None:
@@ -139,7 +155,7 @@ class Truth:
         await self._think()
         if not options["continue_"]:
             version, start, then = self.version, 0, self.now
-            self._replaced = False
+            self._replaced = self._replaced and limit == 1  # a look at the version shows nothing else
         else:
             version, start = map(int, options["continue_"].split(":"))
             if version < self._compacted or self._replaced:
@@ -181,8 +197,9 @@ class Truth:
             stream.say(initial_end(self.version))
 
     def _resume(self, stream: "_Stream", since: int) -> None:
-        if since < self._compacted or self._replaced:
+        if since < self._compacted or (self._replaced and since <= self.version):
             raise Gone("told so")
+        stream.since = since  # which may be in the future: then it hears nothing until things have got there
         for version, line in self._log:
             if version > since:
                 stream.say(line)
@@ -209,7 +226,8 @@ class Truth:
 
     def _say(self, line: bytes) -> None:
         for stream in self._streams:
-            stream.say(line)
+            if self.version > stream.since:
+                stream.say(line)
 
 
 class _Stream:
@@ -217,6 +235,7 @@ class _Stream:
 
     def __init__(self, truth: Truth) -> None:
         self.incomplete = False
+        self.since = 0
         self._pieces: asyncio.Queue[bytes | LongshoreError | None] = asyncio.Queue()
         self._truth = truth
 
