@@ -147,7 +147,10 @@ class Client:
         propagation: Propagation = "Background",
         grace_period_seconds: int | None = None,
     ) -> None:
-        """Raises NotFound, and Conflict when it is no longer the object with this uid or version."""
+        """Raises NotFound, and Conflict when it is no longer the object with this uid or version.
+
+        Without either it may be sent again after an answer was lost, and take the next object of this name.
+        """
         preconditions = {"uid": uid, "resourceVersion": resource_version}
         options = {
             "apiVersion": "v1",

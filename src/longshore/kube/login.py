@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 
 from longshore.kube.config import Config
 
@@ -31,6 +32,8 @@ class Login:
                     self._until = time.monotonic() + TOKEN_AGE
         return dict(self._headers)
 
-    def refused(self) -> None:
-        self._until = 0.0
-        self._config.refused()
+    def refused(self, used: Mapping[str, str]) -> None:
+        """The server did not take these headers; where they have been renewed meanwhile, that is old news."""
+        if used == self._headers:
+            self._until = 0.0
+            self._config.refused()

@@ -53,7 +53,7 @@ async def read(
             async for text in stretch:
                 yield text
     if follow:
-        async with aclosing(log.stretch(follow=True)) as stretch:
+        async with aclosing(log.stretch(follow=True, tail_lines=tail_lines)) as stretch:
             async for text in stretch:
                 yield text
 

@@ -123,20 +123,27 @@ class Process:
         await _send(self._socket, RESIZE, msgspec.json.encode({"Width": columns, "Height": rows}))
 
     async def _receive(self) -> None:
-        """Pass on what comes, as fast as it is read, until the connection ends."""
-        async for message in self._socket:
-            if message.type is not aiohttp.WSMsgType.BINARY or not message.data:
-                continue
-            channel, data = message.data[0], message.data[1:]
-            if channel in (STDOUT, STDERR) and data:
-                await (self.stdout if channel == STDOUT else self.stderr)._put(data)
-            elif channel == OUTCOME:
-                self._outcome = outcome(data, self._what)
+        """Pass on what comes, as fast as it is read, until the connection ends; then nobody waits any more."""
+        fault: Exception | None = None
+        try:
+            async for message in self._socket:
+                if message.type is aiohttp.WSMsgType.BINARY and message.data:
+                    await self._take(message.data[0], message.data[1:])
+        except Exception as error:  # raised again below, when those who wait know
+            fault = error
         if self._outcome is None:
             self._outcome = away(f"{self._what}: the connection broke before the command had ended", None)
         broken = self._outcome if isinstance(self._outcome, LongshoreError) else None
         self._over.set()
         await asyncio.gather(self.stdout._end(broken), self.stderr._end(broken))
+        if fault is not None:
+            raise fault
+
+    async def _take(self, channel: int, data: bytes) -> None:
+        if channel in (STDOUT, STDERR) and data:
+            await (self.stdout if channel == STDOUT else self.stderr)._put(data)
+        elif channel == OUTCOME:
+            self._outcome = outcome(data, self._what)
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from longshore.kube.backoff import Backoff
 from longshore.kube.config import Config
 from longshore.kube.errors import away, error_of, read_status, retry_after
 from longshore.kube.login import Login
+from longshore.kube.objects import Patch
 from longshore.kube.request import Request
 
 CONNECT_DEADLINE = 10.0  # seconds for TCP and TLS
@@ -26,7 +27,8 @@ LOGS = 1000  # connections for logs, which may last for hours
 COMMANDS = 1000  # connections for commands in containers: terminals, which may last for hours too
 CLOSE_DEADLINE = 1.0  # seconds for the goodbye of a WebSocket
 LARGE = 1024 * 1024  # bytes
-BUFFER = 1024 * 1024  # bytes that wait for their reader; with aiohttp's 64 KiB each event of a busy watch costs more
+BUFFER = 64 * 1024  # bytes that wait for their reader, at most twice as many
+WATCH_BUFFER = 1024 * 1024  # for watches, which are few: with less each event of a busy one costs more
 
 A = TypeVar("A")
 Socket: TypeAlias = aiohttp.ClientWebSocketResponse[bool]
@@ -35,7 +37,7 @@ Socket: TypeAlias = aiohttp.ClientWebSocketResponse[bool]
 class Transport:
     """Connections to one API server: limited pools for requests, for watches, for logs and for commands.
 
-    `limiter` is asked before every request; waiting for it counts into no deadline.
+    `limiter` is asked before every request; waiting for the first try counts into no deadline.
     """
 
     def __init__(
@@ -54,7 +56,7 @@ class Transport:
 
     async def __aenter__(self) -> Self:
         self._requests = self._session(self._max_connections)
-        self._watches = self._session(WATCHES)
+        self._watches = self._session(WATCHES, buffer=WATCH_BUFFER)
         self._logs = self._session(LOGS)
         self._commands = self._session(COMMANDS, _refuse)
         return self
@@ -135,11 +137,11 @@ class Transport:
 
     async def _logged_in(self, attempt: Callable[[], Awaitable[A]]) -> A:
         """A refused credential is fetched again, once."""
-        await self._login.headers()  # what fails here was refused by nobody
+        used = await self._login.headers()  # what fails here was refused by nobody
         try:
             return await attempt()
         except Unauthenticated:
-            self._login.refused()
+            self._login.refused(used)
             return await attempt()
 
     async def _attempt(self, session: aiohttp.ClientSession | None, request: Request) -> aiohttp.ClientResponse:
@@ -168,7 +170,9 @@ class Transport:
             "server_hostname": self._config.server_hostname,
         }
 
-    def _session(self, limit: int, *middlewares: aiohttp.ClientMiddlewareType) -> aiohttp.ClientSession:
+    def _session(
+        self, limit: int, *middlewares: aiohttp.ClientMiddlewareType, buffer: int = BUFFER
+    ) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(limit=limit, ssl=self._config.ssl or True, socket_factory=_kept_alive)
         # Uncompressed: on a cluster's network gzip costs both sides more than it saves.
         headers = [("Accept-Encoding", "identity"), ("User-Agent", self._user_agent), *self._config.headers]
@@ -178,7 +182,7 @@ class Transport:
             headers=headers,
             timeout=timeout,
             cookie_jar=aiohttp.DummyCookieJar(),
-            read_bufsize=BUFFER,
+            read_bufsize=buffer,
             middlewares=middlewares,
         )
 
@@ -238,12 +242,14 @@ def _used(session: aiohttp.ClientSession | None) -> aiohttp.ClientSession:
 
 
 def _repeatable(request: Request, error: LongshoreError) -> bool:
-    """A POST is repeated only when the server said that it did not take it in (priority and fairness); an eviction
-    that a budget forbids is not throttled, and what to do instead only the caller knows.
+    """What may not be done twice (a POST, a JSON patch that adds to an array) is repeated only when the server said
+    that it did not take it in (priority and fairness); an eviction that a budget forbids is not throttled, and what to
+    do instead only the caller knows.
     """
     if isinstance(error, EvictionRefused):
         return False
-    return request.method != "POST" or isinstance(error, TooManyRequests)
+    once = request.method == "POST" or request.content_type == Patch.JSON.value
+    return not once or isinstance(error, TooManyRequests)
 
 
 def _reason(error: Exception) -> str:

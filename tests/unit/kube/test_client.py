@@ -159,6 +159,15 @@ async def test_a_create_that_may_have_happened_is_not_repeated(server: Faulty, c
     assert len(server.asked) == 3
 
 
+async def test_a_json_patch_that_may_have_happened_is_not_repeated(server: Faulty, client: Client) -> None:
+    """It may add to an array, which is not done twice; what was throttled was not taken in."""
+    operations = [{"op": "add", "path": "/metadata/finalizers/-", "value": "x"}]
+    server.script = [refuse(429, "TooManyRequests"), refuse(503)]
+    with pytest.raises(Unavailable):
+        await client.patch(JOBS, "a", operations, "ns", type=Patch.JSON)
+    assert len(server.asked) == 2
+
+
 async def test_a_server_that_does_not_answer_is_given_up_at_the_deadline(
     server: Faulty, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,6 +202,19 @@ async def test_a_token_that_was_renewed_is_used_after_a_401(server: Faulty) -> N
     async with Client(config) as client:
         await client.create(JOBS, {"metadata": {"name": "a"}})
     assert [asked.headers["authorization"] for asked in server.asked] == ["Bearer old", "Bearer new"]
+
+
+async def test_many_requests_with_a_token_that_ran_out_fetch_one_new_token(server: Faulty) -> None:
+    fetched: list[str] = []
+
+    def fetch() -> str:
+        fetched.append(f"token-{len(fetched)}")
+        return fetched[-1]
+
+    server.script = [refuse(401, "Unauthorized")] * 30 + [one("a")] * 30
+    async with Client(Config(server.url, token=fetch)) as client:
+        await asyncio.gather(*(client.get(JOBS, "a", "ns") for _ in range(30)))
+    assert fetched == ["token-0", "token-1"]
 
 
 async def test_a_credential_that_is_refused_twice_is_an_error_without_the_credential(server: Faulty) -> None:

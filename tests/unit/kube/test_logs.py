@@ -123,6 +123,12 @@ async def test_a_tail_is_followed_from_where_it_ended(server: Faulty, client: Cl
     assert "tailLines" not in follow.params
 
 
+async def test_a_tail_of_nothing_is_followed_by_what_is_new_only(server: Faulty, client: Client) -> None:
+    server.script = [watch(), pod(RUNNING), watch(*lines(4, 5)), pod(ended("c1")), watch(line(5))]
+    assert await read(client, follow=True, tail_lines=0) == text(4, 5)
+    assert [asked.params.get("tailLines") for asked in log_requests(server)] == ["0", "0", None]
+
+
 async def test_a_tail_that_breaks_off_is_not_taken_anew(server: Faulty, client: Client) -> None:
     server.script = [watch(line(3), CUT), pod(RUNNING), watch(*lines(1, 2, 3, 4))]
     assert await read(client, tail_lines=2) == text(3, 4)
