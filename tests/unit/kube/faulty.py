@@ -159,6 +159,7 @@ class Faulty:
         self.asked: list[Asked] = []
         self.at = 10**12
         self.looks = 0
+        self.expired = ""  # a token that is refused, whatever the script says
         self.finished = asyncio.Event()
         self.peers: set[object] = set()
         self.url = ""
@@ -190,6 +191,8 @@ class Faulty:
         if request.query.get("limit") == "1":
             self.looks += 1
             return web.json_response(body=page(version=self.at).body)
+        if self.expired and headers.get("authorization") == f"Bearer {self.expired}":
+            return web.json_response(status(401, "Unauthorized"), status=401)
         body = await request.read()
         self.asked.append(Asked(request.method, request.path, dict(request.query), headers, body))
         if not self.script:

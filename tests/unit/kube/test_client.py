@@ -211,7 +211,8 @@ async def test_many_requests_with_a_token_that_ran_out_fetch_one_new_token(serve
         fetched.append(f"token-{len(fetched)}")
         return fetched[-1]
 
-    server.script = [refuse(401, "Unauthorized")] * 30 + [one("a")] * 30
+    server.script += [one("a")] * 30
+    server.expired = "token-0"
     async with Client(Config(server.url, token=fetch)) as client:
         await asyncio.gather(*(client.get(JOBS, "a", "ns") for _ in range(30)))
     assert fetched == ["token-0", "token-1"]
