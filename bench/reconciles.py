@@ -66,7 +66,7 @@ async def writing(kubeconfig: str, count: int, wanted: str) -> Measured:
 
     def plan(name: str, _: datetime) -> Plan:
         found = store.get(name, NAMESPACE)
-        if found is None or found.data.get("state") == wanted:
+        if found is None or found.data.get("state", wanted) == wanted:  # the cluster's own have none
             return Plan()
         meta, patch = found.metadata, {"data": {"state": wanted}}
         action = PatchObject(CONFIG_MAPS, name, NAMESPACE, patch, uid=meta.uid, resource_version=meta.resource_version)
@@ -154,7 +154,8 @@ async def _follow(store: Store[AnyObject], count: int, wanted: str, done: asynci
 
 
 def _names(objects: Iterable[AnyObject], wanted: str, *, unlike: bool = False) -> set[str]:
-    return {found.metadata.name for found in objects if (found.data.get("state") == wanted) is not unlike}
+    ours = [found for found in objects if "state" in found.data]
+    return {found.metadata.name for found in ours if (found.data["state"] == wanted) is not unlike}
 
 
 def _having(store: Store[AnyObject], wanted: str) -> int:

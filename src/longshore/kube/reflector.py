@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 import structlog
 
-from longshore.errors import Gone, LongshoreError
+from longshore.errors import Forbidden, Gone, LongshoreError
 from longshore.kube.errors import away
 from longshore.kube.events import Applied, Bookmark, Deleted, Event, Reader, Undecodable
 from longshore.kube.objects import Object, Resource
@@ -157,9 +157,12 @@ class Reflector(Generic[T]):
         is open: before that a backup could be put back in between.
         Source: k8s.io/apiserver, cacher.go, `waitUntilWatchCacheFreshAndForceAllEvents`.
         """
-        page = await self._client.list_page(
-            self._raw, self._namespace, **self._selectors, limit=1, continue_=None, attempts=1
-        )
+        try:
+            page = await self._client.list_page(
+                self._raw, self._namespace, **self._selectors, limit=1, continue_=None, attempts=1
+            )
+        except Forbidden:
+            return  # who may only watch cannot look
         if _version(page, ListPage(0, None, 1)) < self._store.version:
             raise Gone(f"watch of {self._raw.plural}: the server is behind us, its history was replaced")
 

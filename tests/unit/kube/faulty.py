@@ -159,6 +159,7 @@ class Faulty:
         self.asked: list[Asked] = []
         self.at = 10**12
         self.looks = 0
+        self.only_watch = False  # whether those looks are forbidden
         self.expired = ""  # a token that is refused, whatever the script says
         self.finished = asyncio.Event()
         self.peers: set[object] = set()
@@ -190,6 +191,8 @@ class Faulty:
         self.peers.add(request.transport and request.transport.get_extra_info("peername"))
         if request.query.get("limit") == "1":
             self.looks += 1
+            if self.only_watch:
+                return web.json_response(status(403, "Forbidden"), status=403)
             return web.json_response(body=page(version=self.at).body)
         if self.expired and headers.get("authorization") == f"Bearer {self.expired}":
             return web.json_response(status(401, "Unauthorized"), status=401)

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from longshore.errors import UserMistake
 from longshore.kube.objects import JOBS, Job
-from longshore.kube.store import Listing, Order, Position, Store, Writer, created
+from longshore.kube.store import IndexValues, Listing, Order, Position, Store, Writer, created
 
 from .objects import a_job
 
@@ -92,6 +92,15 @@ def test_a_prefix_is_found_without_looking_at_the_rest() -> None:
     assert names(store.page("name", prefix="train", descending=True)) == ["train-2", "train-1"]
     first = store.page("name", prefix="tr", limit=2)
     assert names(store.page("name", prefix="tr", after=first.next)) == ["train-1", "train-2"]
+
+
+def test_words_of_a_name_are_found_through_an_index_that_gives_several() -> None:
+    """Full-text search: an index of words, and an order within it."""
+    words: dict[str, IndexValues[Job]] = {"word": lambda job: job.metadata.name.lower().split("-")}
+    store: Store[Job] = Store(JOBS, words, {"created": Order(created, within="word")})
+    Writer(store).replace([made("Nightly-train-eu", 1, 1), made("train-us", 1, 2), made("test-us", 1, 3)], 10)
+    assert names(store.page("created", "train", descending=True)) == ["train-us", "Nightly-train-eu"]
+    assert names(store.page("created", "nightly")) == ["Nightly-train-eu"]
 
 
 def test_a_condition_is_looked_at_for_no_more_than_the_page_needs() -> None:

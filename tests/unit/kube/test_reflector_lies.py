@@ -110,6 +110,16 @@ async def test_a_server_that_is_behind_us_relists(server: Faulty, reflect: Refle
         assert store.stats.gone == 1
 
 
+async def test_who_may_only_watch_is_not_stopped_by_a_look_that_is_forbidden(server: Faulty, reflect: Reflect) -> None:
+    """A streamed list needs no right to list."""
+    server.only_watch = True
+    server.script = [watch(initial_end(100), LONG), watch(added(job("a", 101)), bookmark(102), HANG)]
+    async with reflect(streamed=True) as store:
+        await store.wait_for(102)
+        assert names(store) == {"a"}
+        assert store.trouble is None
+
+
 async def test_every_resumed_stream_is_compared_with_the_server_and_a_streamed_list_needs_no_look(
     server: Faulty, reflect: Reflect
 ) -> None:
