@@ -7,6 +7,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from rich.console import Console
@@ -16,6 +17,7 @@ from longshore.cluster import binary
 from longshore.cluster.cluster import LocalCluster
 from longshore.kube.client import Client
 from longshore.kube.config import Config
+from longshore.kube.objects import NAMESPACES
 
 HERE = Path(__file__).parent
 NODE = "node0"
@@ -62,3 +64,12 @@ async def client(kube_config: Config) -> AsyncIterator[Client]:
     """Logged in as the administrator."""
     async with Client(kube_config) as client:
         yield client
+
+
+@pytest.fixture
+async def namespace(client: Client) -> AsyncIterator[str]:
+    """One of its own for each test."""
+    name = f"test-{uuid4().hex[:10]}"
+    await client.create(NAMESPACES, {"metadata": {"name": name}})
+    yield name
+    await client.delete(NAMESPACES, name)

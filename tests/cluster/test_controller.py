@@ -14,7 +14,7 @@ import pytest
 
 from longshore.errors import Conflict
 from longshore.kube.client import Client
-from longshore.kube.objects import CONFIG_MAPS, NAMESPACES, AnyObject
+from longshore.kube.objects import CONFIG_MAPS, AnyObject
 from longshore.kube.reflector import Reflector
 from longshore.kube.store import Store
 from longshore.runtime.controller import Controller
@@ -24,14 +24,6 @@ from longshore.runtime.queue import Queue
 
 numbers = count()
 Reconcile = Callable[[AnyObject, Store[AnyObject]], Plan]
-
-
-@pytest.fixture
-async def namespace(client: Client) -> AsyncIterator[str]:
-    name = f"controller-{next(numbers)}"
-    await client.create(NAMESPACES, {"metadata": {"name": name}})
-    yield name
-    await client.delete(NAMESPACES, name)
 
 
 @asynccontextmanager

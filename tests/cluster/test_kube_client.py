@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
@@ -21,17 +20,9 @@ from longshore.errors import (
 from longshore.kube import tokens
 from longshore.kube.client import Client, Patch
 from longshore.kube.config import Config
-from longshore.kube.objects import CONFIG_MAPS, JOBS, NAMESPACES
+from longshore.kube.objects import CONFIG_MAPS, JOBS
 
 pytestmark = pytest.mark.cluster
-
-
-@pytest.fixture
-async def namespace(client: Client) -> AsyncIterator[str]:
-    name = f"kube-{uuid4().hex[:8]}"
-    await client.create(NAMESPACES, {"metadata": {"name": name}})
-    yield name
-    await client.delete(NAMESPACES, name)
 
 
 def config_map(name: str, **data: str) -> dict[str, Any]:

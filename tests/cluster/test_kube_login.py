@@ -5,12 +5,10 @@ Proxies and credential plugins have files of their own.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 import yaml
@@ -22,7 +20,7 @@ from longshore.kube import config as config_module
 from longshore.kube import login
 from longshore.kube.client import Client
 from longshore.kube.config import Config
-from longshore.kube.objects import CONFIG_MAPS, NAMESPACES
+from longshore.kube.objects import CONFIG_MAPS
 from longshore.kube.watch import Pace
 
 from .logins import Account, Authorities, data, user_of, write
@@ -30,14 +28,6 @@ from .relay import Relay
 from .watched import config_map, until, watching
 
 BRIEF = Pace(timeout=(1, 1), short=0.5, backoff=0.01)  # streams that log in again every second
-
-
-@pytest.fixture
-async def namespace(client: Client) -> AsyncIterator[str]:
-    name = f"login-{uuid4().hex[:8]}"
-    await client.create(NAMESPACES, {"metadata": {"name": name}})
-    yield name
-    await client.delete(NAMESPACES, name)
 
 
 @pytest.fixture

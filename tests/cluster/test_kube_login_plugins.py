@@ -2,11 +2,9 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
@@ -15,7 +13,7 @@ from longshore.errors import Unauthenticated
 from longshore.kube import login
 from longshore.kube.client import Client
 from longshore.kube.config import Config
-from longshore.kube.objects import CONFIG_MAPS, NAMESPACES
+from longshore.kube.objects import CONFIG_MAPS
 from longshore.kube.watch import Pace
 
 from .lag import lagging
@@ -24,14 +22,6 @@ from .plugin import Plugin
 from .watched import config_map, until, watching
 
 BRIEF = Pace(timeout=(1, 1), short=0.5, backoff=0.01)  # streams that log in again every second
-
-
-@pytest.fixture
-async def namespace(client: Client) -> AsyncIterator[str]:
-    name = f"plugins-{uuid4().hex[:8]}"
-    await client.create(NAMESPACES, {"metadata": {"name": name}})
-    yield name
-    await client.delete(NAMESPACES, name)
 
 
 @pytest.fixture

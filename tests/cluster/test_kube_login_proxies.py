@@ -1,9 +1,7 @@
 """The way to the real API server through a proxy, named by the kubeconfig or by the environment."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 import yaml
@@ -12,7 +10,7 @@ from longshore.errors import LongshoreError, Unavailable, UserMistake
 from longshore.kube import proxies
 from longshore.kube.client import Client
 from longshore.kube.config import Config
-from longshore.kube.objects import CONFIG_MAPS, NAMESPACES
+from longshore.kube.objects import CONFIG_MAPS
 
 from .logins import user_of
 from .proxy import Proxy
@@ -20,14 +18,6 @@ from .watched import config_map, watching
 
 ADMIN = "longshore-admin"
 SECRET = "pa55word"
-
-
-@pytest.fixture
-async def namespace(client: Client) -> AsyncIterator[str]:
-    name = f"proxies-{uuid4().hex[:8]}"
-    await client.create(NAMESPACES, {"metadata": {"name": name}})
-    yield name
-    await client.delete(NAMESPACES, name)
 
 
 @pytest.fixture

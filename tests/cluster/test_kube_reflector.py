@@ -4,26 +4,17 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
 from longshore.kube.client import Client
-from longshore.kube.objects import CONFIG_MAPS, NAMESPACES, AnyObject
+from longshore.kube.objects import CONFIG_MAPS, AnyObject
 from longshore.kube.reflector import Reflector
 from longshore.kube.store import Store
 from longshore.kube.watch import Pace
 
 pytestmark = pytest.mark.cluster
 Reflect = Callable[..., AbstractAsyncContextManager[Store[AnyObject]]]
-
-
-@pytest.fixture
-async def namespace(client: Client) -> AsyncIterator[str]:
-    name = f"kube-{uuid4().hex[:8]}"
-    await client.create(NAMESPACES, {"metadata": {"name": name}})
-    yield name
-    await client.delete(NAMESPACES, name)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from itertools import count
 from typing import Any
 
@@ -10,19 +9,11 @@ import pytest
 
 from longshore.errors import Conflict, NotFound
 from longshore.kube.client import Client
-from longshore.kube.objects import CONFIG_MAPS, NAMESPACES, AnyObject, Patch
+from longshore.kube.objects import CONFIG_MAPS, AnyObject, Patch
 from longshore.runtime.executor import Executor
 from longshore.runtime.plan import Apply, DeleteObject, PatchObject
 
 numbers = count()
-
-
-@pytest.fixture
-async def namespace(client: Client) -> AsyncIterator[str]:
-    name = f"preconditions-{next(numbers)}"
-    await client.create(NAMESPACES, {"metadata": {"name": name}})
-    yield name
-    await client.delete(NAMESPACES, name)
 
 
 async def create(client: Client, namespace: str) -> AnyObject:

@@ -280,13 +280,12 @@ async def test_what_is_nested_beyond_reading_is_skipped_like_anything_unreadable
     server: Faulty, reflect: Reflect, streamed: bool
 ) -> None:
     """A custom resource with unknown fields may be nested as deep as its author likes."""
-    deep = (
-        b'{"type":"ADDED","object":{"metadata":{"name":"x"},"spec":' + b'{"a":' * 20_000 + b"1" + b"}" * 20_002 + b"\n"
-    )
-    begin = [watch(deep, initial_end(10), deep, added(job("a", 12)), HANG)]
-    if not streamed:
-        begin = [page(version=10), watch(deep, added(job("a", 12)), HANG)]  # type: ignore[list-item]
-    server.script = [*begin]
+    nested = b'{"a":' * 20_000 + b"1" + b"}" * 20_000
+    deep = b'{"type":"ADDED","object":{"metadata":{"name":"x"},"spec":' + nested + b"}}\n"
+    if streamed:
+        server.script = [watch(deep, initial_end(10), deep, added(job("a", 12)), HANG)]
+    else:
+        server.script = [page(version=10), watch(deep, added(job("a", 12)), HANG)]
     async with reflect(streamed=streamed) as store:
         await store.wait_for(12)
         assert names(store) == {"a"}
