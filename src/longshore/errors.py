@@ -16,6 +16,8 @@ class LongshoreError(Exception):
         self.message = message
         self.hint = hint
         self.request_id: str | None = None
+        if hint:
+            self.add_note(f"hint: {hint}")  # for whoever sees no more than the traceback
 
 
 class UserMistake(LongshoreError):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from longshore.kube.client import Client
-from longshore.kube.objects import CONFIG_MAPS, NAMESPACES, AnyObject
+from longshore.kube.objects import CONFIG_MAPS, LEASES, NAMESPACES, AnyObject
 
 DOCUMENT = Path(__file__).parents[2] / "docs/runtime.md"
 NAMESPACE = "docs-runtime"
@@ -80,6 +80,9 @@ async def test_the_controller_of_the_documentation_keeps_its_copies(
         await until(client, namespace, lambda there: "a-mirror" not in there)
         assert "b-mirror" not in await found(client, namespace)
         assert process.returncode is None
+        process.terminate()
+        assert await asyncio.wait_for(process.wait(), 30) == 0
+    assert not (await client.get(LEASES, "mirror", namespace)).spec.holder_identity, "the lease was not released"
 
 
 async def test_the_plan_of_the_documentation_is_tested_as_it_says(folder: Path) -> None:

@@ -83,6 +83,19 @@ async def test_apply_creates_changes_and_respects_other_managers(client: Client,
     assert (await client.apply(CONFIG_MAPS, body, field_manager="two")).data == {"x": "2"}
 
 
+@pytest.mark.parametrize(
+    ("spec", "field"), [({"parallelisms": 1}, "spec.parallelisms"), ({"parallelism": "many"}, "spec.parallelism")]
+)
+async def test_a_typo_in_what_is_applied_is_a_mistake_that_names_its_field(
+    client: Client, namespace: str, spec: dict[str, Any], field: str
+) -> None:
+    """The API server answers 500, which otherwise would be tried again for ever."""
+    body = {"metadata": {"name": "j", "namespace": namespace}, "spec": spec}
+    with pytest.raises(UserMistake) as caught:
+        await client.apply(JOBS, body, field_manager="test")
+    assert caught.value.field == field
+
+
 async def test_a_dry_run_changes_nothing(client: Client, namespace: str) -> None:
     await client.create(CONFIG_MAPS, config_map("a"), namespace, dry_run=True)
     with pytest.raises(NotFound):

@@ -15,6 +15,7 @@ from longshore.kube.order import Entry, Order, Ordered, Position
 from longshore.kube.subscription import Key, Values
 
 T = TypeVar("T", bound=Object)
+P = TypeVar("P")
 
 
 class Places(Struct, frozen=True, gc=False):
@@ -47,13 +48,13 @@ class Arrangement(Generic[T]):
 
     def under(self, index: str, value: str) -> Collection[Key]:
         """The keys of the objects that the index puts under this value."""
-        return self._indexes[index].keys(value)
+        return _declared("index", self._indexes, index).keys(value)
 
     def walk(
         self, order: str, value: str | None, after: Position | None, prefix: str, descending: bool
     ) -> Iterator[Entry]:
         """See `Ordered.walk`."""
-        return self._orders[order].walk(value, after, prefix, descending)
+        return _declared("order", self._orders, order).walk(value, after, prefix, descending)
 
     def place(self, key: Key, was: Places, obj: T | None) -> Places:
         """Move an object from where it was to where it belongs now, nowhere if it is gone; returns its places."""
@@ -76,3 +77,10 @@ class Arrangement(Generic[T]):
         for at, order in enumerate(self._orders.values()):
             groups = moves[order.within] if order.within else ((), ())
             order.move(was.entries[at], now.entries[at], *groups)
+
+
+def _declared(what: str, known: Mapping[str, P], name: str) -> P:
+    try:
+        return known[name]
+    except KeyError:
+        raise ValueError(f"this store has no {what} {name!r}; declared: {', '.join(known) or 'none'}") from None

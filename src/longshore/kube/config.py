@@ -84,12 +84,17 @@ def _none_found() -> UserMistake:
     if named := _named():
         missing = ", ".join(str(path) for path in named)
         return UserMistake(f"there is no kubeconfig at {missing}", hint="correct KUBECONFIG, or unset it")
-    return UserMistake("no kubeconfig was found", hint="set KUBECONFIG, or start a cluster with `longshore up`")
+    return UserMistake("no kubeconfig was found", hint=_NO_KUBECONFIG)
+
+
+_NO_KUBECONFIG = "set KUBECONFIG; of a local cluster: export KUBECONFIG=$(longshore cluster kubeconfig)"
 
 
 def _from_choice(choice: kubeconfig.Choice) -> Config:
     cluster, user = choice.cluster, choice.user
     parts = urlsplit(cluster.server)
+    if not cluster.server:
+        raise UserMistake("the kubeconfig's cluster has no server", hint="set `server` of the cluster; is it misspelt?")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
         raise UserMistake(
             "the kubeconfig's server is not a plain http(s) address", hint="check `server` of the cluster"

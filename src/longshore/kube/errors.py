@@ -4,6 +4,8 @@ The API server describes a failure as a Status object; its `reason` is the machi
 Source: k8s.io/apimachinery meta/v1, `Status` and `StatusReason`.
 """
 
+import re
+
 import msgspec
 from msgspec import Struct
 
@@ -37,7 +39,9 @@ class Status(Struct, frozen=True, rename="camel"):
 
 # How etcd, and the API server's own client of it, refuse an object; the API server passes it on as a 500.
 _TOO_LARGE = ("etcdserver: request is too large", "trying to send message larger than max")
+_NOT_IN_SCHEMA = "failed to create typed patch object"  # a typo in an apply: the API server answers 500
 _BUDGET = "DisruptionBudget"  # policy/v1, DisruptionBudgetCause
+_FIELD = re.compile(r": (?:errors:\s+)?\.([\w.\[\]]+): ")  # ...; Kind=Job): .spec.replica: field not declared in schema
 _status = msgspec.json.Decoder(Status)
 
 _BY_REASON: dict[str, type[errors.LongshoreError]] = {
@@ -151,6 +155,8 @@ def _kind(status: Status) -> type[errors.LongshoreError]:
         return errors.Gone
     if any(words in status.message for words in _TOO_LARGE):
         return errors.TooLarge
+    if _NOT_IN_SCHEMA in status.message:
+        return errors.UserMistake
     return errors.EvictionRefused if kind is errors.TooManyRequests and _cause(status, _BUDGET) else kind
 
 
@@ -160,7 +166,9 @@ def _hint(status: Status, kind: type[errors.LongshoreError]) -> str | None:
 
 
 def _field(status: Status) -> str | None:
-    return next((cause.field for cause in _causes(status) if cause.field), None)
+    told = next((cause.field for cause in _causes(status) if cause.field), None)
+    unknown = _FIELD.search(status.message) if told is None and _NOT_IN_SCHEMA in status.message else None
+    return unknown[1] if unknown else told
 
 
 def _cause(status: Status, reason: str) -> StatusCause | None:

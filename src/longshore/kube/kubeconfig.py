@@ -93,7 +93,11 @@ def choose(paths: list[Path], context: str | None) -> Choice:
     files = [(path.resolve().parent, _read(path)) for path in paths]
     name = context or next((file.current_context for _, file in files if file.current_context), None)
     if not name:
-        raise UserMistake("the kubeconfig has no current context", hint="name one, or `kubectl config use-context`")
+        contexts = ", ".join(context.name for _, file in files for context in file.contexts or ()) or "none"
+        raise UserMistake(
+            "the kubeconfig has no `current-context`",
+            hint=f"set it (`kubectl config use-context`), or name a context; it has: {contexts}",
+        )
     _, chosen = _first([(folder, c.name, c.context) for folder, f in files for c in f.contexts or ()], name, "context")
     cluster_folder, cluster = _first(
         [(folder, c.name, c.cluster) for folder, f in files for c in f.clusters or ()], chosen.cluster, "cluster"
@@ -112,7 +116,9 @@ def content(data: str | None, path: str | None, folder: Path) -> bytes | None:
             return base64.b64decode(data, validate=True)
         return (folder / path).read_bytes() if path else None
     except OSError as error:
-        raise UserMistake(f"a file named in the kubeconfig cannot be read: {error.strerror}", hint=f"{path}") from None
+        raise UserMistake(
+            f"a file named in the kubeconfig cannot be read: {error.strerror}: {path}", hint="correct its path"
+        ) from None
     except binascii.Error:
         raise UserMistake("the kubeconfig holds data that is not base64", hint="write it again") from None
 
@@ -123,8 +129,12 @@ def _read(path: Path) -> _File:
         return msgspec.convert({} if document is None else document, _File)
     except OSError as error:
         raise UserMistake(f"the kubeconfig {path} cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, msgspec.ValidationError):
-        raise UserMistake(f"{path} is not a kubeconfig", hint="kubectl config view shows what kubectl reads") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f": line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise UserMistake(f"{path} is not a kubeconfig: it is not YAML", hint=f"look there{where}") from None
+    except msgspec.ValidationError as error:  # which names fields, not values
+        raise UserMistake(f"{path} is not a kubeconfig: {error}", hint="correct what it names") from None
 
 
 def _first(entries: list[tuple[Path, str, S]], name: str, what: str) -> tuple[Path, S]:

@@ -238,7 +238,7 @@ class Resource(Struct, Generic[T], frozen=True):
 
 
 class AnyObject(Object, frozen=True, rename="camel"):
-    """An object of which only the metadata matters.
+    """An object of which the metadata matters and, unread, its `spec` or `data`.
 
     Without apiVersion and kind on purpose: the items of a list do not say them, events do, and the same object must
     equal itself however it was learned of.

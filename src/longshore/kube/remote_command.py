@@ -163,6 +163,8 @@ async def start(
     A command that still runs by then is told by the end of its streams; what it does about that is its own affair.
     Raises NotFound, Forbidden, UserMistake (no such container, or it does not run), Unavailable. Nothing is repeated.
     """
+    if isinstance(command, str):
+        raise TypeError(f"a command is a list of words, such as {command.split()}")
     options = query(container=container, stdin=stdin, stdout=True, stderr=stderr and not tty, tty=tty)
     params = {**options, "command": list(command)}
     what = f"exec {command[0] if command else ''} in {namespace}/{name}"

@@ -261,7 +261,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientProxyConnectionError):
         return f"the proxy does not answer ({error.os_error.strerror or 'no connection'})"
     if isinstance(error, aiohttp.ClientConnectorError):
-        return error.os_error.strerror or "no connection"
+        return f"{error.host}:{error.port}: {error.os_error.strerror or 'no connection'}"
     return f"the connection failed ({type(error).__name__})"
 
 

@@ -8,6 +8,7 @@ a wall clock that jumps is seen by `plan` alone, as its `now`.
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Callable, Hashable, Iterable
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
@@ -190,5 +191,12 @@ class Controller(Generic[K]):
             case LongshoreError():
                 told.error("reconcile failed", again_in=self.queue.retry(key), error=error.message, hint=error.hint)
             case _:
-                told.error("reconcile failed", again_in=self.queue.retry(key), exc_info=error)
+                told.error("reconcile failed", again_in=self.queue.retry(key), traceback=plain(error))
         return result_of(error)
+
+
+def plain(error: BaseException) -> str:
+    """The traceback as Python prints it. Loggers with a taste for colour print the values of variables too, and a plan
+    may hold a Secret.
+    """
+    return "".join(traceback.format_exception(error))

@@ -98,11 +98,16 @@ class Leader:
     async def _acquire(self) -> None:
         """Returns once the lease is ours; looks every `retry` seconds."""
         sighting = Sighting(LeaseSpec(), self._clock())
+        told = None
         while True:
             try:
                 sighting = await self._claim.take(sighting)
-                if sighting.spec.holder_identity == self.identity:
+                holder = sighting.spec.holder_identity
+                if holder == self.identity:
                     return
+                if holder != told:
+                    self._log.info("waiting for the lease", holder=holder)
+                    told = holder
             except Conflict:
                 self._log.debug("another was quicker")
             except LongshoreError as error:

@@ -107,7 +107,7 @@ def test_the_environments_proxy_is_used_but_not_for_this_machine(
 @pytest.mark.parametrize(
     ("cluster", "user", "match"),
     [
-        ({"server": ""}, {}, "not a plain http"),
+        ({"server": ""}, {}, "has no server"),
         ({"server": "ftp://x"}, {}, "not a plain http"),
         ({"server": "https://me:s3cret@x"}, {}, "not a plain http"),
         ({"server": "https://x", "certificate-authority": "missing.crt"}, {}, "cannot be read"),
@@ -236,7 +236,7 @@ def test_the_home_folder_may_be_written_as_a_tilde(tmp_path: Path, monkeypatch: 
 
 def test_an_empty_file_has_no_context(tmp_path: Path) -> None:
     (tmp_path / "config").touch()
-    with pytest.raises(UserMistake, match="no current context"):
+    with pytest.raises(UserMistake, match="no `current-context`"):
         Config.load(tmp_path / "config")
 
 

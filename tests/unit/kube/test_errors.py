@@ -1,5 +1,7 @@
 """From Status objects to errors that callers can act on."""
 
+import traceback
+
 import pytest
 
 from longshore import errors
@@ -119,3 +121,9 @@ def test_a_short_text_is_passed_on() -> None:
 
 def test_a_web_page_is_called_one() -> None:
     assert read_status(502, b"<html>").message == "the API server answered 502 with a web page"
+
+
+def test_a_hint_is_in_the_traceback_of_an_error_that_nobody_caught() -> None:
+    error = error_of(Status("no", "Conflict", 409), "PATCH x")
+    assert error.hint is not None
+    assert f"hint: {error.hint}" in "".join(traceback.format_exception(error))
