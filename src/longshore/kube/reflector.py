@@ -99,10 +99,7 @@ class Reflector(Generic[T]):
         if step.continue_ is None:
             self._staged, self._version = Staged(self._skip), 0
         try:
-            page = await self._client.list_page(
-                self._raw, self._namespace, **self._selectors, limit=step.limit, continue_=step.continue_, attempts=1
-            )
-            version = _version(page, step)
+            page, version = await self._page(step.limit, step.continue_)
         except LongshoreError as error:
             self._failed(error)
             self._watch.list_failed(error)
@@ -112,6 +109,18 @@ class Reflector(Generic[T]):
         await self._stage(page.items)
         if self._watch.listed(page.continue_):
             self._swap_in(self._version)
+
+    async def _page(self, limit: int | None, continue_: str | None) -> tuple[Page[msgspec.Raw], int]:
+        """A page of a consistent list, and the list's version. Raises when this page can lead nowhere."""
+        page = await self._client.list_page(
+            self._raw, self._namespace, **self._selectors, limit=limit, continue_=continue_, attempts=1
+        )
+        if page.continue_ and page.continue_ == continue_:
+            raise Gone("a list continues with the page it just sent")
+        try:
+            return page, int(page.resource_version)
+        except ValueError:
+            raise away("a list came without an integer resourceVersion") from None
 
     async def _stage(self, items: list[msgspec.Raw]) -> None:
         assert self._staged is not None
@@ -158,12 +167,10 @@ class Reflector(Generic[T]):
         Source: k8s.io/apiserver, cacher.go, `waitUntilWatchCacheFreshAndForceAllEvents`.
         """
         try:
-            page = await self._client.list_page(
-                self._raw, self._namespace, **self._selectors, limit=1, continue_=None, attempts=1
-            )
+            _, version = await self._page(1, None)
         except Forbidden:
             return  # who may only watch cannot look
-        if _version(page, ListPage(0, None, 1)) < self._store.version:
+        if version < self._store.version:
             raise Gone(f"watch of {self._raw.plural}: the server is behind us, its history was replaced")
 
     async def _follow(self, batches: AsyncIterator[list[bytes]], step: Stream) -> None:
@@ -257,13 +264,3 @@ class Reflector(Generic[T]):
         if unread.key not in self._told and len(self._told) < SLICE:
             self._told.add(unread.key)
             log.warning("object skipped", resource=self._raw.plural, object=unread.key, why=unread.why)
-
-
-def _version(page: Page[msgspec.Raw], step: ListPage) -> int:
-    """The list's resourceVersion. Raises when this page can lead nowhere."""
-    if page.continue_ and page.continue_ == step.continue_:
-        raise Gone("a list continues with the page it just sent")
-    try:
-        return int(page.resource_version)
-    except ValueError:
-        raise away("a list came without an integer resourceVersion") from None

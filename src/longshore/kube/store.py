@@ -202,7 +202,7 @@ class Writer(Generic[T]):
         if version < self.store.version:
             return
         held = self.store._held.get(key)
-        if held is not None and version_of(held.obj) < version:
+        if held is not None and (version > self.store.version or version_of(held.obj) < version):
             self.store._change(key, held, None)
         self.advance(version)
 

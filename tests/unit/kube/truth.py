@@ -94,7 +94,7 @@ class Truth:
         """Delete everything at once, in one version, as etcd does when a lease ends; streams may break in between."""
         if not self.state:
             return
-        self.version += 1
+        self._advance()
         for name, (_, uid) in sorted(self.state.items()):
             del self.state[name]
             self.unreadable.discard(name)
@@ -107,7 +107,7 @@ class Truth:
 
     def elsewhere(self) -> None:
         """A change of another resource: versions have gaps."""
-        self.version += 1
+        self._advance()
         self._remember()
 
     def compact(self) -> None:
@@ -199,6 +199,7 @@ class Truth:
     def _resume(self, stream: "_Stream", since: int) -> None:
         if since < self._compacted or (self._replaced and since <= self.version):
             raise Gone("told so")
+        stream.ahead = since > self.version
         stream.since = since  # which may be in the future: then it hears nothing until things have got there
         for version, line in self._log:
             if version > since:
@@ -210,7 +211,7 @@ class Truth:
             raise self.refusals.pop()
 
     def _commit(self, type_: str, name: str, uid: str) -> None:
-        self.version += 1
+        self._advance()
         obj = obj_of(name, (self.version, uid), name not in self.unreadable)
         if type_ == "DELETED":
             del self.state[name]
@@ -220,6 +221,15 @@ class Truth:
         line = event(type_, obj)
         self._log.append((self.version, line))
         self._say(line)
+
+    def _advance(self) -> None:
+        """One version on. A history that was put back and overtakes a stream that began in its future cannot be told
+        from ours: here such streams expire, as they do after a restore with --mark-compacted.
+        """
+        self.version += 1
+        for stream in self._streams:
+            if stream.ahead and self.version >= stream.since:
+                stream.say(failure(410, "Expired"))
 
     def _remember(self) -> None:
         self.at[self.version].append(self.now)
@@ -236,6 +246,7 @@ class _Stream:
     def __init__(self, truth: Truth) -> None:
         self.incomplete = False
         self.since = 0
+        self.ahead = False
         self._pieces: asyncio.Queue[bytes | LongshoreError | None] = asyncio.Queue()
         self._truth = truth
 
