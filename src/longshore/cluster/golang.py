@@ -17,6 +17,7 @@ from pathlib import Path
 from uv import find_uv_bin
 
 from longshore.cluster.locks import locked
+from longshore.cluster.program import Program
 from longshore.cluster.progress import Report, Step
 from longshore.cluster.state import cache_home
 from longshore.errors import LongshoreError
@@ -65,23 +66,24 @@ async def provide(report: Report) -> Path:
     return await _install(report)
 
 
-async def build(go: Path, source: Path, target: Path, *, linker_flags: str, what: str, report: Report) -> None:
-    """`go build` the module in `source` to `target`; BuildFailed with its last words."""
+async def build(go: Path, program: Program, target: Path, *, what: str, report: Report) -> None:
+    """`go build` the program to `target`; BuildFailed with its last words."""
     environment = _environment()
+    folder, module = program.modfile.parent, f"-modfile={program.modfile.name}"
     # Listing the packages downloads them all, so what follows is compiling alone.
     downloaded = 0
     packages: list[str] = []
-    async with _running([str(go), "list", "-deps", "."], source, environment, what) as lines:
+    async with _running([str(go), "list", module, "-deps", program.package], folder, environment, what) as lines:
         async for line in lines:
             if line.startswith("go: downloading "):
                 downloaded += 1
                 report(Step(what, f"downloading module {downloaded}"))
             else:
                 packages.append(line)
-    flags = ["-v", "-trimpath", "-buildvcs=false", f"-ldflags={linker_flags}", "-o", str(target)]
+    flags = [module, "-v", "-trimpath", "-buildvcs=false", f"-ldflags={program.linker_flags}", "-o", str(target)]
     total, compiled = len(packages), 0
     report(Step(what, "compiling", 0, total))
-    async with _running([str(go), "build", *flags, "."], source, environment, what) as lines:
+    async with _running([str(go), "build", *flags, program.package], folder, environment, what) as lines:
         async for line in lines:  # only what Go's own cache lacks is named, so a warm one skips numbers
             compiled += 1
             report(Step(what, "linking", total, total) if line == packages[-1] else Step(what, line, compiled, total))

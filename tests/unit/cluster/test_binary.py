@@ -7,26 +7,33 @@ from pathlib import Path
 
 import pytest
 
-from longshore.cluster import binary, golang
+from longshore.cluster import binary, golang, versions
+from longshore.cluster.program import Program, sources
 from longshore.cluster.progress import Step
 
 MakeGo = Callable[..., Path]
+WHAT = "building the control plane"
 
 
-async def test_it_is_built_once_and_found_ever_after(make_go: MakeGo, tmp_path: Path) -> None:
+@pytest.fixture
+def program() -> Program:
+    return versions.control_plane()
+
+
+async def test_it_is_built_once_and_found_ever_after(make_go: MakeGo, tmp_path: Path, program: Program) -> None:
     make_go()
-    assert binary.cached() is None
+    assert binary.cached(program) is None
     steps: list[Step] = []
     first = await binary.provide(steps.append)
-    assert first == await binary.provide() == binary.cached()
+    assert first == await binary.provide() == binary.cached(program)
     assert first.read_text() == "whole\n"
     assert (tmp_path / "builds").read_text() == "built\n"
-    assert {step.what for step in steps} == {binary.WHAT}
+    assert {step.what for step in steps} == {WHAT}
     assert [step.detail for step in steps][1:] == ["downloading module 1", "compiling", "one", "two", "linking"]
     assert [(step.done, step.total) for step in steps][-3:] == [(1, 3), (2, 3), (3, 3)]
 
 
-async def test_two_at_once_build_once(make_go: MakeGo, tmp_path: Path) -> None:
+async def test_two_at_once_build_once(make_go: MakeGo, tmp_path: Path, program: Program) -> None:
     make_go(f'while [ ! -e {tmp_path}/both-are-here ]; do sleep 0.02; done; echo whole >"$OUT"')
     told: list[Step] = []
 
@@ -39,21 +46,21 @@ async def test_two_at_once_build_once(make_go: MakeGo, tmp_path: Path) -> None:
         second = group.create_task(binary.provide(second_tells))
     assert first.result() == second.result()
     assert (tmp_path / "builds").read_text() == "built\n"
-    assert told == [Step(binary.WHAT, "another process is building it already")]
+    assert told == [Step(WHAT, "another process is building it already")]
 
 
-async def test_half_a_build_is_never_taken_for_a_whole_one(make_go: MakeGo, tmp_path: Path) -> None:
+async def test_half_a_build_is_never_taken_for_a_whole_one(make_go: MakeGo, tmp_path: Path, program: Program) -> None:
     go = make_go('echo half >"$OUT"; echo "write: no space left on device"; exit 1')
     with pytest.raises(golang.BuildFailed, match="no space left on device") as caught:
         await binary.provide()
     assert caught.value.hint is not None
     assert "6 GiB" in caught.value.hint
-    assert binary.cached() is None
+    assert binary.cached(program) is None
     go.parent.joinpath("go").write_text(go.read_text().replace("echo half", "echo whole").replace("exit 1", "exit 0"))
     assert (await binary.provide()).read_text() == "whole\n"
 
 
-async def test_leaving_a_build_ends_it(make_go: MakeGo, tmp_path: Path) -> None:
+async def test_leaving_a_build_ends_it(make_go: MakeGo, tmp_path: Path, program: Program) -> None:
     make_go(f"echo $$ >{tmp_path}/pid; echo started >&2; exec sleep 600")
     started = asyncio.Event()
     task = asyncio.create_task(binary.provide(lambda step: started.set() if step.detail == "started" else None))
@@ -64,20 +71,24 @@ async def test_leaving_a_build_ends_it(make_go: MakeGo, tmp_path: Path) -> None:
             await task
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
-    assert binary.cached() is None
+    assert binary.cached(program) is None
 
 
-def test_the_hash_follows_every_source(tmp_path: Path) -> None:
+def test_the_hash_follows_every_source_of_its_own_and_no_other(tmp_path: Path) -> None:
     folder = tmp_path / "sources"
-    shutil.copytree(binary.sources(), folder)
-    seen = {binary.cache_path(binary.sources())}
-    assert {binary.cache_path(folder)} == seen
-    for name in ("main.go", "go.mod", "go.sum"):
+    shutil.copytree(sources(), folder)
+
+    def paths() -> list[Path]:
+        return [program.cache_path() for program in versions.control_planes(folder)]
+
+    default, oldest = paths()
+    assert [default, oldest] == [program.cache_path() for program in versions.control_planes()]
+    assert default.name == "longshore-controlplane"
+    for name, changes in {"go.mod": (True, False), "1.35.sum": (False, True), "main.go": (True, True)}.items():
+        before = paths()
         with (folder / name).open("a") as file:
             file.write("\n// changed\n")
-        seen.add(binary.cache_path(folder))
-    assert len(seen) == 4
-    assert {path.name for path in seen} == {"longshore-controlplane"}
+        assert tuple(old != new for old, new in zip(before, paths(), strict=True)) == changes
 
 
 async def test_an_installed_wheel_comes_first(make_go: MakeGo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +96,7 @@ async def test_an_installed_wheel_comes_first(make_go: MakeGo, tmp_path: Path, m
     package = tmp_path / "site" / "longshore_controlplane"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
-    (package / binary.NAME).touch()
+    (package / versions.NAME).touch()
     monkeypatch.syspath_prepend(package.parent)
-    assert await binary.provide() == package / binary.NAME
+    assert await binary.provide() == package / versions.NAME
     assert "longshore_controlplane" not in sys.modules

@@ -1,0 +1,56 @@
+"""The versions of Kubernetes that a cluster can run: the default is pinned by controlplane/go.mod, the others by
+`<minor>.mod` files beside it, for the same main.go. Whoever needs a control plane's program asks here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from longshore.cluster.program import Program, sources
+from longshore.errors import LongshoreError, UserMistake
+
+NAME = "longshore-controlplane"
+ENVIRONMENT = "LONGSHORE_KUBERNETES"
+
+
+def control_plane(version: str = "") -> Program:
+    """The control plane of `version`, such as 1.35 or 1.35.0, else of $LONGSHORE_KUBERNETES, else the default.
+
+    UserMistake when there is none of it.
+    """
+    asked = (version or os.environ.get(ENVIRONMENT, "")).removeprefix("v")
+    programs = control_planes()
+    for program in programs:
+        if asked in ("", program.version, minor(program.version)):
+            return program
+    known = ", ".join(f"{minor(program.version)} ({program.version})" for program in programs)
+    raise UserMistake(f"longshore has no Kubernetes {asked}.", hint=f"There are: {known}; the first is the default.")
+
+
+def control_planes(folder: Path | None = None) -> tuple[Program, ...]:
+    """The default, then the others, newest first."""
+    folder = folder or sources()
+    others = [_control_plane(path) for path in folder.glob("*.mod") if path.name != "go.mod"]
+    return (_control_plane(folder / "go.mod"), *sorted(others, key=lambda one: number(one.version), reverse=True))
+
+
+def number(version: str) -> tuple[int, ...]:
+    """To compare by: 1.37.1 is (1, 37, 1)."""
+    return tuple(map(int, version.split(".")))
+
+
+def minor(version: str) -> str:
+    """1.37 of 1.37.1."""
+    return version.rpartition(".")[0]
+
+
+def _control_plane(modfile: Path) -> Program:
+    """With the version of Kubernetes that the module pins stamped in."""
+    found = re.search(r"^\s*k8s\.io/kubernetes (v((\d+)\.(\d+)\.\d+))$", modfile.read_text(), re.MULTILINE)
+    if not found:
+        raise LongshoreError(f"{modfile} does not pin k8s.io/kubernetes.", hint="Restore it.")
+    stamps = zip(("gitVersion", "gitMajor", "gitMinor"), found.group(1, 3, 4), strict=True)
+    flags = " ".join(["-s -w", *(f"-X k8s.io/component-base/version.{name}={value}" for name, value in stamps)])
+    return Program(NAME, "the control plane", found[2], modfile, linker_flags=flags, wheel="longshore_controlplane")
