@@ -1,9 +1,11 @@
 """One real cluster for the whole session: the control plane and a process node, without fsync, thrown away at the end.
 
 The control plane's binary comes from the cache; where it is not there yet, it is built first, which takes minutes.
+With --kubeconfig the list of pod behaviours (pods/) runs against that cluster, and all else is skipped.
 """
 
 import asyncio
+import shutil
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,30 +13,37 @@ from uuid import uuid4
 
 import pytest
 from rich.console import Console
+from tests.cluster.space import Kubectl, Namespace, Raw, Refusal, Refused, Where
 
 from longshore.cli.steps import Steps
 from longshore.cluster import binary
 from longshore.cluster.cluster import LocalCluster
 from longshore.kube.client import Client
 from longshore.kube.config import Config
-from longshore.kube.objects import NAMESPACES
+from longshore.kube.objects import NAMESPACES, NODES
 
 HERE = Path(__file__).parent
 NODE = "node0"
+TEST_SECONDS = 120.0
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """All below this folder need the control plane, so `-m "not cluster"` leaves them out."""
+    given, patience = config.getoption("kubeconfig"), config.getoption("patience")
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.cluster)
+            if given and not item.path.is_relative_to(HERE / "pods"):
+                item.add_marker(pytest.mark.skip(reason="knows the local cluster only"))
+            if patience > 1 and not item.get_closest_marker("timeout"):
+                item.add_marker(pytest.mark.timeout(TEST_SECONDS * patience))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Build before any test's clock runs, and say so past pytest's capture."""
     needed = any(item.get_closest_marker("cluster") for item in session.items)
-    if needed and not session.config.option.collectonly:
+    if needed and not (session.config.option.collectonly or session.config.getoption("kubeconfig")):
         with Steps(Console(file=sys.__stderr__)) as report:
             asyncio.run(binary.provide(report))
 
@@ -49,8 +58,11 @@ async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Loc
 
 
 @pytest.fixture(scope="session")
-def kubeconfig(cluster: LocalCluster) -> Path:
-    """The administrator's."""
+def kubeconfig(request: pytest.FixtureRequest) -> Path:
+    """The administrator's, of the cluster that is asked."""
+    if given := request.config.getoption("kubeconfig"):
+        return Path(given)
+    cluster: LocalCluster = request.getfixturevalue("cluster")
     return cluster.kubeconfig_path
 
 
@@ -73,3 +85,70 @@ async def namespace(client: Client) -> AsyncIterator[str]:
     await client.create(NAMESPACES, {"metadata": {"name": name}})
     yield name
     await client.delete(NAMESPACES, name)
+
+
+@pytest.fixture(scope="session")
+async def where(pytestconfig: pytest.Config, client: Client) -> Where:
+    """What is known of the nodes that run the pods of tests."""
+    given = pytestconfig.getoption("kubeconfig")
+    selector = _pairs(pytestconfig.getoption("node_selector"))
+    if not (given or selector):
+        selector = {"kubernetes.io/hostname": NODE}
+    wanted = ",".join(f"{key}={value}" for key, value in selector.items())
+    nodes = (await client.list_page(NODES.read_as(Raw), label_selector=wanted or None)).items
+    assert nodes, f"no node has the labels {wanted}"
+    kinds = {node["metadata"]["labels"].get("longshore.dev/node") for node in nodes}
+    return Where(
+        on_process_node=kinds == {"process"},
+        node_selector=selector,
+        images=_pairs(pytestconfig.getoption("image")),
+        patience=pytestconfig.getoption("patience"),
+    )
+
+
+def _pairs(options: list[str]) -> dict[str, str]:
+    return dict(option.split("=", 1) for option in options)
+
+
+@pytest.fixture
+async def space(request: pytest.FixtureRequest, client: Client, where: Where) -> AsyncIterator[Namespace]:
+    """A namespace, deleted afterwards, in which pods may be created at once.
+
+    A test that is marked as refused by process nodes is expected to fail there, by that refusal and nothing else.
+    """
+    marker = request.node.get_closest_marker("process_node")
+    refusal = None
+    if where.on_process_node and marker and "refused" in marker.kwargs:
+        refusal = Refusal(marker.kwargs["field"], marker.kwargs["refused"])
+        request.applymarker(pytest.mark.xfail(raises=Refused, strict=True, reason=f"refused: {refusal.field}"))
+    space = Namespace(client, f"pods-{uuid4().hex[:8]}", where, refusal)
+    await space.open()
+    yield space
+    await space.close()
+
+
+@pytest.fixture(scope="session")
+async def kubectl_program(pytestconfig: pytest.Config) -> list[str]:
+    """The cluster's own kubectl; for a cluster that was given, the one on PATH."""
+    found = shutil.which("kubectl") if pytestconfig.getoption("kubeconfig") else None
+    return [found] if found else [str(await binary.provide()), "kubectl"]
+
+
+@pytest.fixture
+async def kubectl(kubectl_program: list[str], kubeconfig: Path, space: Namespace) -> Kubectl:
+    """Run kubectl in the test's namespace: exit code, stdout, stderr."""
+
+    async def run(*words: str, stdin: str = "", deadline: float = 30.0) -> tuple[int, str, str]:
+        command = [*kubectl_program, "--kubeconfig", str(kubeconfig), "-n", space.name, *words]
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)
+        try:
+            async with space.within(deadline):
+                out, err = await process.communicate(stdin.encode())
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        return process.returncode or 0, out.decode(), err.decode()
+
+    return run

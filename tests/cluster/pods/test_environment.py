@@ -1,6 +1,6 @@
 """Where a container's variables come from."""
 
-from .conftest import Namespace, is_over, shell, waits_for
+from tests.cluster.space import Namespace, is_over, shell, waits_for
 
 
 async def test_values_may_use_earlier_ones_and_dollars_can_be_escaped(space: Namespace) -> None:

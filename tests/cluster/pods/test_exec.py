@@ -5,9 +5,7 @@ import os
 import pty
 from pathlib import Path
 
-from longshore.cluster import binary
-
-from .conftest import Kubectl, Namespace, Raw, shell
+from tests.cluster.space import Kubectl, Namespace, Raw, shell
 
 
 async def test_kubectl_exec_gives_output_input_and_exit_code(space: Namespace, kubectl: Kubectl) -> None:
@@ -40,13 +38,12 @@ async def test_exec_of_what_is_not_there_says_so(space: Namespace, kubectl: Kube
     assert "no-such-program" in err
 
 
-async def test_a_terminal_passes_on_interrupts(space: Namespace, kubeconfig: Path) -> None:
+async def test_a_terminal_passes_on_interrupts(space: Namespace, kubeconfig: Path, kubectl_program: list[str]) -> None:
     await space.create(shell("echo up; sleep 60"))
     await space.says("up")
-    program = await binary.provide()
     here, there = pty.openpty()
-    words = ["kubectl", "--kubeconfig", str(kubeconfig), "-n", space.name, "exec", "-it", "pod", "--", "sh"]
-    process = await asyncio.create_subprocess_exec(program, *words, stdin=there, stdout=there, stderr=there)
+    words = ["--kubeconfig", str(kubeconfig), "-n", space.name, "exec", "-it", "pod", "--", "sh"]
+    process = await asyncio.create_subprocess_exec(*kubectl_program, *words, stdin=there, stdout=there, stderr=there)
     os.close(there)
     said = b""
 
@@ -55,7 +52,7 @@ async def test_a_terminal_passes_on_interrupts(space: Namespace, kubeconfig: Pat
         while text not in said:
             said += await asyncio.to_thread(os.read, here, 4096)
 
-    async with asyncio.timeout(20):
+    async with space.within(20):
         os.write(here, b"tty=$(test -t 0 && echo yes); echo terminal=$tty; sleep 50\n")
         await until(b"terminal=yes")
         os.write(here, b"\x03")  # which drops what is typed before it is seen

@@ -1,10 +1,9 @@
 """Kubernetes' own controllers over this node's pods."""
 
 import pytest
+from tests.cluster.space import RAW_JOBS, Namespace, Raw, is_over, shell
 
 from longshore.errors import NotFound
-
-from .conftest import RAW_JOBS, Namespace, Raw, is_over, shell
 
 
 def completed(job: Raw) -> bool:

@@ -5,10 +5,9 @@ import re
 from datetime import UTC, datetime
 
 import pytest
+from tests.cluster.space import Kubectl, Namespace, is_over, shell, status_of
 
 from longshore.errors import LongshoreError
-
-from .conftest import Kubectl, Namespace, is_over, shell, status_of
 
 
 async def test_a_log_holds_stdout_and_stderr(space: Namespace) -> None:
@@ -75,7 +74,14 @@ async def test_a_container_that_waits_has_no_log_yet(space: Namespace) -> None:
 
 async def test_kubectl_creates_a_job_and_follows_its_log(space: Namespace, kubectl: Kubectl) -> None:
     code, _, err = await kubectl(
-        "create", "job", "hello", "--image=busybox", "--", "sh", "-c", "echo one; sleep 1; echo two"
+        "create",
+        "job",
+        "hello",
+        f"--image={space.where.image('busybox')}",
+        "--",
+        "sh",
+        "-c",
+        "echo one; sleep 1; echo two",
     )
     assert code == 0, err
     code, out, err = await kubectl("logs", "-f", "job/hello", "--pod-running-timeout=20s")

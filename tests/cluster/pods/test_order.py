@@ -1,6 +1,6 @@
 """Init containers, native sidecars, and in which order all start and end."""
 
-from .conftest import Namespace, Raw, is_ready, shell, status_of, terminated
+from tests.cluster.space import Namespace, Raw, is_ready, shell, status_of, terminated
 
 FOREVER = "while :; do sleep 0.05; done"
 LOG: Raw = {"volumeMounts": [{"name": "log", "mountPath": "/log"}]}

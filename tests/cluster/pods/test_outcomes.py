@@ -1,8 +1,7 @@
 """Exit codes, restart policies, termination messages."""
 
 import pytest
-
-from .conftest import Namespace, Raw, shell, status_of, terminated, waits_for
+from tests.cluster.space import Namespace, Raw, shell, status_of, terminated, waits_for
 
 
 async def test_a_command_that_exits_zero_succeeds(space: Namespace) -> None:

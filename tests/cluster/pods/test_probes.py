@@ -1,6 +1,6 @@
 """Readiness, liveness and startup probes."""
 
-from .conftest import Namespace, is_ready, shell, status_of
+from tests.cluster.space import Namespace, is_ready, shell, status_of
 
 FOREVER = "while :; do sleep 0.05; done"
 
@@ -18,7 +18,7 @@ async def test_readiness_by_http_asks_the_pods_address(space: Namespace) -> None
     probe = {"httpGet": {"path": "/", "port": "web"}, "periodSeconds": 1}
     server = {
         "name": "main",
-        "image": "longshore/python",
+        "image": "python",
         "command": ["sh", "-c", 'cd /tmp && exec python3 -m http.server 18471 --bind "$POD_IP"'],
         "env": [{"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
         "ports": [{"name": "web", "containerPort": 18471}],

@@ -3,7 +3,7 @@
 import base64
 import json
 
-from .conftest import Namespace, Raw, is_over, shell
+from tests.cluster.space import Namespace, Raw, is_over, shell
 
 
 def mounted(volume: Raw, path: str, **mount: object) -> tuple[Raw, Raw]:

@@ -11,6 +11,7 @@ from longshore.cluster.node.model import Container, Pod
 VOLUME_SOURCES = ("emptyDir", "configMap", "secret", "projected", "downwardAPI")
 AUTOMOUNTED = "/var/run/secrets/kubernetes.io/serviceaccount"
 REASON = "NotOnProcessNode"
+_HOST_PATH = "files of the machine are not handed to pods"
 
 
 class Refusal(Struct, frozen=True, gc=False):
@@ -51,7 +52,8 @@ def _refusals(pod: Pod, places_volumes: bool) -> Iterator[Refusal]:
 
 def _volume(volume: dict[str, object], field: str) -> Iterator[Refusal]:
     for source in volume.keys() - {"name", *VOLUME_SOURCES}:
-        yield Refusal(f"{field}.{source}", f"only {', '.join(VOLUME_SOURCES)} can be mounted")
+        others = f"only {', '.join(VOLUME_SOURCES)} can be mounted"
+        yield Refusal(f"{field}.{source}", _HOST_PATH if source == "hostPath" else others)
     projected = volume.get("projected")
     sources = projected.get("sources") or () if isinstance(projected, dict) else ()
     for i, projection in enumerate(sources):

@@ -1,8 +1,8 @@
 """Our client inside a pod, logged in by what every pod is given."""
 
-from longshore.kube.objects import ROLE_BINDINGS
+from tests.cluster.space import Namespace
 
-from .conftest import Namespace
+from longshore.kube.objects import ROLE_BINDINGS
 
 SCRIPT = """
 import asyncio

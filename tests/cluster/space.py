@@ -1,14 +1,11 @@
-"""How pods behave, asked through the API alone: these tests run against any cluster whose kubeconfig is given."""
+"""A namespace for one test, in which it makes pods and Jobs and asks how they are. The fixture `space` makes it."""
 
 import asyncio
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-import pytest
+from msgspec import Struct
 
-from longshore.cluster import binary
 from longshore.errors import LongshoreError, NotFound
 from longshore.kube.client import Client
 from longshore.kube.objects import CONFIG_MAPS, EVENTS, JOBS, NAMESPACES, PODS, SECRETS, SERVICE_ACCOUNTS, Patch
@@ -17,6 +14,8 @@ Raw = dict[str, Any]
 RAW_PODS = PODS.read_as(Raw)
 RAW_JOBS = JOBS.read_as(Raw)
 POLL_SECONDS = 0.05
+
+Kubectl = Callable[..., Awaitable[tuple[int, str, str]]]
 
 
 def shell(script: str, name: str = "main", **fields: Any) -> Raw:
@@ -46,30 +45,80 @@ def is_ready(pod: Raw) -> bool:
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
+def is_running(pod: Raw, container: str = "main") -> bool:
+    return "running" in status_of(pod, container).get("state", {})
+
+
 def waits_for(reason: str, container: str = "main") -> Callable[[Raw], bool]:
     return lambda pod: status_of(pod, container).get("state", {}).get("waiting", {}).get("reason") == reason
 
 
-class Namespace:
-    """A namespace of its own for one test."""
+class Refused(Exception):
+    """The process node refused the pod in the way that the test's marker says."""
 
-    def __init__(self, client: Client, name: str) -> None:
+
+class Refusal(Struct, frozen=True):
+    """What a process node says of a pod that it cannot run."""
+
+    field: str
+    why: str
+
+
+class Where(Struct, frozen=True):
+    """The cluster that is asked: whether its nodes run pods as processes, and what all its pods need to be given."""
+
+    on_process_node: bool = False
+    node_selector: dict[str, str] = {}
+    images: dict[str, str] = {}
+    patience: float = 1.0
+
+    def placed(self, spec: Raw) -> Raw:
+        """The spec of a pod, to run there."""
+        kinds = {kind: spec[kind] for kind in ("initContainers", "containers") if kind in spec}
+        named: Raw = {kind: [{**c, "image": self.image(c["image"])} for c in found] for kind, found in kinds.items()}
+        selector = {**self.node_selector, **spec.get("nodeSelector", {})}
+        return {**spec, **named, **({"nodeSelector": selector} if selector else {})}
+
+    def image(self, name: str) -> str:
+        return self.images.get(name, name)
+
+
+class Namespace:
+    """`refusal`: with what every pod of this test must be refused; making one raises Refused then."""
+
+    def __init__(self, client: Client, name: str, where: Where, refusal: Refusal | None = None) -> None:
         self.client = client
         self.name = name
+        self.where = where
+        self._refusal = refusal
+
+    @property
+    def patience(self) -> float:
+        """What every limit of time is multiplied by."""
+        return self.where.patience
 
     async def create(self, *containers: Raw, name: str = "pod", meta: Raw | None = None, **spec: Any) -> str:
         """A pod that is not restarted unless `spec` says so."""
-        body = {
-            "metadata": {"name": name, **(meta or {})},
-            "spec": {
-                "restartPolicy": "Never",
-                "terminationGracePeriodSeconds": 5,
-                "containers": list(containers),
-                **spec,
-            },
+        fields = {
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 5,
+            "containers": list(containers),
+            **spec,
         }
+        body = {"metadata": {"name": name, **(meta or {})}, "spec": self.where.placed(fields)}
         await self.client.create(RAW_PODS, body, self.name)
+        if self._refusal:
+            await self._refused(name, self._refusal)
         return name
+
+    async def _refused(self, name: str, refusal: Refusal) -> None:
+        pod = await self.until(is_over, name)
+        told = f"{refusal.field}: {refusal.why}"
+        assert pod["status"]["phase"] == "Failed"
+        assert pod["status"]["reason"] == "NotOnProcessNode"
+        assert pod["status"]["message"].startswith(told), pod["status"]["message"]
+        assert told in await self.event("NotOnProcessNode")
+        raise Refused(told)
 
     async def run(self, *containers: Raw, name: str = "pod", deadline: float = 30.0, **spec: Any) -> Raw:
         """The same, waited for until it is over."""
@@ -88,7 +137,7 @@ class Namespace:
         """The pod once `holds`; what it was instead is in the failure."""
         pod: Raw = {}
         try:
-            async with asyncio.timeout(deadline):
+            async with self.within(deadline):
                 while True:
                     pod = await self.client.get(RAW_PODS, name, self.name)
                     if holds(pod):
@@ -97,8 +146,12 @@ class Namespace:
         except TimeoutError:
             raise AssertionError(f"not in {deadline} s: {pod.get('status')}") from None
 
+    def within(self, deadline: float) -> asyncio.Timeout:
+        """A deadline, stretched by the patience that was asked for."""
+        return asyncio.timeout(deadline * self.patience)
+
     async def gone(self, name: str = "pod", deadline: float = 30.0) -> None:
-        async with asyncio.timeout(deadline):
+        async with self.within(deadline):
             while True:
                 try:
                     await self.client.get(RAW_PODS, name, self.name)
@@ -117,7 +170,7 @@ class Namespace:
         """Wait until the log of a running container holds `text`."""
         said = ""
         try:
-            async with asyncio.timeout(deadline):
+            async with self.within(deadline):
                 while text not in said:
                     try:
                         said = await self.log(name, container)
@@ -130,7 +183,7 @@ class Namespace:
 
     async def event(self, reason: str, deadline: float = 10.0) -> str:
         """The message of the first event with this reason."""
-        async with asyncio.timeout(deadline):
+        async with self.within(deadline):
             while True:
                 for event in (await self.client.list_page(EVENTS, self.name)).items:
                     if event.reason == reason:
@@ -144,7 +197,8 @@ class Namespace:
         await self.client.create(SECRETS, {"metadata": {"name": name}, "stringData": data}, self.name)
 
     async def job(self, *containers: Raw, name: str = "job", pod: Raw | None = None, **spec: Any) -> str:
-        template = {"spec": {"restartPolicy": "Never", "containers": list(containers), **(pod or {})}}
+        fields = {"restartPolicy": "Never", "containers": list(containers), **(pod or {})}
+        template = {"spec": self.where.placed(fields)}
         body = {"metadata": {"name": name}, "spec": {"backoffLimit": 0, "template": template, **spec}}
         await self.client.create(RAW_JOBS, body, self.name)
         return name
@@ -152,7 +206,7 @@ class Namespace:
     async def job_until(self, holds: Callable[[Raw], bool], name: str = "job", deadline: float = 60.0) -> Raw:
         job: Raw = {}
         try:
-            async with asyncio.timeout(deadline):
+            async with self.within(deadline):
                 while True:
                     job = await self.client.get(RAW_JOBS, name, self.name)
                     if holds(job):
@@ -165,43 +219,25 @@ class Namespace:
         page = await self.client.list_page(RAW_PODS, self.name, label_selector=f"batch.kubernetes.io/job-name={job}")
         return page.items
 
+    async def open(self) -> None:
+        """Make it, and wait until pods may be created in it."""
+        labels = {"pod-security.kubernetes.io/enforce": "privileged"}
+        await self.client.create(NAMESPACES, {"metadata": {"name": self.name, "labels": labels}})
+        async with self.within(30):
+            while True:
+                try:
+                    await self.client.get(SERVICE_ACCOUNTS, "default", self.name)
+                    await self.client.get(CONFIG_MAPS, "kube-root-ca.crt", self.name)
+                    return
+                except NotFound:
+                    await asyncio.sleep(POLL_SECONDS)
 
-@pytest.fixture
-async def space(client: Client) -> AsyncIterator[Namespace]:
-    """A namespace, deleted afterwards, in which pods may be created at once."""
-    name = f"pods-{uuid.uuid4().hex[:8]}"
-    await client.create(NAMESPACES, {"metadata": {"name": name}})
-    async with asyncio.timeout(30):
-        while True:
-            try:
-                await client.get(SERVICE_ACCOUNTS, "default", name)
-                await client.get(CONFIG_MAPS, "kube-root-ca.crt", name)
-                break
-            except NotFound:
-                await asyncio.sleep(POLL_SECONDS)
-    yield Namespace(client, name)
-    for pod in (await client.list_page(RAW_PODS, name)).items:
-        body = {"metadata": {"finalizers": None}}
-        await client.delete(RAW_PODS, pod["metadata"]["name"], name, grace_period_seconds=1)
-        if pod["metadata"].get("finalizers"):
-            await client.patch(RAW_PODS, pod["metadata"]["name"], body, name, type=Patch.MERGE)
-    await client.delete(NAMESPACES, name)
-
-
-Kubectl = Callable[..., Awaitable[tuple[int, str, str]]]
-
-
-@pytest.fixture
-async def kubectl(kubeconfig: Path, space: Namespace) -> Kubectl:
-    """Run kubectl in the test's namespace: exit code, stdout, stderr."""
-    program = await binary.provide()
-
-    async def run(*words: str, stdin: str = "", deadline: float = 30.0) -> tuple[int, str, str]:
-        command = [str(program), "kubectl", "--kubeconfig", str(kubeconfig), "-n", space.name, *words]
-        pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)
-        async with asyncio.timeout(deadline):
-            out, err = await process.communicate(stdin.encode())
-        return process.returncode or 0, out.decode(), err.decode()
-
-    return run
+    async def close(self) -> None:
+        """Delete it with all that is in it."""
+        for pod in (await self.client.list_page(RAW_PODS, self.name)).items:
+            name = pod["metadata"]["name"]
+            await self.client.delete(RAW_PODS, name, self.name, grace_period_seconds=1)
+            if pod["metadata"].get("finalizers"):
+                body = {"metadata": {"finalizers": None}}
+                await self.client.patch(RAW_PODS, name, body, self.name, type=Patch.MERGE)
+        await self.client.delete(NAMESPACES, self.name)

@@ -1,6 +1,6 @@
 """What images are on a process node. On other nodes these tests are not for them."""
 
-from .conftest import Namespace, is_over, shell, status_of, waits_for
+from tests.cluster.space import Namespace, is_over, shell, status_of, waits_for
 
 
 async def test_an_unknown_image_is_an_error_that_says_what_to_do(space: Namespace) -> None:

@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime
 
+from tests.cluster.space import Raw
+
 from longshore.kube.client import Client
 from longshore.kube.objects import LEASES, NODES
-
-from .conftest import Raw
 
 
 async def _process_node(client: Client) -> Raw:
