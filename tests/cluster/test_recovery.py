@@ -4,12 +4,18 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 
 import pytest
 
+from longshore.cluster import binary
+from longshore.cluster.certs import LIFETIME, Authority
 from longshore.cluster.cluster import LocalCluster
-from longshore.cluster.controlplane import CONTROL_PLANE
+from longshore.cluster.controlplane import CONTROL_PLANE, ControlPlane
 from longshore.cluster.parts import Part
 from longshore.cluster.processes import marked
 from longshore.cluster.state import is_free
@@ -128,6 +134,46 @@ async def test_a_port_that_somebody_took_meanwhile_is_given_up(up: LocalCluster)
         assert up.port("kube-apiserver") != port
         assert Config.load(up.kubeconfig_path).server.endswith(f":{up.port('kube-apiserver')}")
         assert await still_has_everything(up)
+
+
+@pytest.mark.parametrize("runs_on", [True, False], ids=["running", "stopped"])
+async def test_up_renews_certificates_that_have_expired(
+    up: LocalCluster, runs_on: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not runs_on:
+        await up.down()
+    for certificate in up.folder.pki.glob("*.crt"):
+        certificate.unlink()
+    with monkeypatch.context() as past:
+        then = partial(Authority, now=lambda: datetime.now(UTC) - 2 * LIFETIME)
+        past.setattr("longshore.cluster.controlplane.Authority", then)
+        ports = up.folder.read_settings().ports
+        plane = ControlPlane(up.name, up.folder, ports)
+        plane.admin()
+        plane.parts(await binary.provide(), fsync=True)
+    with pytest.raises(LongshoreError):
+        await still_has_everything(up)
+    await up.up()
+    assert await still_has_everything(up)
+    assert (await up.status()).ready
+
+
+@pytest.fixture
+def narrow(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of 20 MiB."""
+    if os.geteuid() != 0:
+        pytest.skip("a file system of a chosen size is root's to mount")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", tmp_path], check=True)
+    yield tmp_path
+    subprocess.run(["umount", tmp_path], check=True)
+
+
+async def test_without_disk_up_says_how_much_it_needs_and_leaves_nothing(narrow: Path) -> None:
+    cluster = LocalCluster("narrow", state_root=narrow)
+    with pytest.raises(LongshoreError, match="20 MiB are free") as refused:
+        await cluster.up()
+    assert "XDG_STATE_HOME" in str(refused.value.hint)
+    assert marked(cluster.folder.root) == []
 
 
 async def test_two_up_at_once_from_nothing_are_one(own: LocalCluster) -> None:

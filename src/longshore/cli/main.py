@@ -11,7 +11,8 @@ from typing import Annotated, Final
 import typer
 
 from longshore import __version__, errors
-from longshore.cli import cluster, jobs, roles, simulations, tenants, up
+from longshore.cli import jobs, roles, simulations, tenants, up
+from longshore.cli.cluster import main as cluster
 from longshore.cli.output import Output
 
 REFUSED: Final = 2

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from longshore.cluster.state import Folder
 
 METRICS: Final = "control-metrics"  # the port on which `control` shows its metrics, by this name
-NODE: Final = "node0"
 _STOP_GRACE: Final = 15.0
 
 ClusterName = Annotated[str, typer.Option("--cluster", "-c", envvar="LONGSHORE_CLUSTER", help="Name of the cluster.")]
@@ -65,14 +64,17 @@ def down(cluster: ClusterName = DEFAULT_CLUSTER, json: Json = False) -> None:
 
 async def compose(cluster: "LocalCluster", report: Report) -> LocalApi:
     """Bring everything up, or put what is missing back; a cluster that it started is taken down again if it fails."""
+    from longshore.cluster import nodes
+
     was_running = (await cluster.status()).running
     try:
-        await cluster.up(progress=report)
-        report(Step("installing longshore into the cluster"))
-        await _install(cluster)
-        api = LocalApi(f"http://127.0.0.1:{cluster.port('serve')}", _admin_token(cluster.folder))
-        write_local_api(cluster.folder, api)
-        await cluster.up(extra_parts=(cluster.node_part(NODE), *longshore_parts(cluster, api)), progress=report)
+        with nodes.wanted(cluster):
+            await cluster.up(progress=report)
+            report(Step("installing longshore into the cluster"))
+            await _install(cluster)
+            api = LocalApi(f"http://127.0.0.1:{cluster.port('serve')}", _admin_token(cluster.folder))
+            write_local_api(cluster.folder, api)
+            await cluster.up(extra_parts=longshore_parts(cluster, api), progress=report)
     except BaseException:
         if not was_running:
             await asyncio.shield(cluster.down(report))

@@ -11,19 +11,20 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 
 from longshore.cluster import binary
-from longshore.cluster.controlplane import CONTROL_PLANE
+from longshore.cluster.controlplane import AUDIT, CONTROL_PLANE
 from longshore.cluster.identities import Identities
 from longshore.cluster.locks import locked
 from longshore.cluster.logs import tail
-from longshore.cluster.parts import Part, Plan, Supervision, check_order
+from longshore.cluster.parts import Part, Plan, Supervision, check_order, stamped
 from longshore.cluster.processes import MARKER, end, is_running, marked
 from longshore.cluster.progress import Report, Step, silent
-from longshore.cluster.state import Folder, load, save
+from longshore.cluster.state import Folder, NodeSettings, Settings, load, save
 from longshore.cluster.status import ClusterStatus, read_status
 from longshore.errors import LongshoreError, NotFound
 
@@ -33,6 +34,7 @@ GIVE_UP_AFTER = 4  # restarts of a part that was never ready
 LOCK_PATIENCE = 600.0
 LEFTOVER_GRACE = 20.0  # for a part; what it started gets less, having lost it
 ORPHAN_GRACE = 3.0
+DISK_NEEDED = 256 * 1024**2  # etcd alone sets two files of 64 MB aside
 STOP_PATIENCE = 90.0  # more than the graces of parts in a row
 
 
@@ -41,12 +43,22 @@ class ClusterFailed(LongshoreError):
 
 
 class LocalCluster:
-    """`state_root` stands for $XDG_STATE_HOME/longshore; without fsync a power cut may cost the whole cluster."""
+    """`state_root` stands for $XDG_STATE_HOME/longshore; without fsync a power cut may cost the whole cluster.
 
-    def __init__(self, name: str = "default", *, state_root: Path | None = None, fsync: bool = True) -> None:
+    `fsync` and `audit` are kept from one `up` to the next; None leaves them as they were.
+    """
+
+    def __init__(
+        self,
+        name: str = "default",
+        *,
+        state_root: Path | None = None,
+        fsync: bool | None = None,
+        audit: bool | None = None,
+    ) -> None:
         self.name = name
         self.folder = Folder(name, state_root)
-        self._fsync = fsync
+        self._asked = {key: value for key, value in (("fsync", fsync), ("audit", audit)) if value is not None}
         self._identities = Identities(name, self.folder, self._anything_runs)
 
     @property
@@ -54,15 +66,27 @@ class LocalCluster:
         """The admin's; there once the cluster was up."""
         return self.folder.kubeconfig
 
-    async def up(self, *, extra_parts: Sequence[Part] = (), progress: Report = silent) -> None:
-        """Bring up the control plane and `extra_parts`, in addition to what runs; quick if all of it does."""
+    async def up(
+        self,
+        *,
+        extra_parts: Sequence[Part] = (),
+        without: Collection[str] = (),
+        progress: Report = silent,
+    ) -> None:
+        """Bring up the control plane, its nodes and `extra_parts`, in addition to what runs; quick if all of it does.
+
+        What runs and is named in `without` is stopped.
+        """
         program = await binary.provide(progress)
         async with self._locked(progress):
             before = self._supervision()
             if before is None:
                 await self._clear(progress)
+                _check_disk(self.folder.root)
+            settings = self.folder.change_settings(**self._asked)
+            extra_parts = self._with_nodes(settings, extra_parts)
             running = load(self.folder.plan, Plan) if before else None
-            plan = self._plan(program, extra_parts, running)
+            plan = self._plan(program, settings, extra_parts, running, without)
             if plan != running:
                 save(self.folder.plan, plan)
             try:
@@ -93,9 +117,10 @@ class LocalCluster:
 
     def log(self, part: str) -> Path:
         """The log file of a part, or of the `supervisor`; NotFound when there is none."""
-        path = self.folder.logs / f"{part}.log"
-        if path.parent != self.folder.logs or not path.exists():
-            known = ", ".join(sorted(log.stem for log in self.folder.logs.glob("*.log"))) or "none yet"
+        path = (self.folder.audit if part == AUDIT else self.folder.logs) / f"{part}.log"
+        if path.parent not in (self.folder.logs, self.folder.audit) or not path.exists():
+            logs = [*self.folder.logs.glob("*.log"), *self.folder.audit.glob(f"{AUDIT}.log")]
+            known = ", ".join(sorted(log.stem for log in logs)) or "none yet"
             raise NotFound(f"Cluster {self.name} has no log of {part!r}.", hint=f"There are: {known}.")
         return path
 
@@ -103,21 +128,37 @@ class LocalCluster:
         """A kubeconfig that logs in as that ServiceAccount, by certificate."""
         return self._identities.service_account(service_account, namespace)
 
-    def node_part(self, name: str) -> Part:
-        """The part that runs a process node of this name."""
-        return self._identities.node(name)
+    def node_part(self, name: str, **settings: Any) -> Part:
+        """The part that runs a process node of this name; `settings` as in NodeSettings."""
+        return self._identities.node(NodeSettings(name, **settings))
+
+    def forget_node(self, name: str) -> None:
+        """Delete a stopped node's folder, port and credentials."""
+        self._identities.forget_node(name)
 
     def port(self, name: str) -> int:
         """A free port of 127.0.0.1 for whoever `name` is, the same at every start."""
         return self._identities.port(name)
 
-    def _plan(self, program: Path, extra_parts: Sequence[Part], running: Plan | None) -> Plan:
+    def _with_nodes(self, settings: Settings, extra_parts: Sequence[Part]) -> Sequence[Part]:
+        given = {part.name for part in extra_parts}
+        nodes = [self._identities.node(node) for node in settings.nodes or () if node.name not in given]
+        return (*nodes, *extra_parts)
+
+    def _plan(
+        self,
+        program: Path,
+        settings: Settings,
+        extra_parts: Sequence[Part],
+        running: Plan | None,
+        without: Collection[str],
+    ) -> Plan:
         with self._identities.control_plane() as plane:
             plane.admin()
-            asked = (*plane.parts(program, fsync=self._fsync), *extra_parts)
-        names = {part.name for part in asked}
-        kept = tuple(part for part in running.parts if part.name not in names) if running else ()
-        parts = asked + kept
+            asked = (*plane.parts(program, fsync=settings.fsync, audit=settings.audit), *extra_parts)
+        replaced = {part.name for part in asked} | set(without)
+        kept = tuple(part for part in running.parts if part.name not in replaced) if running else ()
+        parts = tuple(stamped(part, self.folder.root) for part in asked + kept)
         check_order(parts)
         return running if running and running.parts == parts else Plan(running.number + 1 if running else 1, parts)
 
@@ -211,3 +252,13 @@ class LocalCluster:
     def _locked(self, progress: Report) -> AbstractAsyncContextManager[None]:
         step = Step("waiting", f"another process is busy with cluster {self.name}")
         return locked(self.folder.lock, deadline=LOCK_PATIENCE, waiting=lambda: progress(step))
+
+
+def _check_disk(folder: Path) -> None:
+    """etcd that runs out of disk while it starts says so in words that help nobody."""
+    free = shutil.disk_usage(next(parent for parent in folder.parents if parent.exists())).free
+    if free < DISK_NEEDED:
+        raise ClusterFailed(
+            f"{free >> 20} MiB are free for {folder}; a cluster needs {DISK_NEEDED >> 20} MiB to start.",
+            hint="Free some, or set XDG_STATE_HOME to a folder on another disk.",
+        )

@@ -6,16 +6,28 @@ certificates of the cluster's own authorities.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from longshore.cluster import kubeconfig
 from longshore.cluster.certs import LOOPBACK, Authority, Pair, signing_key
 from longshore.cluster.parts import Check, Part
-from longshore.cluster.state import Folder
+from longshore.cluster.state import Folder, write_private
 
 ETCD, ETCD_PEER, API = "etcd", "etcd-peer", "kube-apiserver"
 CONTROLLERS, SCHEDULER = "kube-controller-manager", "kube-scheduler"
+AUDIT = "audit"
+AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [
+        {"level": "None", "nonResourceURLs": ["/healthz*", "/livez*", "/readyz*", "/version"]},
+        {"level": "None", "resources": [{"group": "coordination.k8s.io", "resources": ["leases"]}]},
+        {"level": "Metadata"},
+    ],
+}
 CONTROL_PLANE = (ETCD, API, CONTROLLERS, SCHEDULER)
 PORT_NAMES = (*CONTROL_PLANE, ETCD_PEER)
 SERVICE_RANGE, SERVICE_ADDRESS = "10.96.0.0/16", "10.96.0.1"
@@ -56,7 +68,7 @@ class ControlPlane:
         """A certificate to serve on loopback."""
         return self._authority.server(f"{name}-serving", (*LOOPBACK, name))
 
-    def parts(self, binary: Path, *, fsync: bool) -> tuple[Part, ...]:
+    def parts(self, binary: Path, *, fsync: bool, audit: bool = False) -> tuple[Part, ...]:
         """The four, in the order they start."""
         accounts = signing_key(self._folder.pki, "service-accounts")
         etcd_authority = Authority(self._folder.pki, "etcd-ca")
@@ -64,7 +76,7 @@ class ControlPlane:
         trust = etcd_authority.pair.cert
         return (
             self._etcd(binary, etcd_pair, trust, fsync),
-            self._api(binary, etcd_authority.client("etcd-client", API), trust, accounts),
+            self._api(binary, etcd_authority.client("etcd-client", API), trust, accounts, audit),
             self._controllers(binary, accounts),
             self._scheduler(binary),
         )
@@ -91,7 +103,7 @@ class ControlPlane:
         ready = Check(f"{clients}/readyz", ca=str(trust), cert=str(pair.cert), key=str(pair.key))
         return Part(ETCD, (str(binary), ETCD, *flags), ready=ready)
 
-    def _api(self, binary: Path, etcd: Pair, etcd_trust: Path, accounts: Pair) -> Part:
+    def _api(self, binary: Path, etcd: Pair, etcd_trust: Path, accounts: Pair, audit: bool) -> Part:
         serving = self._authority.server("apiserver", (*LOOPBACK, SERVICE_ADDRESS, *SERVICE_NAMES))
         front = Authority(self._folder.pki, "front-proxy-ca")
         proxy = front.client("front-proxy-client", "front-proxy")
@@ -132,9 +144,18 @@ class ControlPlane:
             "--enable-admission-plugins=NodeRestriction",
             "--allow-privileged=true",
             "--profiling=false",
+            *(self._audit_flags() if audit else ()),
         ]
         ready = Check(f"{self.server}/readyz", ca=str(self.ca))
         return Part(API, (str(binary), API, *flags), after=(ETCD,), ready=ready, grace=20)
+
+    def _audit_flags(self) -> tuple[str, ...]:
+        """Who did what, without bodies, which may hold secrets; the API server keeps the files small itself."""
+        policy = self._folder.audit / "policy.json"
+        write_private(policy, json.dumps(AUDIT_POLICY).encode())
+        log = self._folder.audit / f"{AUDIT}.log"
+        sizes = ("--audit-log-maxsize=50", "--audit-log-maxbackup=2")  # MB, files
+        return (f"--audit-policy-file={policy}", f"--audit-log-path={log}", *sizes)
 
     def _controllers(self, binary: Path, accounts: Pair) -> Part:
         authority = self._authority.pair

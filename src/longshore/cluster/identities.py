@@ -5,15 +5,18 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from longshore.cluster.controlplane import API, PORT_NAMES, ControlPlane
 from longshore.cluster.locks import held
 from longshore.cluster.parts import Check, Part
-from longshore.cluster.state import Folder, Settings, choose_ports, is_free, save
+from longshore.cluster.state import Folder, NodeSettings, choose_ports, is_free, save
 
 NODE_GRACE = 25.0  # seconds; the node ends its pods within 20
 
@@ -44,8 +47,9 @@ class Identities:
         with self.control_plane() as plane:
             return plane.identity(f"{namespace}.{name}", f"system:serviceaccount:{namespace}:{name}", groups)
 
-    def node(self, name: str) -> Part:
+    def node(self, settings: NodeSettings) -> Part:
         """The part that runs a process node; its flags are the contract with `longshore.cluster.node`."""
+        name = settings.name
         root = self._folder.nodes / name
         with self.control_plane() as plane:
             login = plane.identity(f"node.{name}", f"system:node:{name}", ("system:nodes",))
@@ -61,6 +65,8 @@ class Identities:
             "--tls-cert": serving.cert,
             "--tls-key": serving.key,
             "--client-ca": plane.ca,
+            "--cpu-factor": settings.cpu_factor,
+            **({"--sandbox": settings.sandbox} if settings.sandbox != "auto" else {}),
         }
         # -P: a module in the current folder must not stand in for one that Python ships.
         argv = [sys.executable, "-P", "-m", "longshore.cluster.node"]
@@ -68,13 +74,26 @@ class Identities:
         ready = Check(f"https://127.0.0.1:{port}/healthz", ca=str(plane.ca))
         return Part(name, tuple(argv), after=(API,), ready=ready, grace=NODE_GRACE)
 
+    def forget_node(self, name: str) -> None:
+        """Delete all that a node was given, its credentials first."""
+        with self._lock():
+            (self._folder.kubeconfigs / f"node.{name}.kubeconfig").unlink(missing_ok=True)
+            for stem in (f"node.{name}-client", f"{name}-serving"):
+                for suffix in ("crt", "key"):
+                    (self._folder.pki / f"{stem}.{suffix}").unlink(missing_ok=True)
+            settings = self._folder.read_settings()
+            ports = {key: port for key, port in settings.ports.items() if key != f"node.{name}"}
+            save(self._folder.settings, replace(settings, ports=ports))
+        shutil.rmtree(self._folder.nodes / name, ignore_errors=True)
+
     def _ports(self, wanted: Sequence[str]) -> dict[str, int]:
-        kept = self._folder.read_settings().ports
+        settings = self._folder.read_settings()
+        kept = settings.ports
         if not self._anything_runs():
             kept = {name: port for name, port in kept.items() if is_free(port)}
         if not set(wanted) <= set(kept):
             kept = choose_ports(wanted, kept)
-            save(self._folder.settings, Settings(ports=kept))
+            save(self._folder.settings, replace(settings, ports=kept))
         return kept
 
     @contextmanager

@@ -37,12 +37,16 @@ def note(log: Path, text: str) -> None:
 
 
 def tail(log: Path, lines: int) -> tuple[int, bytes]:
-    """Where the log ends, and its last lines up to there: as many of them as are in its last 256 KiB."""
+    """Where the log ends, and its last lines up to there."""
     with log.open("rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(0, size - TAIL))
-        last = file.read().splitlines(keepends=True)
-        return file.tell(), b"".join(last[len(last) - lines :] if lines < len(last) else last)
+        end, span = file.seek(0, 2), TAIL
+        while True:
+            start = max(0, end - span)
+            file.seek(start)
+            found = file.read(end - start).splitlines(keepends=True)
+            if start == 0 or len(found) > lines:  # the first of them may be the rest of a line
+                return end, b"".join(found[max(0, len(found) - lines) :])
+            span *= 4
 
 
 def follow(log: Path, start: int) -> Iterator[bytes]:

@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import ssl
 from collections.abc import Sequence
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from longshore.cluster.processes import Process
 
@@ -27,7 +30,10 @@ class Check(Struct, frozen=True):
 
 
 class Part(Struct, frozen=True):
-    """A process to keep running: started when all of `after` are ready, SIGKILLed `grace` seconds after SIGTERM."""
+    """A process to keep running: started when all of `after` are ready, SIGKILLed `grace` seconds after SIGTERM.
+
+    `stamp` changes with the files that it reads when it starts, so that renewed certificates start it again.
+    """
 
     name: str
     argv: tuple[str, ...]
@@ -35,6 +41,7 @@ class Part(Struct, frozen=True):
     after: tuple[str, ...] = ()
     ready: Check | None = None
     grace: float = 10.0
+    stamp: str = ""
 
 
 class Plan(Struct, frozen=True):
@@ -72,6 +79,16 @@ def check_order(parts: Sequence[Part]) -> None:
         if missing := set(part.after) - seen:
             raise ValueError(f"{part.name} waits for {', '.join(sorted(missing))}, not listed before it")
         seen.add(part.name)
+
+
+def stamped(part: Part, folder: Path) -> Part:
+    """The part with the stamp of the certificates and logins below `folder` that its command line names."""
+    digest = hashlib.sha256()
+    for word in part.argv:
+        path = Path(word.rpartition("=")[2])
+        if path.parent in (folder / "pki", folder / "kubeconfigs") and path.is_file():
+            digest.update(path.read_bytes())
+    return replace(part, stamp=digest.hexdigest()[:16])
 
 
 async def passes(check: Check) -> bool:

@@ -17,6 +17,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from longshore.cluster.locks import held
 from longshore.errors import LongshoreError, UserMistake
 
 FORMAT = 1
@@ -35,11 +36,24 @@ def cache_home() -> Path:
     return _xdg("XDG_CACHE_HOME", ".cache")
 
 
+class NodeSettings(Struct, frozen=True):
+    """A process node of a cluster: the flags of `longshore.cluster.node` that a person may choose."""
+
+    name: str
+    sandbox: str = "auto"
+    cpu_factor: int = 8
+
+
 class Settings(Struct, frozen=True):
-    """What a cluster keeps from one start to the next."""
+    """What a cluster keeps from one start to the next. `nodes` None: nobody has said yet how many there should be."""
 
     format: int = FORMAT
     ports: dict[str, int] = {}
+    nodes: tuple[NodeSettings, ...] | None = None
+    addons: tuple[str, ...] = ()
+    fsync: bool = True
+    audit: bool = False
+    kubernetes: str = ""  # the version that last wrote into its etcd
 
 
 class Folder:
@@ -60,6 +74,7 @@ class Folder:
         self.logs = self.root / "logs"
         self.etcd = self.root / "etcd"
         self.nodes = self.root / "nodes"
+        self.audit = self.root / "audit"
         self.settings = self.root / "cluster.json"
         self.plan = self.root / "plan.json"
         self.supervision = self.root / "supervision.json"
@@ -78,6 +93,20 @@ class Folder:
                 hint="Use the longshore that made it, or delete it with `longshore cluster reset`.",
             )
         return settings
+
+    def change_settings(self, **changes: object) -> Settings:
+        """Put these in place of what is there, also when another process changes others at the same time."""
+        with held(self.identities_lock):
+            self.make()
+            settings = msgspec.structs.replace(self.read_settings(), **changes)
+            save(self.settings, settings)
+            return settings
+
+
+def names(state_root: Path | None = None) -> list[str]:
+    """The clusters that there are, up or down."""
+    clusters = (state_root or state_home()).resolve() / "clusters"
+    return sorted(folder.name for folder in clusters.glob("*") if _NAME.fullmatch(folder.name) and folder.is_dir())
 
 
 def write_private(path: Path, content: bytes) -> None:

@@ -6,7 +6,7 @@ import pytest
 from cryptography import x509
 
 from longshore.cluster.identities import Identities
-from longshore.cluster.state import Folder, is_free
+from longshore.cluster.state import Folder, NodeSettings, is_free
 from longshore.kube.config import Config
 
 
@@ -27,7 +27,7 @@ def test_a_service_account_logs_in_as_its_tokens_would(tmp_path: Path) -> None:
 
 
 def test_a_node_is_told_all_it_needs(tmp_path: Path) -> None:
-    part = identities(tmp_path).node("node0")
+    part = identities(tmp_path).node(NodeSettings("node0"))
     assert part.argv[1:4] == ("-P", "-m", "longshore.cluster.node")
     flags = dict(zip(part.argv[4::2], part.argv[5::2], strict=True))
     assert flags["--name"] == part.name == "node0"
@@ -43,7 +43,7 @@ def test_a_node_is_told_all_it_needs(tmp_path: Path) -> None:
 
 def test_the_same_is_answered_again(tmp_path: Path) -> None:
     first, again = identities(tmp_path), identities(tmp_path)
-    assert first.node("node0") == again.node("node0")
+    assert first.node(NodeSettings("node0")) == again.node(NodeSettings("node0"))
     assert first.port("serve") == again.port("serve")
     assert first.port("serve") != first.port("other")
 

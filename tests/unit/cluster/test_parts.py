@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from longshore.cluster.certs import LOOPBACK, Authority
-from longshore.cluster.parts import Check, Part, check_order, passes
+from longshore.cluster.parts import Check, Part, check_order, passes, stamped
 
 
 @asynccontextmanager
@@ -60,3 +60,14 @@ def test_the_order_of_parts_rules_out_circles_and_doubles() -> None:
         check_order([two, one])
     with pytest.raises(ValueError, match="called one"):
         check_order([one, one])
+
+
+def test_a_part_is_another_once_a_certificate_that_it_reads_is(tmp_path: Path) -> None:
+    (tmp_path / "pki").mkdir()
+    certificate = tmp_path / "pki" / "a.crt"
+    certificate.write_text("old")
+    part = Part("a", ("a", f"--cert={certificate}", "--data", str(tmp_path)))
+    old = stamped(part, tmp_path)
+    assert stamped(old, tmp_path) == old
+    certificate.write_text("new")
+    assert stamped(old, tmp_path) != old

@@ -1,5 +1,6 @@
 import socket
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from longshore.cluster.state import (
     choose_ports,
     is_free,
     load,
+    names,
     save,
     state_home,
     write_private,
@@ -87,3 +89,18 @@ def test_a_port_somebody_listens_on_is_not_free() -> None:
         port = server.getsockname()[1]
         assert not is_free(port)
     assert is_free(port)
+
+
+def test_what_two_change_at_once_is_both_kept(tmp_path: Path) -> None:
+    folder = Folder("a", tmp_path)
+    with ThreadPoolExecutor() as pool:
+        changes: list[dict[str, object]] = [{"audit": True}, {"fsync": False}, {"addons": ("kwok",)}] * 20
+        list(pool.map(lambda change: folder.change_settings(**change), changes))
+    assert folder.read_settings() == Settings(audit=True, fsync=False, addons=("kwok",))
+
+
+def test_clusters_are_listed_by_name_and_nothing_else_is(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        Folder(name, tmp_path).make()
+    (tmp_path / "clusters" / ".a.lock").touch()
+    assert names(tmp_path) == ["a", "b"]

@@ -22,7 +22,7 @@ from uv import find_uv_bin
 from longshore.cluster.locks import locked
 from longshore.cluster.node.images import catalog, standins
 from longshore.cluster.node.images.catalog import Image
-from longshore.errors import LongshoreError
+from longshore.errors import LongshoreError, UserMistake
 
 INSTALL_SECONDS = 1800.0
 _MARKER = ".complete"
@@ -40,6 +40,16 @@ class Environment(Struct, frozen=True):
     keep: tuple[str, ...] = ()
 
 
+class Listed(Struct, frozen=True):
+    """One image as `listed` tells of it: `source` is the file that names it, `size` in bytes where it has a folder."""
+
+    names: tuple[str, ...]
+    kind: str
+    installed: bool
+    size: int | None
+    source: str
+
+
 class Images:
     """The images of one node; environments are kept below `folder`, shared by all nodes of the user."""
 
@@ -48,7 +58,35 @@ class Images:
 
     def find(self, reference: str) -> Image:
         """The entry for an image, from files that are read each time: adding one needs no restart."""
-        return catalog.find(reference, [*catalog.read(catalog.user_file()), *catalog.read(catalog.SHIPPED)])
+        return catalog.find(reference, [image for image, _ in self._all()])
+
+    def listed(self) -> list[Listed]:
+        """Every image that there is a name for."""
+        return [
+            Listed(image.names, image.kind, self.present(image) is not None, self._size_of(image), str(source))
+            for image, source in self._all()
+        ]
+
+    async def remove(self, reference: str) -> bool:
+        """Delete an environment; whether there was one. UserMistake where the image is not an environment."""
+        image = self.find(reference)
+        if image.kind != "environment":
+            raise UserMistake(f"{reference} has no environment of its own.", hint="There is nothing to remove.")
+        folder = self._folder_of(image)
+        async with locked(folder.with_suffix(".lock"), deadline=INSTALL_SECONDS, waiting=_nothing):
+            present = (folder / _MARKER).exists()
+            (folder / _MARKER).unlink(missing_ok=True)  # first: half an environment must not pass for one
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        return present
+
+    def _all(self) -> list[tuple[Image, Path]]:
+        files = (catalog.user_file(), catalog.SHIPPED)
+        return [(image, file) for file in files for image in catalog.read(file)]
+
+    def _size_of(self, image: Image) -> int | None:
+        if image.kind != "environment" or self.present(image) is None:
+            return None
+        return sum(path.lstat().st_size for path in self._folder_of(image).rglob("*"))
 
     def present(self, image: Image) -> Environment | None:
         """The image's environment, unless it must be installed first."""

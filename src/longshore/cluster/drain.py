@@ -1,0 +1,66 @@
+"""Empties a node, as `kubectl drain` does: no new pods, and those that are there evicted within budgets and graces.
+
+`nodes` calls it before a node goes. Source: Kubernetes docs "Safely Drain a Node".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+from longshore.cluster.progress import Report, Step
+from longshore.errors import Conflict, EvictionRefused, NotFound, Unavailable
+from longshore.kube.client import Client
+from longshore.kube.eviction import evict
+from longshore.kube.objects import NODES, PODS, Patch
+
+_POLL_SECONDS = 0.25
+_RAW_PODS = PODS.read_as(dict[str, Any])
+
+
+async def cordon(client: Client, node: str, cordoned: bool) -> None:
+    """Let no new pods come, or let them come again; a node that never registered has none."""
+    with suppress(NotFound):
+        await client.patch(NODES, node, {"spec": {"unschedulable": cordoned or None}}, type=Patch.MERGE)
+
+
+async def drain(client: Client, node: str, deadline: float, report: Report) -> None:
+    """Evict all pods and wait until they have left. Unavailable names those that are there after `deadline` seconds."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + deadline
+    total, refused = 0, ""
+    while pods := await _pods(client, node):
+        total = max(total, len(pods))
+        names = ", ".join(f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in pods[:3])
+        report(Step(f"draining {node}", refused or names, total - len(pods), total))
+        if loop.time() > until:
+            raise Unavailable(
+                f"{len(pods)} pods are still on {node} after {deadline:.0f} s: {names}. {refused}".rstrip(),
+                hint="Try again with more --timeout, or with --force, which ends them with the node.",
+            )
+        refusals = [await _evict(client, pod["metadata"]) for pod in pods]
+        refused = next(filter(None, refusals), "")
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+async def _pods(client: Client, node: str) -> list[dict[str, Any]]:
+    """Those that are to leave: not those of DaemonSets, which belong to the node, nor those that are over."""
+    page = await client.list_page(_RAW_PODS, field_selector=f"spec.nodeName={node}", limit=None)
+    return [
+        pod
+        for pod in page.items
+        if pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
+        and all(owner["kind"] != "DaemonSet" for owner in pod["metadata"].get("ownerReferences", ()))
+    ]
+
+
+async def _evict(client: Client, meta: dict[str, Any]) -> str:
+    """Why it was refused, "" when it was not."""
+    if not meta.get("deletionTimestamp"):
+        with suppress(NotFound, Conflict):
+            try:
+                await evict(client, meta["name"], meta["namespace"], uid=meta["uid"])
+            except EvictionRefused as error:
+                return error.message
+    return ""

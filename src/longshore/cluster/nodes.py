@@ -1,0 +1,182 @@
+"""Adds process nodes to a cluster, and takes them away so that nothing on them is lost. For the command line.
+
+A node that goes is drained first, as `kubectl drain` does: its pods are evicted, within their budgets and graces, and
+whoever made them makes others elsewhere. Which nodes a cluster has is kept in its settings, so `up` brings them back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from msgspec import Struct
+
+from longshore.cluster.cluster import LocalCluster
+from longshore.cluster.drain import cordon, drain
+from longshore.cluster.progress import Report, Step, silent
+from longshore.cluster.state import NodeSettings
+from longshore.errors import NotFound, UserMistake
+from longshore.kube.client import Client
+from longshore.kube.config import Config
+from longshore.kube.objects import NODES, PODS
+
+MOST = 10  # each is a process of 50 MB
+DRAIN_SECONDS = 60.0
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+SIMULATED = "kwok.x-k8s.io/node"  # the annotation of nodes that kwok plays
+Nodes = tuple[NodeSettings, ...]
+_RAW_NODES = NODES.read_as(dict[str, Any])
+_RAW_PODS = PODS.read_as(dict[str, Any])
+
+
+class NodeStatus(Struct, frozen=True):
+    """One Node object, or a process node that has none yet. `sandbox` is what holds its pods, "" where nothing says."""
+
+    name: str
+    kind: str
+    ready: bool
+    schedulable: bool = True
+    sandbox: str = ""
+    pods: int = 0
+    cpu: str = ""
+    memory: str = ""
+    why: str = ""
+
+
+def settings(cluster: LocalCluster) -> Nodes:
+    """The process nodes that this cluster is to have."""
+    return cluster.folder.read_settings().nodes or ()
+
+
+@contextmanager
+def wanted(cluster: LocalCluster, count: int | None = None) -> Iterator[None]:
+    """Give the cluster `count` nodes at least; None: one if nobody has said yet, else as many as there are.
+
+    They are forgotten again when what is done with them, which is to bring them up, fails.
+    """
+    present = cluster.folder.read_settings().nodes
+    if count is None:
+        count = 1 if present is None else len(present)
+    names = _free(count - len(present or ()), [node.name for node in present or ()])
+    with _keeping(cluster, present, (*(present or ()), *map(NodeSettings, names))):
+        yield
+
+
+async def add(
+    cluster: LocalCluster, names: Sequence[str] = (), *, count: int = 1, progress: Report = silent, **flags: Any
+) -> list[str]:
+    """Add nodes by these names, or `count` whose names are free; they run when this returns if the cluster does.
+
+    `flags` as in NodeSettings. Answers the names. UserMistake: a name is taken or cannot be one, or there are too many.
+    """
+    present = settings(cluster)
+    taken = [node.name for node in present]
+    names = list(names) or _free(count, taken)
+    for name in names:
+        if not _NAME.fullmatch(name):
+            raise UserMistake(
+                f"{name!r} cannot name a node.", hint="Use up to 63 lower-case letters, digits and dashes."
+            )
+        if name in taken or names.count(name) > 1:
+            raise UserMistake(f"Cluster {cluster.name} has a node {name} already.", hint="Choose another name.")
+    if len(present) + len(names) > MOST:
+        raise UserMistake(
+            f"{len(present) + len(names)} process nodes are more than this machine should run: {MOST}.",
+            hint="One of them takes 250 pods; `longshore cluster addon install kwok` simulates nodes by the hundred.",
+        )
+    running = (await cluster.status()).running
+    with _keeping(cluster, present, (*present, *(NodeSettings(name, **flags) for name in names))):
+        if running:
+            await cluster.up(progress=progress)
+    return names
+
+
+async def remove(
+    cluster: LocalCluster, name: str, *, force: bool = False, deadline: float = DRAIN_SECONDS, progress: Report = silent
+) -> None:
+    """Drain the node, stop it and delete it. With `force` its pods are not waited for: they end with it.
+
+    NotFound when there is no such node; UserMistake when the cluster is down; Unavailable when pods are still there
+    after `deadline` seconds: then the node is schedulable again and nothing is lost.
+    """
+    present = settings(cluster)
+    if all(node.name != name for node in present):
+        known = ", ".join(node.name for node in present) or "none"
+        raise NotFound(f"Cluster {cluster.name} has no process node {name}.", hint=f"There are: {known}.")
+    if not (await cluster.status()).running:
+        raise UserMistake(
+            f"Cluster {cluster.name} is down: what is on {name} cannot be moved.",
+            hint=f"Start it first: longshore cluster up --cluster {cluster.name}",
+        )
+    async with Client(Config.load(cluster.kubeconfig_path)) as client:
+        await cordon(client, name, True)
+        if not force:
+            try:
+                await drain(client, name, deadline, progress)
+            except BaseException:
+                await asyncio.shield(cordon(client, name, False))
+                raise
+        progress(Step(f"stopping {name}"))
+        cluster.folder.change_settings(nodes=tuple(node for node in present if node.name != name))
+        await cluster.up(without=[name], progress=progress)
+        with suppress(NotFound):  # it never got as far as to register
+            await client.delete(NODES, name)
+    cluster.forget_node(name)
+
+
+async def listed(cluster: LocalCluster) -> list[NodeStatus]:
+    """Every node that the API knows, and those that it does not know yet or cannot tell of, in the order of names."""
+    wanted = {node.name: NodeStatus(node.name, "process", False, why="not running") for node in settings(cluster)}
+    if (await cluster.status()).running:
+        async with Client(Config.load(cluster.kubeconfig_path)) as client:
+            nodes = (await client.list_page(_RAW_NODES, limit=None)).items
+            pods = (await client.list_page(_RAW_PODS, limit=None)).items
+        counts = Counter(pod["spec"].get("nodeName") for pod in pods if not _is_over(pod))
+        wanted |= {node["metadata"]["name"]: _status(node, counts) for node in nodes}
+    return sorted(wanted.values(), key=lambda node: _natural(node.name))
+
+
+@contextmanager
+def _keeping(cluster: LocalCluster, before: Nodes | None, after: Nodes) -> Iterator[None]:
+    if before != after:
+        cluster.folder.change_settings(nodes=after)
+    try:
+        yield
+    except BaseException:
+        cluster.folder.change_settings(nodes=before)
+        raise
+
+
+def _free(count: int, taken: Sequence[str]) -> list[str]:
+    numbers = (f"node{number}" for number in range(len(taken) + count))
+    return [name for name in numbers if name not in taken][: max(count, 0)]
+
+
+def _status(node: Mapping[str, Any], pods: Mapping[str, int]) -> NodeStatus:
+    meta, status = node["metadata"], node.get("status", {})
+    labels, allocatable = meta.get("labels", {}), status.get("allocatable", {})
+    ready: Mapping[str, str] = next((c for c in status.get("conditions", ()) if c["type"] == "Ready"), {})
+    return NodeStatus(
+        name=meta["name"],
+        kind="simulated" if SIMULATED in meta.get("annotations", {}) else labels.get("longshore.dev/node", "other"),
+        ready=ready.get("status") == "True",
+        schedulable=not node.get("spec", {}).get("unschedulable", False),
+        sandbox=labels.get("longshore.dev/sandbox", ""),
+        pods=pods.get(meta["name"], 0),
+        cpu=allocatable.get("cpu", ""),
+        memory=allocatable.get("memory", ""),
+        why="" if ready.get("status") == "True" else ready.get("message", "not registered yet"),
+    )
+
+
+def _is_over(pod: Mapping[str, Any]) -> bool:
+    return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """node2 comes before node10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]

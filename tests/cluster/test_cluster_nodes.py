@@ -1,0 +1,166 @@
+"""What a cluster has and remembers, as people type it: nodes that come and go, an audit log, images, all clusters."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from longshore.cluster.processes import marked
+from longshore.kube.client import Client
+from longshore.kube.config import Config
+from longshore.kube.objects import PODS, SECRETS, Resource
+
+from .shell import Shell
+
+pytestmark = pytest.mark.timeout(180)
+
+Raw = dict[str, Any]
+RAW_PODS = PODS.read_as(Raw)
+DEPLOYMENTS: Resource[Raw] = Resource("apps", "v1", "deployments", "Deployment", True, Raw)
+BUDGETS: Resource[Raw] = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", True, Raw)
+
+
+@pytest.fixture(scope="module")
+async def typed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shell]:
+    """A cluster with the one node that a new one gets."""
+    shell = Shell(tmp_path_factory.mktemp("home"))
+    ran = await shell("up", "--no-fsync")
+    assert ran.code == 0, ran.err
+    yield shell
+    assert (await shell("reset", "--yes")).code == 0
+    assert marked(shell.folder.root) == []
+
+
+@pytest.fixture
+async def admin(typed: Shell) -> AsyncIterator[Client]:
+    async with Client(Config.load(typed.folder.kubeconfig)) as client:
+        yield client
+
+
+async def pod_of(admin: Client, holds: Callable[[Raw], bool]) -> Raw:
+    """The one pod of the deployment, once `holds`."""
+    async with asyncio.timeout(60):
+        while True:
+            pods = (await admin.list_page(RAW_PODS, "default", label_selector="app=web")).items
+            if len(pods) == 1 and holds(pods[0]):
+                return pods[0]
+            await asyncio.sleep(0.1)
+
+
+def runs(pod: Raw) -> bool:
+    return bool(pod.get("status", {}).get("phase") == "Running" and not pod["metadata"].get("deletionTimestamp"))
+
+
+async def nodes(typed: Shell) -> dict[str, Raw]:
+    return {node["name"]: node for node in (await typed("node", "list", "--json")).json}
+
+
+async def deploy(admin: Client, node: str) -> None:
+    """One pod that would rather be on this node."""
+    preference = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}
+    affinity = {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "preference": preference}]}
+    container = {"name": "main", "image": "busybox", "command": ["sleep", "1000"]}
+    spec = {
+        "containers": [container],
+        "terminationGracePeriodSeconds": 1,
+        "affinity": {"nodeAffinity": affinity},
+    }
+    labels = {"app": "web"}
+    body = {
+        "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": spec}},
+    }
+    await admin.apply(DEPLOYMENTS, body, field_manager="test")
+
+
+async def test_a_node_is_added_drained_and_removed(typed: Shell, admin: Client) -> None:
+    assert (await nodes(typed))["node0"]["ready"]
+    assert (await typed("node", "add")).out == "node1\n"
+    assert (await nodes(typed)).keys() == {"node0", "node1"}
+    await deploy(admin, "node1")
+    first = await pod_of(admin, runs)
+    assert first["spec"]["nodeName"] == "node1"
+
+    ran = await typed("node", "remove", "node1")
+    assert (ran.code, ran.err.splitlines()[-1]) == (0, "node1 is gone")
+    moved = await pod_of(admin, runs)
+    assert moved["spec"]["nodeName"] == "node0"
+    assert (await nodes(typed)).keys() == {"node0"}
+    left = [path for path in typed.folder.root.rglob("*node1*") if path.parent != typed.folder.logs]
+    assert left == []
+
+
+async def test_a_node_whose_pods_may_not_leave_stays_unless_forced(typed: Shell, admin: Client) -> None:
+    await deploy(admin, "node0")
+    before = await pod_of(admin, runs)
+    budget = {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}}
+    await admin.apply(
+        BUDGETS, {"metadata": {"name": "web", "namespace": "default"}, "spec": budget}, field_manager="test"
+    )
+    assert (await typed("node", "add", "other")).code == 0
+    ran = await typed("node", "remove", before["spec"]["nodeName"], "--timeout", "1")
+    assert ran.code == 3
+    assert f"default/{before['metadata']['name']}" in ran.err
+    assert "disruption budget" in ran.err
+    assert "--force" in ran.err
+    assert (await nodes(typed))[before["spec"]["nodeName"]]["schedulable"]
+    assert (await pod_of(admin, runs))["metadata"]["uid"] == before["metadata"]["uid"]
+
+    assert (await typed("node", "remove", "node0", "--force")).code == 0
+    assert (await nodes(typed)).keys() == {"other"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("add", "Upper"), "cannot name a node"),
+        (("add", "twice", "twice"), "has a node twice already"),
+        (("add", "--count", "11"), "addon install kwok"),
+        (("remove", "nobody"), "There are: "),
+        (("add", "--sandbox", "docker"), "namespaces"),
+    ],
+)
+async def test_a_node_that_cannot_be_is_told_why(typed: Shell, words: tuple[str, ...], said: str) -> None:
+    before = await nodes(typed)
+    ran = await typed("node", *words)
+    assert ran.code == 2
+    assert said in ran.err
+    assert (await nodes(typed)).keys() == before.keys()
+
+
+async def test_nodes_and_settings_come_back_with_the_next_up(typed: Shell, admin: Client) -> None:
+    assert (await typed("up", "--audit")).code == 0
+    secret = {"metadata": {"name": "known", "namespace": "default"}, "stringData": {"key": "not-for-a-log"}}
+    await admin.create(SECRETS, secret, "default")
+    before = await nodes(typed)
+    assert (await typed("down")).code == 0
+    listed = (await typed("list", "--json")).json
+    assert [(one["name"], one["running"]) for one in listed] == [("typed", False)]
+    assert {name: node["ready"] for name, node in (await nodes(typed)).items()} == dict.fromkeys(before, False)
+    assert (await typed("node", "add", "later")).err.startswith("cluster typed is down")
+    assert "cannot be moved" in (await typed("node", "remove", "later")).err
+
+    assert (await typed("up")).code == 0
+    after = await nodes(typed)
+    assert {name for name, node in after.items() if node["ready"]} == {*before, "later"}
+    assert (await typed("list")).out.splitlines()[1].split()[:2] == ["typed", "up"]
+    lines = (await typed("logs", "audit", "-n", "10000")).out.splitlines()
+    assert any(json.loads(line).get("objectRef", {}).get("name") == "known" for line in lines)
+    assert "not-for-a-log" not in "".join(lines)
+
+
+async def test_an_image_is_listed_pulled_and_removed(typed: Shell, tmp_path: Path) -> None:
+    typed.env["XDG_CACHE_HOME"] = str(tmp_path)
+    try:
+        assert (await typed("images", "pull", "python")).out.startswith("environment://longshore-python")
+        listed = {one["names"][0]: one for one in (await typed("images", "list", "--json")).json}
+        assert listed["longshore/python"]["installed"]
+        assert not listed["longshore/sumo"]["installed"]
+        assert (await typed("images", "remove", "python")).err == "python is removed\n"
+        assert (await typed("images", "remove", "python")).err == "python was not installed\n"
+        assert "images.toml" in (await typed("images", "pull", "nobody/knows")).err
+    finally:
+        del typed.env["XDG_CACHE_HOME"]
