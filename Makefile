@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo down test check fmt bench lock clean
+.PHONY: help demo down test check fmt bench wheels lock clean
 
 RUN := .venv/bin/python
 ENVIRONMENT := .venv/.made-of-the-lock
@@ -34,6 +34,9 @@ fmt: $(ENVIRONMENT) ## Mend what can be mended by machine
 
 bench: $(BENCH_ENVIRONMENT) ## Run the benchmarks, beside other clients; ONLY=name chooses
 	@.venv-bench/bin/python -m bench $(ONLY)
+
+wheels: $(ENVIRONMENT) ## Build what is installed, into dist/; PLATFORMS=linux/arm64 also for another machine
+	@$(RUN) -m deploy.wheels
 
 lock: $(ENVIRONMENT) ## Lock what pyproject.toml asks for; UPGRADE=--upgrade takes newer versions
 	@$(COMPILE) $(UPGRADE) --output-file requirements.lock

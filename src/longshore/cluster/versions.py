@@ -13,6 +13,7 @@ from longshore.errors import LongshoreError, UserMistake
 
 NAME = "longshore-controlplane"
 ENVIRONMENT = "LONGSHORE_KUBERNETES"
+BUILD = 0  # of the wheel that holds the default: one more when its sources change but not its Kubernetes
 
 
 def control_plane(version: str = "") -> Program:
@@ -53,4 +54,5 @@ def _control_plane(modfile: Path) -> Program:
         raise LongshoreError(f"{modfile} does not pin k8s.io/kubernetes.", hint="Restore it.")
     stamps = zip(("gitVersion", "gitMajor", "gitMinor"), found.group(1, 3, 4), strict=True)
     flags = " ".join(["-s -w", *(f"-X k8s.io/component-base/version.{name}={value}" for name, value in stamps)])
-    return Program(NAME, "the control plane", found[2], modfile, linker_flags=flags, wheel="longshore_controlplane")
+    wheel = f"{found[2]}.{BUILD}" if modfile.name == "go.mod" else ""
+    return Program(NAME, "the control plane", found[2], modfile, linker_flags=flags, wheel=wheel)

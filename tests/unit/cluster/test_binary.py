@@ -16,7 +16,8 @@ WHAT = "building the control plane"
 
 
 @pytest.fixture
-def program() -> Program:
+def program(monkeypatch: pytest.MonkeyPatch) -> Program:
+    monkeypatch.delenv(versions.ENVIRONMENT, raising=False)
     return versions.control_plane()
 
 
@@ -91,12 +92,38 @@ def test_the_hash_follows_every_source_of_its_own_and_no_other(tmp_path: Path) -
         assert tuple(old != new for old, new in zip(before, paths(), strict=True)) == changes
 
 
-async def test_an_installed_wheel_comes_first(make_go: MakeGo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make_go()
+@pytest.fixture
+def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: Program) -> Path:
+    """The package of an installed platform wheel that fits."""
     package = tmp_path / "site" / "longshore_controlplane"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
-    (package / versions.NAME).touch()
+    (package / program.name).touch()
+    (package / "digest").write_text(f"{program.digest()}\n")
     monkeypatch.syspath_prepend(package.parent)
-    assert await binary.provide() == package / versions.NAME
+    return package
+
+
+async def test_an_installed_wheel_of_the_same_sources_comes_first(make_go: MakeGo, wheel: Path) -> None:
+    make_go()
+    assert await binary.provide() == wheel / "longshore-controlplane"
     assert "longshore_controlplane" not in sys.modules
+
+
+async def test_an_installed_wheel_of_other_sources_is_passed_over_and_that_is_told(
+    make_go: MakeGo, wheel: Path, program: Program
+) -> None:
+    make_go()
+    (wheel / "digest").write_text("0123456789abcdef\n")
+    steps: list[Step] = []
+    assert await binary.provide(steps.append) == program.cache_path()
+    told = f"{WHAT} (the installed longshore-controlplane is of other sources; {program.wheel} fits)"
+    assert {step.what for step in steps} == {told}
+
+
+async def test_the_wheel_of_the_default_is_not_taken_for_another_version(make_go: MakeGo, wheel: Path) -> None:
+    make_go()
+    oldest = versions.control_plane("1.35")
+    steps: list[Step] = []
+    assert await binary.provide(steps.append, oldest) == oldest.cache_path()
+    assert {step.what for step in steps} == {WHAT}

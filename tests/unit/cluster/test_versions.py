@@ -1,7 +1,13 @@
+import tomllib
+from pathlib import Path
+
 import pytest
 
 from longshore.cluster import versions
+from longshore.cluster.program import Machine
 from longshore.errors import UserMistake
+
+PYPROJECT = Path(__file__).parents[3] / "pyproject.toml"
 
 
 def test_the_default_comes_first_and_every_version_is_found_by_its_minor_and_its_patch() -> None:
@@ -27,3 +33,17 @@ def test_a_version_that_there_is_not_is_answered_with_those_there_are(asked: str
     with pytest.raises(UserMistake, match="no Kubernetes") as caught:
         versions.control_plane(asked)
     assert caught.value.hint == "There are: 1.37 (1.37.1), 1.35 (1.35.0); the first is the default."
+
+
+def test_sources_that_change_get_a_wheel_of_another_version() -> None:
+    default = versions.control_planes()[0]
+    released = ("1.37.1.0", "3ae2b8c03afb3f70")  # when the second changes, so must the first: see versions.BUILD
+    assert (default.wheel, default.digest(Machine("linux", "x86_64"))) == released
+    (named,) = tomllib.loads(PYPROJECT.read_text())["project"]["optional-dependencies"]["controlplane"]
+    assert named == f"{default.name}=={default.wheel}"
+
+
+def test_another_machine_has_another_build() -> None:
+    machines = [Machine("linux", "x86_64"), Machine("linux", "aarch64"), Machine("darwin", "arm64")]
+    assert len({versions.control_planes()[0].cache_path(machine) for machine in machines}) == 3
+    assert [machine.go["GOARCH"] for machine in machines] == ["amd64", "arm64", "arm64"]
