@@ -80,6 +80,7 @@ class _Ended(Struct):
     signal: int
     error: str
     at: int
+    out_of_memory: bool = False
 
 
 def container_folder(pod: Path, container: str) -> Path:
@@ -130,7 +131,7 @@ def _end(folder: Path, attempt: Attempt) -> End:
         return End(LOST, signal.SIGKILL, "ContainerStatusUnknown", why, datetime.now(UTC))
     if ended.error:
         return End(ended.code, 0, "StartError", ended.error, _time(ended.at))
-    reason = "Error" if ended.code else "Completed"
+    reason = "OOMKilled" if ended.out_of_memory else "Error" if ended.code else "Completed"
     message = _message(folder, from_log=attempt.message_from_log and ended.code != 0)
     return End(ended.code, ended.signal, reason, message, _time(ended.at))
 

@@ -30,6 +30,7 @@ STEADY = timedelta(minutes=10)  # an attempt that ran so long wipes out the cras
 _SIDECAR_GRACE = timedelta(seconds=2)  # at least, when the pod's own grace is used up
 _NODE_GRACE = timedelta(seconds=8)  # that pods get at most when their node stops
 _VANISHED_GRACE = timedelta(seconds=2)
+_EVICTED_GRACE = timedelta(seconds=1)  # the kubelet's immediateEvictionGracePeriodSeconds
 
 
 def decide(pod: Pod, world: World, now: datetime) -> Step:
@@ -91,6 +92,8 @@ def _ending(pod: Pod, world: World, now: datetime) -> Ending | None:
     endings: list[Ending] = []
     if limit and limit <= now and not (finished and finished < limit):
         endings.append(Ending("DeadlineExceeded", limit + grace))
+    if world.evicted and not (finished and finished < world.evicted.at):
+        endings.append(Ending("Evicted", world.evicted.at + _EVICTED_GRACE))
     if world.node_stops_at and not (finished and finished < world.node_stops_at):
         endings.append(Ending("NodeStops", world.node_stops_at + min(grace, _NODE_GRACE)))
     if finished:

@@ -112,6 +112,7 @@ async def _try(launcher: Launcher, folder: Path, user: User | None) -> str | Non
         stop_signal=15,
         no_new_privileges=True,
         user=user,
+        memory_limit=None,
         root=Root(tmp=str(folder / "tmp"), mounts=[], hide=[], keep=[], readonly=False),
     )
     (folder / "spec.json").write_bytes(msgspec.json.encode(spec))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from longshore.cluster.node import limits
 from longshore.cluster.node.model import Container, Pod
 
 VOLUME_SOURCES = ("emptyDir", "configMap", "secret", "projected", "downwardAPI")
@@ -37,6 +38,10 @@ def _refusals(pod: Pod, places_volumes: bool) -> Iterator[Refusal]:
         "spec.hostPID": (spec.host_pid, "pods do not share the host's PID namespace"),
         "spec.shareProcessNamespace": (spec.share_process_namespace, "containers do not see each other's processes"),
         "spec.runtimeClassName": (bool(spec.runtime_class_name), "there is no container runtime"),
+        "spec.resources.limits.memory": (
+            limits.shares_memory(pod),
+            "only containers have limits here, not all of them together",
+        ),
         "spec.resourceClaims": (bool(spec.resource_claims), "there are no devices to claim"),
         "spec.securityContext.sysctls": (bool(spec.security_context.sysctls), "kernel settings are the host's"),
     }

@@ -15,6 +15,7 @@ import structlog
 
 from longshore import __version__
 from longshore.cluster.node.machine import Machine
+from longshore.cluster.node.shim.proctree import LINUX
 from longshore.errors import AlreadyExists, LongshoreError, NotFound
 from longshore.kube.objects import LEASES, NODES, Patch
 
@@ -135,13 +136,18 @@ def isolation(machine: Machine) -> str:
     user = f"every runAsUser is mapped to this node's user (uid {os.geteuid()})"
     if not powers.mounts:
         return (
-            f"Pods are plain processes of this user; {user}; pods with volumes are refused, because namespaces cannot "
-            f"be made: {powers.why}"
+            f"Pods are plain processes of this user; {user}; {_limits()}; pods with volumes are refused, because "
+            f"namespaces cannot be made: {powers.why}"
         )
     return (
         f"Pods are processes of this user in {'user, ' if powers.users else ''}{spaces}; {user}; the host's files are "
-        "read-only, the network is the host's, limits are not enforced."
+        f"read-only, the network is the host's; {_limits()}."
     )
+
+
+def _limits() -> str:
+    memory = "memory limits are kept by looking at processes" if LINUX else "memory limits are not kept"
+    return f"{memory}, those of storage by looking at the disk; CPU limits are not kept"
 
 
 def node_info(kubernetes_version: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 
-from longshore.cluster.node import env
+from longshore.cluster.node import env, limits
 from longshore.cluster.node.env import Sources
 from longshore.cluster.node.fields import Place
 from longshore.cluster.node.images.install import Environment
@@ -49,6 +49,7 @@ def spec(
         stop_signal=signal.Signals[stop_signal],
         no_new_privileges=container.security_context.allow_privilege_escalation is False,
         user=user(container, pod, machine.powers, os.geteuid(), os.getegid()),
+        memory_limit=limits.memory(container, pod),
         root=_root(container, machine, image, folder, values) if own_files else None,
     )
 

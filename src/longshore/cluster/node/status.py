@@ -56,6 +56,8 @@ def outcome(pod: Pod, world: World, step: Step) -> tuple[str, str, str]:
         return ("Running" if running else "Pending"), "", ""
     if why == "DeadlineExceeded":
         return "Failed", why, "Pod was active on the node longer than the specified deadline"
+    if why == "Evicted" and world.evicted:
+        return "Failed", why, world.evicted.message
     if why == "NodeStops":
         return "Failed", "Terminated", "Pod was terminated because its node stops."
     succeeded = all(world.of(container).succeeded for container in pod.spec.containers)

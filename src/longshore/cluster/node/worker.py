@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from longshore.cluster.node import attempts, launcher, status
+from longshore.cluster.node import attempts, launcher, limits, status, storage
 from longshore.cluster.node.attempts import Run
 from longshore.cluster.node.decide import decide
 from longshore.cluster.node.fields import Place
@@ -25,7 +25,7 @@ from longshore.cluster.node.refusal import REASON
 from longshore.cluster.node.reporter import Reporter
 from longshore.cluster.node.starting import NotStarted, Starting
 from longshore.cluster.node.volumes import Volumes
-from longshore.cluster.node.world import Abandon, Action, Kill, Prepare, Start, Step, Stop, Stopping
+from longshore.cluster.node.world import Abandon, Action, Eviction, Kill, Prepare, Start, Step, Stop, Stopping
 from longshore.cluster.processes import Process
 from longshore.errors import Conflict, LongshoreError, NotFound
 
@@ -67,6 +67,8 @@ class Worker:
                 self._attend(container, run)
             if self._known.world.prepared:
                 self._spawn("refresh", self._refresh())
+            if limits.limits_storage(self._pod):
+                self._spawn("evict", self._evict())
             try:
                 await self._work()
                 if not self._known.world.vanished_at:
@@ -152,6 +154,11 @@ class Worker:
                 await self._volumes.write(self._pod, now())
             except LongshoreError as error:  # what is there stays; the next round tries again
                 self._machine.events.warning(self._pod, "FailedMount", error.message)
+
+    async def _evict(self) -> None:
+        why = await storage.exceeded(self._folder, self._pod)
+        self._machine.events.warning(self._pod, "Evicted", why)
+        self._known.change(evicted=Eviction(why, now()))
 
     async def _start(self, container: Container) -> None:
         name = container.name

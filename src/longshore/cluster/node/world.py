@@ -44,6 +44,13 @@ class Stopping(Struct, frozen=True, gc=False):
     killed: bool = False
 
 
+class Eviction(Struct, frozen=True, gc=False):
+    """The pod took more of the node than it may."""
+
+    message: str
+    at: datetime
+
+
 class View(Struct, frozen=True):
     """What is known of one container. `busy` while the worker starts it."""
 
@@ -74,6 +81,7 @@ class World(Struct, frozen=True):
     prepared: bool = False
     preparing: bool = False
     trouble: Trouble | None = None
+    evicted: Eviction | None = None
     vanished_at: datetime | None = None
     node_stops_at: datetime | None = None
 
@@ -112,7 +120,7 @@ Action = Start | Stop | Kill | Abandon | Prepare
 class Ending(Struct, frozen=True, gc=False):
     """Why a pod has no future here, and until when its containers may take to end."""
 
-    why: Literal["Deleted", "DeadlineExceeded", "NodeStops", "Finished"]
+    why: Literal["Deleted", "DeadlineExceeded", "Evicted", "NodeStops", "Finished"]
     deadline: datetime
 
 

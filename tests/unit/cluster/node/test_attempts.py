@@ -45,6 +45,13 @@ def test_an_exit_file_tells_the_end(tmp_path: Path) -> None:
     assert attempts.has_ended(tmp_path / "1")
 
 
+def test_an_exit_file_tells_of_memory(tmp_path: Path) -> None:
+    run = attempts.read(attempt(tmp_path, pid=GONE, exit={**ENDED, "code": 137, "signal": 9, "out_of_memory": True}))
+    assert run is not None
+    assert run.end is not None
+    assert (run.end.code, run.end.reason) == (137, "OOMKilled")
+
+
 def test_a_holder_that_is_gone_without_an_exit_file_was_killed(tmp_path: Path) -> None:
     run = attempts.read(attempt(tmp_path, pid=GONE))
     assert run is not None

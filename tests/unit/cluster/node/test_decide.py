@@ -10,7 +10,19 @@ from longshore.cluster.node.attempts import Attempt, End, Run
 from longshore.cluster.node.decide import decide, restart_at
 from longshore.cluster.node.model import Pod
 from longshore.cluster.node.refusal import Refusal
-from longshore.cluster.node.world import Abandon, Kill, Prepare, Start, Step, Stop, Stopping, Trouble, View, World
+from longshore.cluster.node.world import (
+    Abandon,
+    Eviction,
+    Kill,
+    Prepare,
+    Start,
+    Step,
+    Stop,
+    Stopping,
+    Trouble,
+    View,
+    World,
+)
 from longshore.cluster.processes import Process
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -200,6 +212,21 @@ def test_a_node_that_stops_gives_eight_seconds_at_most() -> None:
     leaving = World(T0, {"main": running()}, prepared=True, node_stops_at=at(2))
     assert step(pod(terminationGracePeriodSeconds=600), leaving).actions == (Stop("main", at(10)),)
     assert step(pod(terminationGracePeriodSeconds=1), leaving).actions == (Stop("main", at(3)),)
+
+
+def test_an_evicted_pod_gets_one_second() -> None:
+    evicted = World(T0, {"main": running()}, prepared=True, evicted=Eviction("too much", at(2)))
+    result = step(pod(terminationGracePeriodSeconds=600, restartPolicy="Always"), evicted)
+    assert result.actions == (Stop("main", at(3)),)
+    assert result.ending is not None
+    assert result.ending.why == "Evicted"
+
+
+def test_a_pod_that_ended_before_it_was_found_too_large_is_not_evicted() -> None:
+    late = World(T0, {"main": ended(0, when=1)}, prepared=True, evicted=Eviction("too much", at(2)))
+    result = step(pod(), late)
+    assert result.ending is not None
+    assert result.ending.why == "Finished"
 
 
 def test_what_is_under_way_is_abandoned_before_the_pod_is_over() -> None:

@@ -20,6 +20,10 @@ def mounts(path: str, **fields: Any) -> dict[str, Any]:
 REFUSED: list[tuple[Pod, str]] = [
     (pod(hostIPC=True), "spec.hostIPC"),
     (pod(runtimeClassName="gvisor"), "spec.runtimeClassName"),
+    (
+        pod(resources={"limits": {"memory": "1Gi"}}, initContainers=[{"name": "side", "restartPolicy": "Always"}]),
+        "spec.resources.limits.memory",
+    ),
     (pod(securityContext={"sysctls": [{"name": "a", "value": "1"}]}), "spec.securityContext.sysctls"),
     (pod(volumes=[{"name": "a", "emptyDir": {}}, {"name": "b", "nfs": {}}]), "spec.volumes[1].nfs"),
     (

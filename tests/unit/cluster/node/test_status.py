@@ -11,7 +11,7 @@ from longshore.cluster.node.fields import Place
 from longshore.cluster.node.model import Pod
 from longshore.cluster.node.refusal import Refusal
 from longshore.cluster.node.status import Status, conditions_of, status
-from longshore.cluster.node.world import Trouble, View, World
+from longshore.cluster.node.world import Eviction, Trouble, View, World
 
 from .test_decide import T0, at, ended, pod, running, world
 
@@ -73,6 +73,13 @@ def test_a_node_that_stops_is_not_the_pods_fault() -> None:
     assert (result["phase"], result["reason"]) == ("Failed", "Terminated")
     assert condition(result, "DisruptionTarget")["reason"] == "TerminationByKubelet"
     assert told(pod(restartPolicy="Always"), leaving, 4)["phase"] == "Running"
+
+
+def test_an_evicted_pod_failed_whatever_its_restart_policy_and_says_why() -> None:
+    evicted = World(T0, {"main": ended(137, when=3)}, prepared=True, evicted=Eviction("too much", at(2)))
+    result = told(pod(restartPolicy="Always"), evicted, 4)
+    assert (result["phase"], result["reason"], result["message"]) == ("Failed", "Evicted", "too much")
+    assert all(condition["type"] != "DisruptionTarget" for condition in result["conditions"])
 
 
 def test_a_pod_that_ended_before_its_node_stopped_keeps_its_outcome() -> None:

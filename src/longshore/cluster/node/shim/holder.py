@@ -15,6 +15,7 @@ import time
 from typing import TypedDict
 
 from longshore.cluster.node.shim import proctree, rootfs, syscalls
+from longshore.cluster.node.shim.memory import Memory
 from longshore.cluster.node.shim.pump import Stream
 
 STOP, KILL = signal.SIGTERM, signal.SIGUSR1
@@ -33,7 +34,7 @@ class User(TypedDict):
 
 
 class Spec(TypedDict):
-    """What to run. `root` None: no namespaces, the host's own file system."""
+    """What to run. `root` None: no namespaces, the host's own file system. `memory_limit` in bytes."""
 
     argv: list[str]
     env: dict[str, str]
@@ -42,6 +43,7 @@ class Spec(TypedDict):
     stop_signal: int
     no_new_privileges: bool
     user: User | None
+    memory_limit: int | None
     root: rootfs.Root | None
 
 
@@ -54,11 +56,12 @@ class Held(TypedDict):
 
 
 class Ended(TypedDict):
-    """How it ended; `error` when it never started."""
+    """How it ended; `error` when it never started, `out_of_memory` when it was killed for using more than it may."""
 
     code: int
     signal: int
     error: str
+    out_of_memory: bool
     at: int  # nanoseconds since the epoch
 
 
@@ -126,7 +129,7 @@ def _hold(spec: Spec, directory: int, log: int, begin: int) -> None:
     try:
         ended = _run(spec, log, begin)
     except Exception as error:
-        ended = Ended(code=_START_FAILED, signal=0, error=str(error), at=time.time_ns())
+        ended = Ended(code=_START_FAILED, signal=0, error=str(error), out_of_memory=False, at=time.time_ns())
     write(directory, "exit", ended)
 
 
@@ -184,6 +187,9 @@ class _Command:
         self._streams = {stream.pipe: stream for stream in streams}
         self._wakeup = wakeup
         self._status: int | None = None
+        limit = spec["memory_limit"]
+        self._memory = Memory(limit) if limit and proctree.LINUX else None
+        self._is_over_limit = False
         self._poll = select.poll()
         for descriptor in (wakeup, *self._streams):
             self._poll.register(descriptor, select.POLLIN)
@@ -193,14 +199,22 @@ class _Command:
             signal.signal(number, self._on_signal)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         while self._status is None:
-            self._serve(None)
+            self._serve(self._memory.due_in if self._memory else None)
+            self._limit_memory()
         at = time.time_ns()
         proctree.kill_rest(self._child, isolated=self._isolated)
         deadline = time.monotonic() + _DRAIN_SECONDS
         while self._streams and time.monotonic() < deadline:
             self._serve(0.1)
         code = os.waitstatus_to_exitcode(self._status)
-        return Ended(code=code if code >= 0 else 128 - code, signal=max(0, -code), error="", at=at)
+        out_of_memory = self._is_over_limit and code == -signal.SIGKILL
+        shown = code if code >= 0 else 128 - code
+        return Ended(code=shown, signal=max(0, -code), error="", out_of_memory=out_of_memory, at=at)
+
+    def _limit_memory(self) -> None:
+        if self._memory and self._status is None and self._memory.is_exceeded():
+            self._is_over_limit, self._memory = True, None
+            signal.raise_signal(KILL)  # the command and with it all others, as memory.oom.group has a kernel do
 
     def _serve(self, timeout: float | None) -> None:
         for descriptor, _ in self._poll.poll(None if timeout is None else timeout * 1000):

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from longshore.cluster.node.shim import syscalls
 
-_LINUX = sys.platform == "linux"
+LINUX = sys.platform == "linux"
 _KILL_SECONDS = 5.0
 
 
 def started(pid: int) -> str:
     """When this process started, as `cluster.processes` names it."""
-    if not _LINUX:
+    if not LINUX:
         command = ["ps", "-o", "lstart=", "-p", str(pid)]
         environment = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False).stdout.strip()
@@ -28,7 +28,7 @@ def started(pid: int) -> str:
 
 def adopt_orphans() -> None:
     """Children of children become this process's when their parents end; where that cannot be, init's."""
-    if _LINUX:
+    if LINUX:
         syscalls.become_subreaper()
 
 
@@ -53,7 +53,7 @@ def kill_rest(child: int, *, isolated: bool) -> None:
 def descendants(ancestor: int) -> list[int]:
     """Every live process below `ancestor`; on systems without /proc nothing is found."""
     children: dict[int, list[int]] = {}
-    for entry in Path("/proc").glob("[0-9]*") if _LINUX else ():
+    for entry in Path("/proc").glob("[0-9]*") if LINUX else ():
         with suppress(OSError):
             children.setdefault(int(_stat(int(entry.name))[1]), []).append(int(entry.name))
     found: list[int] = []

@@ -39,6 +39,7 @@ class Holder:
             "stop_signal": signal.SIGTERM,
             "no_new_privileges": True,
             "user": None,
+            "memory_limit": None,
             "root": None,
         }
         (self.folder / "spec.json").write_text(json.dumps({**fields, **spec}))
@@ -108,6 +109,33 @@ async def test_a_kill_takes_processes_of_other_sessions_along(held: Holder) -> N
     held.signal(launcher.KILL)
     assert (await held.end()).code == 137
     assert held.log() == before
+
+
+HOG = "cat /dev/zero | tail -c 100000000"  # keeps so much, for ever
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+async def test_a_container_that_uses_too_much_memory_is_killed_whole(
+    held: Holder, started: Launcher, isolated: bool
+) -> None:
+    fields: dict[str, Any] = {}
+    if isolated:
+        if not (powers := await machine.probe(started, held.folder)).users:
+            pytest.skip(f"no user namespaces here: {powers.why}")
+        root = Root(tmp=str(held.folder / "tmp"), mounts=[], hide=[], keep=[], readonly=False)
+        fields = {"root": root, "user": {"uid": 1000, "gid": 1000}}
+    await held.start(f"(setsid {HOG}) & sleep 60; echo survived", memory_limit=64 << 20, **fields)
+    end = await held.end()
+    assert (end.code, end.signal, end.reason) == (137, signal.SIGKILL, "OOMKilled")
+    assert held.log() == ""
+
+
+async def test_a_kill_within_the_memory_limit_is_not_the_limits(held: Holder) -> None:
+    await held.start("echo up; sleep 60", memory_limit=64 << 20)
+    await held.said("up")
+    held.signal(launcher.KILL)
+    end = await held.end()
+    assert (end.code, end.reason) == (137, "Error")
 
 
 async def test_a_command_in_a_container_answers_with_its_code(held: Holder, started: Launcher) -> None:
