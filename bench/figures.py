@@ -91,4 +91,17 @@ FIGURES: dict[str, tuple[Figure, ...]] = {
         Figure("broken_server_gave_up_lightkube", "modes in which lightkube no longer tries"),
         Figure("broken_server_gave_up_asyncio", "modes in which kubernetes_asyncio no longer tries"),
     ),
+    "cluster_start": (
+        Figure("cold_start_s", "`longshore up` of a new cluster, control plane built", at_most=15),
+        Figure("warm_start_s", "the same after `longshore down`", at_most=8),
+        Figure("control_plane_rss_mb", "resident MB of the idle etcd, API server, controller manager and scheduler"),
+        Figure("process_node_rss_mb", "of the process node"),
+        Figure("longshore_rss_mb", "of `serve` and `control`"),
+    ),
+    "process_node": (
+        Figure("process_node_pods_per_second", "trivial pods from created to done, 20 at a time", at_least=10),
+        Figure("process_node_200_running_s", "seconds until 200 pods run at once"),
+        Figure("process_node_mb_per_pod", "memory in MB of each of them, shared pages by their share"),
+        Figure("process_node_200_idle_cpu", "cores that 200 of them use while they do nothing"),
+    ),
 }
