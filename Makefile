@@ -18,8 +18,8 @@ demo: $(ENVIRONMENT) ## Start a local cluster and run a real traffic simulation 
 down: $(ENVIRONMENT) ## Stop the local cluster and everything in it
 	@$(RUN) -m longshore down
 
-test: $(ENVIRONMENT) ## Run the tests; ARGS='-k name' chooses
-	@status=0; $(RUN) -m pytest $(ARGS) || status=$$?; echo "make test took $$SECONDS s"; exit $$status
+test: $(ENVIRONMENT) ## Run the tests; ARGS='-k name' chooses, KUBERNETES=1.35 runs them on the oldest
+	@status=0; $(if $(KUBERNETES),LONGSHORE_KUBERNETES=$(KUBERNETES)) $(RUN) -m pytest $(ARGS) || status=$$?; echo "make test took $$SECONDS s"; exit $$status
 
 check: $(ENVIRONMENT) ## Lint, formatting, types, import contracts
 	@.venv/bin/ruff check

@@ -147,10 +147,10 @@ async def test_up_renews_certificates_that_have_expired(
     with monkeypatch.context() as past:
         then = partial(Authority, now=lambda: datetime.now(UTC) - 2 * LIFETIME)
         past.setattr("longshore.cluster.controlplane.Authority", then)
-        ports = up.folder.read_settings().ports
-        plane = ControlPlane(up.name, up.folder, ports)
+        settings = up.folder.read_settings()
+        plane = ControlPlane(up.name, up.folder, settings.ports)
         plane.admin()
-        plane.parts(await binary.provide(), fsync=True)
+        plane.parts(await binary.provide(), settings)
     with pytest.raises(LongshoreError):
         await still_has_everything(up)
     await up.up()

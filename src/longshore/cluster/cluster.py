@@ -16,13 +16,14 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
-from longshore.cluster import binary
+from longshore.cluster import binary, versions
 from longshore.cluster.controlplane import AUDIT, CONTROL_PLANE
 from longshore.cluster.identities import Identities
 from longshore.cluster.locks import locked
 from longshore.cluster.logs import tail
 from longshore.cluster.parts import Part, Plan, Supervision, check_order, stamped
 from longshore.cluster.processes import MARKER, end, is_running, marked
+from longshore.cluster.program import Program
 from longshore.cluster.progress import Report, Step, silent
 from longshore.cluster.state import Folder, NodeSettings, Settings, load, save
 from longshore.cluster.status import ClusterStatus, read_status
@@ -45,7 +46,7 @@ class ClusterFailed(LongshoreError):
 class LocalCluster:
     """`state_root` stands for $XDG_STATE_HOME/longshore; without fsync a power cut may cost the whole cluster.
 
-    `fsync` and `audit` are kept from one `up` to the next; None leaves them as they were.
+    `fsync`, `audit` and `kubernetes`, a version, are kept from one `up` to the next; None leaves them as they were.
     """
 
     def __init__(
@@ -55,16 +56,23 @@ class LocalCluster:
         state_root: Path | None = None,
         fsync: bool | None = None,
         audit: bool | None = None,
+        kubernetes: str | None = None,
     ) -> None:
         self.name = name
         self.folder = Folder(name, state_root)
         self._asked = {key: value for key, value in (("fsync", fsync), ("audit", audit)) if value is not None}
+        self._kubernetes = kubernetes or ""
         self._identities = Identities(name, self.folder, self._anything_runs)
 
     @property
     def kubeconfig_path(self) -> Path:
         """The admin's; there once the cluster was up."""
         return self.folder.kubeconfig
+
+    @property
+    def kubernetes(self) -> str:
+        """The version that last wrote into it, such as 1.37.1; "" before its first `up`."""
+        return self.folder.read_settings().kubernetes
 
     async def up(
         self,
@@ -77,16 +85,18 @@ class LocalCluster:
 
         What runs and is named in `without` is stopped.
         """
-        program = await binary.provide(progress)
+        await binary.provide(progress, self._program())  # a build takes long: nobody should wait for the lock meanwhile
         async with self._locked(progress):
+            program = self._program()
+            built = await binary.provide(progress, program)
             before = self._supervision()
             if before is None:
                 await self._clear(progress)
                 _check_disk(self.folder.root)
-            settings = self.folder.change_settings(**self._asked)
+            settings = self.folder.change_settings(**self._asked, kubernetes=program.version)
             extra_parts = self._with_nodes(settings, extra_parts)
             running = load(self.folder.plan, Plan) if before else None
-            plan = self._plan(program, settings, extra_parts, running, without)
+            plan = self._plan(built, settings, extra_parts, running, without)
             if plan != running:
                 save(self.folder.plan, plan)
             try:
@@ -140,6 +150,9 @@ class LocalCluster:
         """A free port of 127.0.0.1 for whoever `name` is, the same at every start."""
         return self._identities.port(name)
 
+    def _program(self) -> Program:
+        return versions.next_control_plane(self._kubernetes, self.kubernetes if self.folder.etcd.exists() else "")
+
     def _with_nodes(self, settings: Settings, extra_parts: Sequence[Part]) -> Sequence[Part]:
         given = {part.name for part in extra_parts}
         nodes = [self._identities.node(node) for node in settings.nodes or () if node.name not in given]
@@ -147,7 +160,7 @@ class LocalCluster:
 
     def _plan(
         self,
-        program: Path,
+        built: Path,
         settings: Settings,
         extra_parts: Sequence[Part],
         running: Plan | None,
@@ -155,7 +168,7 @@ class LocalCluster:
     ) -> Plan:
         with self._identities.control_plane() as plane:
             plane.admin()
-            asked = (*plane.parts(program, fsync=settings.fsync, audit=settings.audit), *extra_parts)
+            asked = (*plane.parts(built, settings), *extra_parts)
         replaced = {part.name for part in asked} | set(without)
         kept = tuple(part for part in running.parts if part.name not in replaced) if running else ()
         parts = tuple(stamped(part, self.folder.root) for part in asked + kept)

@@ -13,7 +13,8 @@ from pathlib import Path
 from longshore.cluster import kubeconfig
 from longshore.cluster.certs import LOOPBACK, Authority, Pair, signing_key
 from longshore.cluster.parts import Check, Part
-from longshore.cluster.state import Folder, write_private
+from longshore.cluster.state import Folder, Settings, write_private
+from longshore.cluster.versions import number
 
 ETCD, ETCD_PEER, API = "etcd", "etcd-peer", "kube-apiserver"
 CONTROLLERS, SCHEDULER = "kube-controller-manager", "kube-scheduler"
@@ -37,6 +38,10 @@ SERVICE_NAMES = tuple(
 )
 # With the default of 20 requests a second 400 one-pod Jobs took over 100 s on 2 cores.
 QUICK = ("--kube-api-qps=2000", "--kube-api-burst=4000")
+
+# Before 1.36 the API server turns a WebSocket for `exec` into SPDY, whatever the kubelet asks for. Process nodes
+# understand it as it came.
+HANDS_ON_WEBSOCKETS = ("--feature-gates=TranslateStreamCloseWebsocketRequests=false",)
 
 
 class ControlPlane:
@@ -68,15 +73,15 @@ class ControlPlane:
         """A certificate to serve on loopback."""
         return self._authority.server(f"{name}-serving", (*LOOPBACK, name))
 
-    def parts(self, binary: Path, *, fsync: bool, audit: bool = False) -> tuple[Part, ...]:
+    def parts(self, binary: Path, settings: Settings) -> tuple[Part, ...]:
         """The four, in the order they start."""
         accounts = signing_key(self._folder.pki, "service-accounts")
         etcd_authority = Authority(self._folder.pki, "etcd-ca")
         etcd_pair = etcd_authority.server("etcd", LOOPBACK, also_client=True)
         trust = etcd_authority.pair.cert
         return (
-            self._etcd(binary, etcd_pair, trust, fsync),
-            self._api(binary, etcd_authority.client("etcd-client", API), trust, accounts, audit),
+            self._etcd(binary, etcd_pair, trust, settings.fsync),
+            self._api(binary, etcd_authority.client("etcd-client", API), trust, accounts, settings),
             self._controllers(binary, accounts),
             self._scheduler(binary),
         )
@@ -103,7 +108,7 @@ class ControlPlane:
         ready = Check(f"{clients}/readyz", ca=str(trust), cert=str(pair.cert), key=str(pair.key))
         return Part(ETCD, (str(binary), ETCD, *flags), ready=ready)
 
-    def _api(self, binary: Path, etcd: Pair, etcd_trust: Path, accounts: Pair, audit: bool) -> Part:
+    def _api(self, binary: Path, etcd: Pair, etcd_trust: Path, accounts: Pair, settings: Settings) -> Part:
         serving = self._authority.server("apiserver", (*LOOPBACK, SERVICE_ADDRESS, *SERVICE_NAMES))
         front = Authority(self._folder.pki, "front-proxy-ca")
         proxy = front.client("front-proxy-client", "front-proxy")
@@ -144,7 +149,8 @@ class ControlPlane:
             "--enable-admission-plugins=NodeRestriction",
             "--allow-privileged=true",
             "--profiling=false",
-            *(self._audit_flags() if audit else ()),
+            *(self._audit_flags() if settings.audit else ()),
+            *(HANDS_ON_WEBSOCKETS if number(settings.kubernetes) < (1, 36) else ()),
         ]
         ready = Check(f"{self.server}/readyz", ca=str(self.ca))
         return Part(API, (str(binary), API, *flags), after=(ETCD,), ready=ready, grace=20)

@@ -16,18 +16,35 @@ ENVIRONMENT = "LONGSHORE_KUBERNETES"
 BUILD = 0  # of the wheel that holds the default: one more when its sources change but not its Kubernetes
 
 
-def control_plane(version: str = "") -> Program:
-    """The control plane of `version`, such as 1.35 or 1.35.0, else of $LONGSHORE_KUBERNETES, else the default.
+def control_plane(asked: str = "") -> Program:
+    """The control plane of a version such as 1.35 or 1.35.0, else of $LONGSHORE_KUBERNETES, else the default.
 
     UserMistake when there is none of it.
     """
-    asked = (version or os.environ.get(ENVIRONMENT, "")).removeprefix("v")
+    asked = (asked or os.environ.get(ENVIRONMENT, "")).removeprefix("v")
     programs = control_planes()
+    if not asked:
+        return programs[0]
     for program in programs:
-        if asked in ("", program.version, minor(program.version)):
+        if asked in (program.version, minor(program.version)):
             return program
     known = ", ".join(f"{minor(program.version)} ({program.version})" for program in programs)
     raise UserMistake(f"longshore has no Kubernetes {asked}.", hint=f"There are: {known}; the first is the default.")
+
+
+def next_control_plane(asked: str, wrote: str) -> Program:
+    """The control plane of a cluster whose state Kubernetes `wrote` has written ("" if none): as asked, or the same.
+
+    UserMistake when it would be an older one: neither etcd nor objects of newer APIs can go back.
+    """
+    same = {minor(program.version): program for program in control_planes()}.get(minor(wrote))
+    program = control_plane(asked) if asked or os.environ.get(ENVIRONMENT) or not same else same
+    if wrote and number(minor(program.version)) < number(minor(wrote)):
+        raise UserMistake(
+            f"Kubernetes {wrote} has written the state of this cluster, which {program.version} cannot read.",
+            hint=f"Ask for {minor(wrote)} or later, or make another cluster: --cluster NAME.",
+        )
+    return program
 
 
 def control_planes(folder: Path | None = None) -> tuple[Program, ...]:

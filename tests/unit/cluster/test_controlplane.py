@@ -5,15 +5,17 @@ import pytest
 
 from longshore.cluster.controlplane import CONTROL_PLANE, PORT_NAMES, ControlPlane
 from longshore.cluster.parts import Part, check_order
-from longshore.cluster.state import Folder
+from longshore.cluster.state import Folder, Settings
 
 PORTS = {name: 20_000 + number for number, name in enumerate(PORT_NAMES)}
 
 
-def make(tmp_path: Path, *, fsync: bool = True) -> dict[str, Part]:
+def make(tmp_path: Path, *, fsync: bool = True, kubernetes: str = "1.37.1") -> dict[str, Part]:
     folder = Folder("a", tmp_path)
     folder.make()
-    parts = ControlPlane("a", folder, PORTS).parts(Path("/bin/longshore-controlplane"), fsync=fsync)
+    parts = ControlPlane("a", folder, PORTS).parts(
+        Path("/bin/longshore-controlplane"), Settings(fsync=fsync, kubernetes=kubernetes)
+    )
     check_order(parts)
     return {part.name: part for part in parts}
 
@@ -86,3 +88,9 @@ def test_fsync_is_left_out_only_where_it_was_asked_for(tmp_path: Path) -> None:
 
 def test_the_same_again_gives_the_same_parts(tmp_path: Path) -> None:
     assert make(tmp_path) == make(tmp_path)
+
+
+def test_before_1_36_the_api_server_hands_on_what_process_nodes_understand(tmp_path: Path) -> None:
+    gate = "--feature-gates=TranslateStreamCloseWebsocketRequests=false"
+    assert gate in make(tmp_path, kubernetes="1.35.0")["kube-apiserver"].argv
+    assert gate not in make(tmp_path, kubernetes="1.36.0")["kube-apiserver"].argv

@@ -1,9 +1,11 @@
+import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from longshore.cluster import versions
+from longshore.cluster.cluster import LocalCluster
 from longshore.cluster.program import Machine
 from longshore.errors import UserMistake
 
@@ -33,6 +35,59 @@ def test_a_version_that_there_is_not_is_answered_with_those_there_are(asked: str
     with pytest.raises(UserMistake, match="no Kubernetes") as caught:
         versions.control_plane(asked)
     assert caught.value.hint == "There are: 1.37 (1.37.1), 1.35 (1.35.0); the first is the default."
+
+
+@pytest.fixture
+def nobody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(versions.ENVIRONMENT, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("asked", "wrote", "is_next"),
+    [
+        ("", "", "1.37.1"),
+        ("1.35", "", "1.35.0"),
+        ("", "1.35.0", "1.35.0"),
+        ("", "1.35.7", "1.35.0"),  # of the same minor version all patches read each other
+        ("", "1.36.1", "1.37.1"),
+        ("1.37", "1.35.0", "1.37.1"),
+        ("", "1.37.1", "1.37.1"),
+    ],
+)
+@pytest.mark.usefixtures("nobody_asks")
+def test_a_cluster_keeps_its_kubernetes_or_goes_up(asked: str, wrote: str, is_next: str) -> None:
+    assert versions.next_control_plane(asked, wrote).version == is_next
+
+
+@pytest.mark.parametrize(
+    ("asked", "wrote"), [("1.35", "1.37.1"), ("1.35.0", "1.36.0"), ("", "1.38.0"), ("1.37", "1.100.0")]
+)
+@pytest.mark.usefixtures("nobody_asks")
+def test_a_cluster_never_goes_down(asked: str, wrote: str) -> None:
+    with pytest.raises(UserMistake, match=rf"Kubernetes {re.escape(wrote)} has written") as caught:
+        versions.next_control_plane(asked, wrote)
+    assert caught.value.hint is not None
+    assert f"Ask for {versions.minor(wrote)} or later" in caught.value.hint
+
+
+def test_the_environment_asks_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(versions.ENVIRONMENT, "1.37")
+    assert versions.next_control_plane("", "1.35.0").version == "1.37.1"
+    monkeypatch.setenv(versions.ENVIRONMENT, "1.35")
+    with pytest.raises(UserMistake, match="has written"):
+        versions.next_control_plane("", "1.37.1")
+
+
+@pytest.mark.usefixtures("nobody_asks")
+async def test_up_with_an_older_kubernetes_is_refused_before_anything_changes(tmp_path: Path) -> None:
+    cluster = LocalCluster("old", state_root=tmp_path, kubernetes="1.35")
+    cluster.folder.change_settings(kubernetes="1.37.1")
+    before = cluster.folder.settings.read_bytes()
+    cluster.folder.etcd.mkdir()
+    with pytest.raises(UserMistake, match=r"which 1\.35\.0 cannot read"):
+        await cluster.up()
+    assert cluster.folder.settings.read_bytes() == before
+    assert not cluster.folder.plan.exists()
 
 
 def test_sources_that_change_get_a_wheel_of_another_version() -> None:

@@ -20,11 +20,11 @@ Name = Annotated[str, typer.Option("--cluster", "-c", envvar="LONGSHORE_CLUSTER"
 Json = Annotated[bool, typer.Option("--json", help="For programs: JSON on stdout.")]
 
 
-def named(cluster: str, *, fsync: bool | None = None, audit: bool | None = None) -> "LocalCluster":
+def named(cluster: str) -> "LocalCluster":
     """The cluster of this name, whether or not it exists."""
     from longshore.cluster.cluster import LocalCluster
 
-    return LocalCluster(cluster, fsync=fsync, audit=audit)
+    return LocalCluster(cluster)
 
 
 def existing(cluster: str) -> "LocalCluster":

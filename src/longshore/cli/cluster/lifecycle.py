@@ -28,6 +28,14 @@ def up(
         bool | None,
         typer.Option("--audit/--no-audit", help="Log who asked the API server for what.  [as before; first: no]"),
     ] = None,
+    kubernetes: Annotated[
+        str | None,
+        typer.Option(
+            envvar="LONGSHORE_KUBERNETES",
+            metavar="VERSION",
+            help="Such as 1.35; never an older one.  [as before]",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Start the cluster, or see that it runs; prints the path of its kubeconfig.
@@ -35,8 +43,9 @@ def up(
     Its nodes, add-ons and settings are those of the last time.
     """
     from longshore.cluster import nodes as process_nodes
+    from longshore.cluster.cluster import LocalCluster
 
-    local = named(cluster, fsync=fsync, audit=audit)
+    local = LocalCluster(cluster, fsync=fsync, audit=audit, kubernetes=kubernetes)
     out = Output(json=json)
     with process_nodes.wanted(local, nodes):
         shown(out, lambda report: local.up(progress=report))

@@ -46,11 +46,13 @@ def kubeconfig(
 
 def kubectl(context: typer.Context, cluster: Name = DEFAULT_CLUSTER) -> None:
     """Run kubectl, of the cluster's own version, against the cluster: longshore cluster kubectl -- get pods."""
-    from longshore.cluster import binary
+    from longshore.cluster import binary, versions
 
-    environment = {**os.environ, "KUBECONFIG": str(existing(cluster).kubeconfig_path)}
-    program = shown(Output(json=False), binary.provide)
-    os.execve(program, ["kubectl", *context.args], environment)  # noqa: S606 - becomes kubectl, with no shell
+    local = existing(cluster)
+    environment = {**os.environ, "KUBECONFIG": str(local.kubeconfig_path)}
+    program = versions.control_plane(versions.minor(local.kubernetes))
+    built = shown(Output(json=False), lambda report: binary.provide(report, program))
+    os.execve(built, ["kubectl", *context.args], environment)  # noqa: S606 - becomes kubectl, with no shell
 
 
 def register(app: typer.Typer) -> None:
