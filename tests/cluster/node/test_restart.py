@@ -1,20 +1,16 @@
 """The node process killed, stopped and started: running pods are adopted, exit codes and logs are not lost."""
 
-import asyncio
 import os
 import signal
-import ssl
 import uuid
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
+from tests.cluster.node.process import NodeProcess, until
 
 from longshore.cluster.cluster import LocalCluster
 from longshore.cluster.node.attempts import kill_leftovers, leftovers
-from longshore.cluster.parts import Part
 from longshore.cluster.processes import is_running
 from longshore.errors import NotFound
 from longshore.kube.client import Client
@@ -23,39 +19,6 @@ from longshore.kube.objects import CONFIG_MAPS, NAMESPACES, NODES, PODS
 Raw = dict[str, Any]
 RAW_PODS = PODS.read_as(Raw)
 NODE = "restarted"
-
-
-class NodeProcess:
-    """A second node of the session's cluster, started by the test itself; no other test's pods come to it."""
-
-    def __init__(self, part: Part, client: Client) -> None:
-        self._argv = part.argv
-        self._client = client
-        self._port = self._argv[self._argv.index("--port") + 1]
-        self.root = Path(self._argv[self._argv.index("--root") + 1])
-        self.process: asyncio.subprocess.Process | None = None
-
-    async def start(self) -> None:
-        self.process = await asyncio.create_subprocess_exec(*self._argv)
-        await _until(self._is_healthy)
-        await self._client.patch(NODES, NODE, {"spec": {"unschedulable": True}})
-
-    async def end(self, number: int) -> int:
-        assert self.process is not None
-        if self.process.returncode is None:
-            self.process.send_signal(number)
-        async with asyncio.timeout(20):
-            return await self.process.wait()
-
-    async def _is_healthy(self) -> bool:
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        try:
-            url = f"https://127.0.0.1:{self._port}/healthz"
-            async with aiohttp.ClientSession() as session, session.get(url, ssl=context) as response:
-                return response.status == 200
-        except aiohttp.ClientError:
-            return False
 
 
 class Here:
@@ -79,17 +42,11 @@ class Here:
             pod = await self._client.get(RAW_PODS, name, self.namespace)
             return holds(pod)
 
-        await _until(look)
+        await until(look)
         return pod
 
     async def log(self, name: str = "pod") -> str:
         return b"".join([chunk async for chunk in self._client.logs(name, self.namespace)]).decode()
-
-
-async def _until(holds: Callable[[], Any], deadline: float = 30.0) -> None:
-    async with asyncio.timeout(deadline):
-        while not await holds():  # noqa: ASYNC110 - what is waited for has no event
-            await asyncio.sleep(0.05)
 
 
 def _container(pod: Raw) -> Raw:
@@ -127,7 +84,7 @@ async def here(client: Client, node: NodeProcess) -> AsyncIterator[Here]:
             return False
         return True
 
-    await _until(is_filled)
+    await until(is_filled)
     yield Here(client, namespace)
     for pod in (await client.list_page(RAW_PODS, namespace)).items:
         await client.delete(RAW_PODS, pod["metadata"]["name"], namespace, grace_period_seconds=0)
@@ -155,7 +112,7 @@ async def test_an_exit_code_is_not_lost_while_no_node_runs(node: NodeProcess, he
     async def has_ended() -> bool:
         return not leftovers(node.root)
 
-    await _until(has_ended)
+    await until(has_ended)
     await node.start()
     pod = await here.until(_is_over)
     assert _container(pod)["state"]["terminated"]["exitCode"] == 9
@@ -215,4 +172,4 @@ async def test_a_pod_deleted_while_no_node_runs_is_ended_by_the_next_one(
     async def is_clean() -> bool:
         return not leftovers(node.root) and not list((node.root / "pods").iterdir())
 
-    await _until(is_clean)
+    await until(is_clean)

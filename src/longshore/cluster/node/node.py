@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 from msgspec import Struct
 
-from longshore.cluster.node import attempts, machine
+from longshore.cluster.node import attempts, disk, machine
 from longshore.cluster.node.events import Events
 from longshore.cluster.node.images.install import Images
 from longshore.cluster.node.launcher import launcher
@@ -76,6 +76,7 @@ async def run(options: Options, stop: asyncio.Event) -> None:
 @asynccontextmanager
 async def _machine(options: Options, config: Config, client: Client) -> AsyncIterator[Machine]:
     root = options.root.resolve()
+    disk.look(root).need_room()
     async with launcher() as started:
         yield Machine(
             name=options.name,

@@ -106,7 +106,8 @@ class Pods:
             try:
                 await self._workers[meta.uid].run()
                 break
-            except Exception:
+            except Exception as error:
+                self._machine.events.warning(pod, "FailedSync", f"Error syncing pod: {error!r}")
                 log.exception("worker failed", pod=f"{meta.namespace}/{meta.name}", failures=failures)
                 failures += 1
                 await asyncio.sleep(random.uniform(0, min(_RETRY_SECONDS, 0.1 * 2 ** min(failures, 10))))  # noqa: S311

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ import msgspec
 import structlog
 
 from longshore import __version__
+from longshore.cluster.node import disk
+from longshore.cluster.node.disk import Disk
 from longshore.cluster.node.machine import Machine
 from longshore.cluster.node.shim.proctree import LINUX
 from longshore.errors import AlreadyExists, LongshoreError, NotFound
@@ -22,6 +24,7 @@ from longshore.kube.objects import LEASES, NODES, Patch
 HEARTBEAT_SECONDS = 10.0
 LEASE_SECONDS = 40
 _RETRY_SECONDS = 1.0
+_LOOK_SECONDS = 1.0  # at the disk
 _STATUS_EVERY = 6  # heartbeats
 _LEASE_NAMESPACE = "kube-node-lease"
 _RELEASE = Path("/etc/os-release")
@@ -36,7 +39,8 @@ class Registration:
         self._machine = machine
         self._port = port
         self._now = now
-        self._since = now()
+        self._told: list[dict[str, str]] = []
+        self._is_full = False
         self._version = "v0.0.0"
         self.is_registered = False
 
@@ -46,7 +50,7 @@ class Registration:
         while True:
             delay = HEARTBEAT_SECONDS
             try:
-                if not self.is_registered or beat % _STATUS_EVERY == 0:
+                if not self.is_registered or beat % _STATUS_EVERY == 0 or self._has_changed():
                     await self._register()
                 await self._renew()
                 beat += 1
@@ -54,7 +58,17 @@ class Registration:
                 log.warning("heartbeat failed", error=error.message)
                 self.is_registered = self.is_registered and not isinstance(error, NotFound)
                 delay = _RETRY_SECONDS
-            await asyncio.sleep(delay)
+            await self._pause(delay)
+
+    async def _pause(self, seconds: float) -> None:
+        """Until the next heartbeat, or until the disk is not as the Node says."""
+        for _ in range(int(seconds / _LOOK_SECONDS)):
+            await asyncio.sleep(_LOOK_SECONDS)
+            if self._has_changed():
+                return
+
+    def _has_changed(self) -> bool:
+        return disk.look(self._machine.root).is_full != self._is_full
 
     async def _register(self) -> None:
         client, name = self._machine.client, self._machine.name
@@ -62,14 +76,18 @@ class Registration:
             answer = await client.call("GET", "/version")
             self._version = msgspec.json.decode(answer)["gitVersion"]
         metadata = {"name": name, "labels": labels(self._machine)}
+        seen = disk.look(self._machine.root)
+        told = conditions(self._machine, seen, self._told, self._now())
         try:
             await client.patch(NODES, name, {"metadata": metadata}, type=Patch.STRATEGIC)
         except NotFound:
             await client.create(NODES, {"metadata": metadata})
-        await client.patch(NODES, name, {"status": self._status()}, type=Patch.STRATEGIC, subresource="status")
+        await client.patch(NODES, name, {"status": self._status(told)}, type=Patch.STRATEGIC, subresource="status")
         if not self.is_registered:
             log.info("node is ready", node=name, mounts=self._machine.powers.mounts, why=self._machine.powers.why)
-        self.is_registered = True
+        if seen.is_full != self._is_full:
+            log.warning("the disk is full" if seen.is_full else "the disk has room again", disk=seen.message)
+        self.is_registered, self._told, self._is_full = True, told, seen.is_full
 
     async def _renew(self) -> None:
         client, name = self._machine.client, self._machine.name
@@ -86,7 +104,7 @@ class Registration:
             except AlreadyExists:
                 log.info("the lease was made meanwhile", node=name)
 
-    def _status(self) -> dict[str, Any]:
+    def _status(self, told: list[dict[str, str]]) -> dict[str, Any]:
         capacity = dict(self._machine.capacity)
         return {
             "capacity": capacity,
@@ -94,7 +112,7 @@ class Registration:
             "addresses": [{"type": "InternalIP", "address": self._machine.address}],
             "daemonEndpoints": {"kubeletEndpoint": {"Port": self._port}},
             "nodeInfo": node_info(self._version),
-            "conditions": conditions(self._machine, self._since, self._now()),
+            "conditions": told,
             "declaredFeatures": ["ExtendWebSocketsToKubelet"],
         }
 
@@ -113,18 +131,31 @@ def labels(machine: Machine) -> dict[str, str]:
     }
 
 
-def conditions(machine: Machine, since: datetime, now: datetime) -> list[dict[str, str]]:
-    """Ready, and what this node does not do for pods, in words."""
-    times = {"lastTransitionTime": _time(since), "lastHeartbeatTime": _time(now)}
+def conditions(
+    machine: Machine, seen: Disk, before: Iterable[Mapping[str, str]], now: datetime
+) -> list[dict[str, str]]:
+    """Ready, whether the disk is full, and what this node does not do for pods, in words.
+
+    `before` are the conditions that were told last, for the times of those that did not change.
+    """
+    full = ("True", "DiskIsFull") if seen.is_full else ("False", "DiskHasRoom")
+    since = {(old["type"], old["status"]): old["lastTransitionTime"] for old in before}
     healthy = {
         "MemoryPressure": ("False", "NotMeasured", "the machine's memory is not watched"),
-        "DiskPressure": ("False", "NotMeasured", "the machine's disk is not watched"),
+        "DiskPressure": (*full, seen.message),
         "PIDPressure": ("False", "NotMeasured", "the machine's process table is not watched"),
         "Ready": ("True", "ProcessNode", "pods run as processes of this machine's user"),
         "Isolated": ("False", "ProcessNode", isolation(machine)),
     }
     return [
-        {"type": type_, "status": status, "reason": reason, "message": message, **times}
+        {
+            "type": type_,
+            "status": status,
+            "reason": reason,
+            "message": message,
+            "lastTransitionTime": since.get((type_, status), _time(now)),
+            "lastHeartbeatTime": _time(now),
+        }
         for type_, (status, reason, message) in healthy.items()
     ]
 

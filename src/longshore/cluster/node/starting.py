@@ -11,6 +11,7 @@ import msgspec
 from longshore.cluster.node import attempts, sandbox
 from longshore.cluster.node.attempts import Attempt, Owner, Run
 from longshore.cluster.node.decide import STEADY
+from longshore.cluster.node.disk import DiskRefused, refusals
 from longshore.cluster.node.env import names
 from longshore.cluster.node.fields import Place
 from longshore.cluster.node.images.install import Environment
@@ -47,9 +48,10 @@ class Starting:
         """What all containers of the pod share, volumes aside."""
         meta = pod.metadata
         owner = Owner(meta.namespace, meta.name, meta.uid, self._place.pod_ip)
-        (self._folder / "volumes").mkdir(parents=True, exist_ok=True)
-        (self._folder / "pod.json").write_bytes(msgspec.json.encode(owner))
-        (self._folder / "hosts").write_text(sandbox.hosts(pod, self._place))
+        with refusals(self._folder):
+            (self._folder / "volumes").mkdir(parents=True, exist_ok=True)
+            (self._folder / "pod.json").write_bytes(msgspec.json.encode(owner))
+            (self._folder / "hosts").write_text(sandbox.hosts(pod, self._place))
 
     async def prepare(self, container: Container, pod: Pod, before: Run | None) -> int:
         """Make all that an attempt needs and return its number; raises NotStarted."""
@@ -58,11 +60,14 @@ class Starting:
         folder = self.attempt_folder(container, attempt.number)
         try:
             sources = await read_sources(self._machine.client, pod.metadata.namespace, names(container))
-            await asyncio.to_thread(_make, folder)
-            spec = sandbox.spec(container, pod, self._place, sources, image, self._machine, folder)
+            with refusals(folder):
+                await asyncio.to_thread(_make, folder)
+                spec = sandbox.spec(container, pod, self._place, sources, image, self._machine, folder)
+                await asyncio.to_thread(_describe, folder, attempt, spec)
+        except DiskRefused as error:
+            raise NotStarted("CreateContainerError", error.message, first_delay=1.0) from error
         except LongshoreError as error:
             raise NotStarted("CreateContainerConfigError", error.message, first_delay=1.0) from error
-        await asyncio.to_thread(_describe, folder, attempt, spec)
         return attempt.number
 
     async def launch(self, container: Container, number: int) -> Run:

@@ -164,7 +164,8 @@ def _state(container: Container, pod: Pod, world: World, step: Step, now: dateti
     if run is None:
         is_first = is_initialized(pod, world) or container in pod.spec.init_containers[:1]
         reason = "ContainerCreating" if is_first and not failed_init(pod, world) else "PodInitializing"
-        return {"waiting": {"reason": reason}}
+        why = {"message": world.trouble.message} if world.trouble and not world.prepared else {}
+        return {"waiting": {"reason": reason, **why}}
     at = restart_at(run)
     if step.ending is None and restarts(container, pod, run) and at and at > now and not view.busy:
         seconds = int((at - run.end.at).total_seconds()) if run.end else 0

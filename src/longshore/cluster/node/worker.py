@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from longshore.cluster.node import attempts, launcher, limits, status, storage
 from longshore.cluster.node.attempts import Run
 from longshore.cluster.node.decide import decide
+from longshore.cluster.node.disk import refusals
 from longshore.cluster.node.fields import Place
 from longshore.cluster.node.knowledge import Knowledge, now, trouble
 from longshore.cluster.node.machine import Machine
@@ -135,7 +136,7 @@ class Worker:
     async def _prepare(self) -> None:
         try:
             await self._starting.make_folder(self._pod)
-            await self._volumes.write(self._pod, now())
+            await self._write_volumes()
         except LongshoreError as error:
             self._machine.events.warning(self._pod, "FailedMount", error.message)
             before = self._known.world.trouble
@@ -151,9 +152,13 @@ class Worker:
             await asyncio.sleep(delay)
             delay = _REFRESH_SECONDS
             try:
-                await self._volumes.write(self._pod, now())
+                await self._write_volumes()
             except LongshoreError as error:  # what is there stays; the next round tries again
                 self._machine.events.warning(self._pod, "FailedMount", error.message)
+
+    async def _write_volumes(self) -> None:
+        with refusals(self._folder / "volumes"):
+            await self._volumes.write(self._pod, now())
 
     async def _evict(self) -> None:
         why = await storage.exceeded(self._folder, self._pod)

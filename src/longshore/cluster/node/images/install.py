@@ -20,6 +20,7 @@ from msgspec import Struct
 from uv import find_uv_bin
 
 from longshore.cluster.locks import locked
+from longshore.cluster.node.disk import refusals
 from longshore.cluster.node.images import catalog, standins
 from longshore.cluster.node.images.catalog import Image
 from longshore.errors import LongshoreError, UserMistake
@@ -103,9 +104,10 @@ class Images:
     async def install(self, image: Image) -> Environment:
         """Make the environment if nobody has; LongshoreError with the installer's own words."""
         folder = self._folder_of(image)
-        async with locked(folder.with_suffix(".lock"), deadline=INSTALL_SECONDS, waiting=_nothing):
-            if not (folder / _MARKER).exists():
-                await self._make(image, folder)
+        with refusals(folder):
+            async with locked(folder.with_suffix(".lock"), deadline=INSTALL_SECONDS, waiting=_nothing):
+                if not (folder / _MARKER).exists():
+                    await self._make(image, folder)
         return _environment(image, folder)
 
     async def _make(self, image: Image, folder: Path) -> None:
@@ -177,6 +179,9 @@ async def _run(command: list[str], image: Image, variables: Mapping[str, str] | 
     try:
         async with asyncio.timeout(INSTALL_SECONDS):
             output, _ = await process.communicate()
+    except TimeoutError:
+        why = f"{Path(command[0]).name} was not done with {image.names[0]} in {INSTALL_SECONDS:.0f} s"
+        raise LongshoreError(why, hint=image.hint or None) from None
     finally:
         if process.returncode is None:
             process.kill()

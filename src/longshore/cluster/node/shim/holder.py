@@ -24,6 +24,7 @@ SIGNALS = (signal.SIGCHLD, STOP, KILL)
 
 _START_FAILED = 128  # as containerd reports it
 _DRAIN_SECONDS = 2.0
+_ROOM = 1024  # bytes of a file that `write` makes, unless an error takes more
 
 
 class User(TypedDict):
@@ -74,6 +75,7 @@ def launch(folder: str) -> int:
     directory = os.open(folder, os.O_DIRECTORY | os.O_CLOEXEC)
     spec = read_spec(folder)
     log = os.open("log", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=directory)
+    _write(directory, ".exit", b" " * _ROOM)  # the disk may be full by the time that there is an exit code
     if spec["root"] is not None:
         _enter_namespaces(spec["user"])
     ready, go = os.pipe()
@@ -92,11 +94,16 @@ def launch(folder: str) -> int:
 
 
 def write(directory: int, name: str, content: object) -> None:
-    """Replace a file of the container's folder at once."""
-    descriptor = os.open(f".{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600, dir_fd=directory)
-    os.write(descriptor, json.dumps(content).encode())
-    os.close(descriptor)
+    """Make a file of the container's folder, at once."""
+    _write(directory, f".{name}", json.dumps(content).encode().ljust(_ROOM))
     os.replace(f".{name}", name, src_dir_fd=directory, dst_dir_fd=directory)
+
+
+def _write(directory: int, name: str, content: bytes) -> None:
+    """Over what is there, so that no more of the disk is needed."""
+    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT, 0o600, dir_fd=directory)
+    with open(descriptor, "wb") as file:
+        file.write(content)
 
 
 def read_spec(folder: str) -> Spec:
