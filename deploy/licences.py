@@ -58,7 +58,10 @@ def collect(packages: Sequence[Package]) -> str:
             holders.setdefault(path.read_text(errors="replace").strip(), set()).add(name)
             without.discard(package.module)
     if without:
-        raise LongshoreError(f"No licence was found of {', '.join(sorted(without))}.", hint="See what its authors say.")
+        raise LongshoreError(
+            f"No licence was found of {', '.join(sorted(without))}.",
+            hint="See what its authors say. If it is Go's own: the Go of go.dev brings it, PyPI's does not.",
+        )
     chapters = sorted(("\n".join(sorted(names)), text) for text, names in holders.items())
     return HEAD + "".join(f"\n{RULE}\n{names}\n{RULE}\n\n{text}\n" for names, text in chapters)
 
