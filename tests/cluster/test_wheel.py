@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 import sysconfig
+import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -30,12 +31,13 @@ async def run(*argv: str | Path, env: dict[str, str]) -> str:
 
 
 @pytest.fixture
-async def installed(tmp_path: Path) -> Path:
+async def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A fresh environment with both wheels; what longshore depends on is lent by the one of the tests."""
     program = versions.control_plane()
     if not program.wheel:
         pytest.skip(f"no wheel holds Kubernetes {program.version}")
     built = await binary.provide(program=program)
+    monkeypatch.setattr(zlib, "Z_DEFAULT_COMPRESSION", 0)  # to deflate it takes seconds, and is not asked here
     files = [wheels.pack_longshore(tmp_path), wheels.pack(program, wheels.here(), built, "their terms", tmp_path)]
     environment = tmp_path / "environment"
     uv = [find_uv_bin(), "--offline", "--no-config", "--quiet"]
@@ -57,6 +59,7 @@ async def bare(tmp_path: Path) -> AsyncIterator[dict[str, str]]:
         "PATH": str(tmp_path / "nothing"),
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
         "XDG_STATE_HOME": str(tmp_path / "state"),
+        "UV_OFFLINE": "1",
     }
     assert marked(Folder("default", tmp_path / "state" / "longshore").root) == []
 
