@@ -19,6 +19,7 @@ down: $(ENVIRONMENT) ## Stop the local cluster and everything in it
 	@$(RUN) -m longshore down
 
 test: $(ENVIRONMENT) ## Run the tests; ARGS='-k name' chooses, KUBERNETES=1.35 runs them on the oldest
+	@.ci/packages
 	@status=0; $(if $(KUBERNETES),LONGSHORE_KUBERNETES=$(KUBERNETES)) $(RUN) -m pytest $(ARGS) || status=$$?; echo "make test took $$SECONDS s"; exit $$status
 
 check: $(ENVIRONMENT) ## Lint, formatting, types, import contracts

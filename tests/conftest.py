@@ -9,3 +9,4 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--node-selector", metavar="KEY=VALUE", action="append", default=[], help="where its pods go")
     group.addoption("--image", metavar="NAME=IMAGE", action="append", default=[], help="stands for busybox or python")
     group.addoption("--patience", metavar="FACTOR", type=float, default=1.0, help="multiplies every deadline")
+    group.addoption("--sandbox", choices=("namespaces", "bubblewrap", "none"), help="of the local cluster's own node")

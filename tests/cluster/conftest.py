@@ -8,16 +8,21 @@ import asyncio
 import shutil
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
-from tests.cluster.space import Kubectl, Namespace, Raw, Refusal, Refused, Where
+from tests.cluster.space import NOTHING_MOUNTED, Kubectl, Namespace, Raw, Refusal, Refused, Where
+from tests.programs import require
 
 from longshore.cli.steps import Steps
 from longshore.cluster import binary
 from longshore.cluster.cluster import LocalCluster
+from longshore.cluster.parts import Part
+from longshore.errors import AlreadyExists
 from longshore.kube.client import Client
 from longshore.kube.config import Config
 from longshore.kube.objects import NAMESPACES, NODES
@@ -39,6 +44,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.timeout(TEST_SECONDS * patience))
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What is marked so is asked of nodes with other sandboxes too, unless the command line chose a node."""
+    chosen = any(metafunc.config.getoption(name) for name in ("kubeconfig", "node_selector", "sandbox"))
+    if metafunc.definition.get_closest_marker("every_sandbox") and not chosen:
+        needs_mounts = metafunc.definition.get_closest_marker("needs_mounts") is not None
+        sandboxes = ["auto", "bubblewrap", *([] if needs_mounts else ["none"])]
+        metafunc.parametrize("where", sandboxes, indirect=True)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Build before any test's clock runs, and say so past pytest's capture."""
@@ -49,10 +63,10 @@ def pytest_runtestloop(session: pytest.Session) -> None:
 
 
 @pytest.fixture(scope="session")
-async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalCluster]:
+async def cluster(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalCluster]:
     """Shared by all tests: each works in a namespace of its own, and stops no part."""
     cluster = LocalCluster("tests", state_root=tmp_path_factory.mktemp("state"), fsync=False)
-    await cluster.up(extra_parts=[cluster.node_part(NODE)])
+    await cluster.up(extra_parts=[_node(cluster, NODE, pytestconfig.getoption("sandbox") or "auto")])
     yield cluster
     await cluster.reset()
 
@@ -87,12 +101,32 @@ async def namespace(client: Client) -> AsyncIterator[str]:
     await client.delete(NAMESPACES, name)
 
 
+def _node(cluster: LocalCluster, name: str, sandbox: str) -> Part:
+    if sandbox == "bubblewrap":
+        require("bwrap")
+    part = cluster.node_part(name)
+    return replace(part, argv=(*part.argv, "--sandbox", sandbox))
+
+
+async def _other_node(cluster: LocalCluster, client: Client, sandbox: str) -> str:
+    """A node of the shared cluster that no pod comes to unless it asks for it; started by the first test that does."""
+    name = f"node-{sandbox}"
+    with suppress(AlreadyExists):
+        taint = {"key": "longshore.dev/sandbox", "effect": "NoSchedule"}
+        await client.create(NODES.read_as(Raw), {"metadata": {"name": name}, "spec": {"taints": [taint]}})
+        await cluster.up(extra_parts=[_node(cluster, name, sandbox)])
+    return name
+
+
 @pytest.fixture(scope="session")
-async def where(pytestconfig: pytest.Config, client: Client) -> Where:
+async def where(request: pytest.FixtureRequest, pytestconfig: pytest.Config, client: Client) -> Where:
     """What is known of the nodes that run the pods of tests."""
     given = pytestconfig.getoption("kubeconfig")
     selector = _pairs(pytestconfig.getoption("node_selector"))
-    if not (given or selector):
+    if (sandbox := getattr(request, "param", "auto")) != "auto":
+        cluster = request.getfixturevalue("cluster")
+        selector = {"kubernetes.io/hostname": await _other_node(cluster, client, sandbox)}
+    elif not (given or selector):
         selector = {"kubernetes.io/hostname": NODE}
     wanted = ",".join(f"{key}={value}" for key, value in selector.items())
     nodes = (await client.list_page(NODES.read_as(Raw), label_selector=wanted or None)).items
@@ -100,6 +134,7 @@ async def where(pytestconfig: pytest.Config, client: Client) -> Where:
     kinds = {node["metadata"]["labels"].get("longshore.dev/node") for node in nodes}
     return Where(
         on_process_node=kinds == {"process"},
+        without_mounts=any(node["metadata"]["labels"].get("longshore.dev/sandbox") == "none" for node in nodes),
         node_selector=selector,
         images=_pairs(pytestconfig.getoption("image")),
         patience=pytestconfig.getoption("patience"),
@@ -116,6 +151,8 @@ async def space(request: pytest.FixtureRequest, client: Client, where: Where) ->
 
     A test that is marked as refused by process nodes is expected to fail there, by that refusal and nothing else.
     """
+    if where.without_mounts and request.node.get_closest_marker("needs_mounts"):
+        pytest.skip(NOTHING_MOUNTED)
     marker = request.node.get_closest_marker("process_node")
     refusal = None
     if where.on_process_node and marker and "refused" in marker.kwargs:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
 from msgspec import Struct
 
 from longshore.errors import LongshoreError, NotFound
@@ -14,6 +15,9 @@ Raw = dict[str, Any]
 RAW_PODS = PODS.read_as(Raw)
 RAW_JOBS = JOBS.read_as(Raw)
 POLL_SECONDS = 0.05
+NOTHING_MOUNTED = "containers see the machine's own files in this sandbox"
+
+_TOLERATION = {"key": "longshore.dev/sandbox", "operator": "Exists"}
 
 Kubectl = Callable[..., Awaitable[tuple[int, str, str]]]
 
@@ -65,19 +69,25 @@ class Refusal(Struct, frozen=True):
 
 
 class Where(Struct, frozen=True):
-    """The cluster that is asked: whether its nodes run pods as processes, and what all its pods need to be given."""
+    """The cluster that is asked: whether its nodes run pods as processes, and what all its pods need to be given.
+
+    `without_mounts`: as processes that see the machine's own files.
+    """
 
     on_process_node: bool = False
+    without_mounts: bool = False
     node_selector: dict[str, str] = {}
     images: dict[str, str] = {}
     patience: float = 1.0
 
     def placed(self, spec: Raw) -> Raw:
-        """The spec of a pod, to run there."""
+        """The spec of a pod, to run there. A test of volumes is skipped where there are none."""
         kinds = {kind: spec[kind] for kind in ("initContainers", "containers") if kind in spec}
         named: Raw = {kind: [{**c, "image": self.image(c["image"])} for c in found] for kind, found in kinds.items()}
+        if self.without_mounts and any(c.get("volumeMounts") for found in named.values() for c in found):
+            pytest.skip(NOTHING_MOUNTED)
         selector = {**self.node_selector, **spec.get("nodeSelector", {})}
-        return {**spec, **named, **({"nodeSelector": selector} if selector else {})}
+        return {**spec, **named, **({"nodeSelector": selector} if selector else {}), "tolerations": [_TOLERATION]}
 
     def image(self, name: str) -> str:
         return self.images.get(name, name)

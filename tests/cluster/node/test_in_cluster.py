@@ -1,5 +1,6 @@
 """Our client inside a pod, logged in by what every pod is given."""
 
+import pytest
 from tests.cluster.space import Namespace
 
 from longshore.kube.objects import ROLE_BINDINGS
@@ -26,6 +27,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.needs_mounts
 async def test_a_pod_reads_and_writes_with_its_own_account(space: Namespace) -> None:
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
     subject = {"kind": "ServiceAccount", "name": "default", "namespace": space.name}

@@ -2,6 +2,7 @@
 
 import time
 
+import pytest
 from tests.cluster.space import Namespace, Raw, is_over, is_ready, shell, status_of, terminated
 
 LOG: Raw = {"volumeMounts": [{"name": "log", "mountPath": "/log"}]}
@@ -14,6 +15,7 @@ async def test_a_deleted_pod_is_asked_to_end_and_then_gone(space: Namespace) -> 
     await space.gone()
 
 
+@pytest.mark.every_sandbox
 async def test_a_pod_that_ignores_sigterm_is_killed_after_its_grace(space: Namespace) -> None:
     await space.create(shell("trap '' TERM; echo up; while :; do sleep 0.05; done"), terminationGracePeriodSeconds=2)
     await space.says("up")
@@ -59,6 +61,7 @@ async def test_a_command_that_ignores_the_deadline_is_killed(space: Namespace) -
     assert terminated(pod)["exitCode"] == 137
 
 
+@pytest.mark.every_sandbox
 async def test_processes_that_a_command_leaves_behind_end_with_it(space: Namespace) -> None:
     orphan = "setsid sh -c 'while :; do echo alive; sleep 0.05; done'"
     await space.run(shell(f"{orphan} & sleep 0.3; exit 0"))

@@ -5,9 +5,11 @@ import os
 import pty
 from pathlib import Path
 
+import pytest
 from tests.cluster.space import Kubectl, Namespace, Raw, shell
 
 
+@pytest.mark.every_sandbox
 async def test_kubectl_exec_gives_output_input_and_exit_code(space: Namespace, kubectl: Kubectl) -> None:
     await space.create(shell("echo up; export X=1; sleep 60", env=[{"name": "WHO", "value": "me"}]))
     await space.says("up")
@@ -18,6 +20,7 @@ async def test_kubectl_exec_gives_output_input_and_exit_code(space: Namespace, k
     assert (code, out) == (0, "from outside")
 
 
+@pytest.mark.every_sandbox
 async def test_exec_sees_what_the_container_sees(space: Namespace, kubectl: Kubectl) -> None:
     mounts: Raw = {"volumeMounts": [{"name": "v", "mountPath": "/made/up"}]}
     context = {"runAsUser": 1234}
@@ -38,6 +41,7 @@ async def test_exec_of_what_is_not_there_says_so(space: Namespace, kubectl: Kube
     assert "no-such-program" in err
 
 
+@pytest.mark.every_sandbox
 async def test_a_terminal_passes_on_interrupts(space: Namespace, kubeconfig: Path, kubectl_program: list[str]) -> None:
     await space.create(shell("echo up; sleep 60"))
     await space.says("up")

@@ -18,6 +18,7 @@ def _is(job: Raw, condition: str) -> bool:
     return any(c["type"] == condition and c["status"] == "True" for c in job.get("status", {}).get("conditions", []))
 
 
+@pytest.mark.every_sandbox
 async def test_a_job_completes(space: Namespace) -> None:
     await space.job(shell("true"))
     job = await space.job_until(completed)

@@ -10,6 +10,7 @@ from tests.cluster.space import Kubectl, Namespace, is_over, shell, status_of
 from longshore.errors import LongshoreError
 
 
+@pytest.mark.every_sandbox
 async def test_a_log_holds_stdout_and_stderr(space: Namespace) -> None:
     await space.run(shell("echo out; sleep 0.2; echo err >&2; sleep 0.2; printf 'no newline'"))
     assert (await space.log()).splitlines() == ["out", "err", "no newline"]

@@ -1,5 +1,6 @@
 """Init containers, native sidecars, and in which order all start and end."""
 
+import pytest
 from tests.cluster.space import Namespace, Raw, is_ready, shell, status_of, terminated
 
 FOREVER = "while :; do sleep 0.05; done"
@@ -82,6 +83,7 @@ async def test_a_startup_probe_of_a_sidecar_holds_the_next_container(space: Name
     assert pod["status"]["phase"] == "Succeeded"
 
 
+@pytest.mark.every_sandbox
 async def test_a_job_with_a_sidecar_completes(space: Namespace) -> None:
     await space.job(shell("true"), pod={"initContainers": [waiting_sidecar("side")], **VOLUMES})
     await space.job_until(lambda job: job.get("status", {}).get("succeeded") == 1)

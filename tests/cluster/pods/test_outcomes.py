@@ -18,12 +18,14 @@ async def test_an_exit_code_fails_the_pod_and_is_kept(space: Namespace) -> None:
     assert terminated(pod)["reason"] == "Error"
 
 
+@pytest.mark.every_sandbox
 async def test_a_signal_shows_as_128_and_its_number(space: Namespace) -> None:
     # $$ is one dollar by the rules of $(VAR)
     pod = await space.run(shell("sh -c 'kill -SEGV $$$$'; exit $?"))
     assert terminated(pod)["exitCode"] == 139
 
 
+@pytest.mark.every_sandbox
 async def test_a_command_that_is_not_there_names_itself(space: Namespace) -> None:
     pod = await space.run({"name": "main", "image": "busybox", "command": ["no-such-program"]})
     assert pod["status"]["phase"] == "Failed"
@@ -45,11 +47,14 @@ async def test_all_containers_must_end_and_one_failure_fails_the_pod(space: Name
     assert (terminated(pod, "good")["exitCode"], terminated(pod, "bad")["exitCode"]) == (0, 3)
 
 
+@pytest.mark.needs_mounts
 async def test_the_termination_message_is_read_from_its_file(space: Namespace) -> None:
     pod = await space.run(shell("printf 'lost the key' > /dev/termination-log; exit 1"))
     assert terminated(pod)["message"] == "lost the key"
 
 
+@pytest.mark.needs_mounts
+@pytest.mark.every_sandbox
 async def test_the_termination_message_path_can_be_chosen(space: Namespace) -> None:
     pod = await space.run(shell("printf why > /out/why", terminationMessagePath="/out/why"))
     assert terminated(pod)["message"] == "why"
@@ -89,6 +94,8 @@ async def test_a_container_that_crashes_again_backs_off(space: Namespace) -> Non
     assert not status_of(pod)["ready"]
 
 
+@pytest.mark.needs_mounts
+@pytest.mark.every_sandbox
 @pytest.mark.parametrize("context", [{"runAsUser": 1234}, {"runAsUser": 1234, "runAsGroup": 99}])
 async def test_a_container_believes_to_be_the_user_it_asked_for(space: Namespace, context: Raw) -> None:
     lines = await space.output("id -u; id -g", container={"securityContext": context})
@@ -100,6 +107,8 @@ async def test_run_as_non_root_refuses_root(space: Namespace) -> None:
     await space.until(waits_for("CreateContainerConfigError"))
 
 
+@pytest.mark.needs_mounts
+@pytest.mark.every_sandbox
 async def test_a_read_only_root_cannot_be_written_to(space: Namespace) -> None:
     lines = await space.output(
         "touch /x 2>/dev/null || echo refused", container={"securityContext": {"readOnlyRootFilesystem": True}}

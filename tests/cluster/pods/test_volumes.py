@@ -3,6 +3,7 @@
 import base64
 import json
 
+import pytest
 from tests.cluster.space import Namespace, Raw, is_over, shell
 
 
@@ -101,6 +102,8 @@ async def test_a_projected_token_is_for_its_audience_and_bound_to_the_pod(space:
     assert claims["sub"] == f"system:serviceaccount:{space.name}:default"
 
 
+@pytest.mark.needs_mounts
+@pytest.mark.every_sandbox
 async def test_the_token_of_every_pod_opens_the_api(space: Namespace) -> None:
     folder = "/var/run/secrets/kubernetes.io/serviceaccount"
     script = f"ls {folder}; cat {folder}/namespace; echo; echo $KUBERNETES_SERVICE_HOST"
@@ -109,6 +112,7 @@ async def test_the_token_of_every_pod_opens_the_api(space: Namespace) -> None:
     assert lines[4]
 
 
+@pytest.mark.every_sandbox
 async def test_a_sub_path_shows_a_part_of_a_volume(space: Namespace) -> None:
     await space.config_map("files", **{"app.conf": "x=1"})
     volumes = {"volumes": [{"name": "d", "emptyDir": {}}, {"name": "c", "configMap": {"name": "files"}}]}
@@ -136,6 +140,7 @@ async def test_one_volume_can_be_mounted_inside_another(space: Namespace) -> Non
     assert lines == ["a", "b", "a", "inner"]
 
 
+@pytest.mark.needs_mounts
 async def test_each_container_has_its_own_tmp_and_root(space: Namespace) -> None:
     one = shell("echo mine > /tmp/x; mkdir -p /made/here; cat /tmp/x", "one")
     two = shell("sleep 0.5; test ! -e /tmp/x && test ! -e /made && echo clean", "two")

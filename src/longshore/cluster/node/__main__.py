@@ -5,16 +5,22 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
+import sys
 from pathlib import Path
 
 from longshore.cluster.node.node import Options, run
+from longshore.cluster.node.powers import CHOICES
+from longshore.errors import LongshoreError
 from longshore.telemetry import configure_logging
 
 
 def main() -> None:
     configure_logging("INFO")
     options = _options()
-    asyncio.run(_until_told(options))
+    try:
+        asyncio.run(_until_told(options))
+    except LongshoreError as error:
+        sys.exit(f"error: {error.message}\nhint: {error.hint}" if error.hint else f"error: {error.message}")
 
 
 async def _until_told(options: Options) -> None:
@@ -35,6 +41,7 @@ def _options() -> Options:
     parser.add_argument("--tls-key", type=Path, required=True, help="of that API")
     parser.add_argument("--client-ca", type=Path, required=True, help="signs the certificates of its callers")
     parser.add_argument("--cpu-factor", type=int, default=8, help="how many times the machine's CPUs to promise")
+    parser.add_argument("--sandbox", choices=CHOICES, default="auto", help="how pods are fenced in; auto: the best")
     return Options(**vars(parser.parse_args()))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 from msgspec import Struct
 
-from longshore.cluster.node import attempts, disk, machine
+from longshore.cluster.node import attempts, disk, machine, powers
 from longshore.cluster.node.events import Events
 from longshore.cluster.node.images.install import Images
 from longshore.cluster.node.launcher import launcher
@@ -43,6 +43,7 @@ class Options(Struct, frozen=True):
     client_ca: Path
     address: str = "127.0.0.1"
     cpu_factor: int = 8
+    sandbox: powers.Choice = "auto"
 
 
 async def run(options: Options, stop: asyncio.Event) -> None:
@@ -86,7 +87,7 @@ async def _machine(options: Options, config: Config, client: Client) -> AsyncIte
             launcher=started,
             images=Images(cache_home() / "images"),
             events=Events(client, options.name),
-            powers=await machine.probe(started, root),
+            powers=await powers.probe(started, root, options.sandbox),
             capacity=machine.capacity(root, options.cpu_factor),
             variables=machine.variables(config.server),
             hide=(os.environ.get(MARKER, str(root)), str(root)),

@@ -17,6 +17,7 @@ from longshore import __version__
 from longshore.cluster.node import disk
 from longshore.cluster.node.disk import Disk
 from longshore.cluster.node.machine import Machine
+from longshore.cluster.node.powers import Powers
 from longshore.cluster.node.shim.proctree import LINUX
 from longshore.errors import AlreadyExists, LongshoreError, NotFound
 from longshore.kube.objects import LEASES, NODES, Patch
@@ -71,7 +72,7 @@ class Registration:
         return disk.look(self._machine.root).is_full != self._is_full
 
     async def _register(self) -> None:
-        client, name = self._machine.client, self._machine.name
+        client, name, powers = self._machine.client, self._machine.name, self._machine.powers
         if not self.is_registered:
             answer = await client.call("GET", "/version")
             self._version = msgspec.json.decode(answer)["gitVersion"]
@@ -84,7 +85,7 @@ class Registration:
             await client.create(NODES, {"metadata": metadata})
         await client.patch(NODES, name, {"status": self._status(told)}, type=Patch.STRATEGIC, subresource="status")
         if not self.is_registered:
-            log.info("node is ready", node=name, mounts=self._machine.powers.mounts, why=self._machine.powers.why)
+            log.info("node is ready", node=name, sandbox=powers.sandbox, why=powers.why, hint=powers.hint)
         if seen.is_full != self._is_full:
             log.warning("the disk is full" if seen.is_full else "the disk has room again", disk=seen.message)
         self.is_registered, self._told, self._is_full = True, told, seen.is_full
@@ -126,6 +127,7 @@ def labels(machine: Machine) -> dict[str, str]:
         "kubernetes.io/arch": info["architecture"],
         "longshore.dev/node": "process",
         "longshore.dev/isolation": "none",
+        "longshore.dev/sandbox": machine.powers.sandbox,
         "longshore.dev/volumes": "mounted" if machine.powers.mounts else "refused",
         "longshore.dev/user": "own",
     }
@@ -145,7 +147,7 @@ def conditions(
         "DiskPressure": (*full, seen.message),
         "PIDPressure": ("False", "NotMeasured", "the machine's process table is not watched"),
         "Ready": ("True", "ProcessNode", "pods run as processes of this machine's user"),
-        "Isolated": ("False", "ProcessNode", isolation(machine)),
+        "Isolated": ("False", "ProcessNode", isolation(machine.powers)),
     }
     return [
         {
@@ -160,19 +162,18 @@ def conditions(
     ]
 
 
-def isolation(machine: Machine) -> str:
-    """What is in force on this machine."""
-    powers = machine.powers
-    spaces = "mount, PID, IPC and UTS namespaces"
+def isolation(powers: Powers) -> str:
+    """What is in force on this machine, and why not more."""
     user = f"every runAsUser is mapped to this node's user (uid {os.geteuid()})"
-    if not powers.mounts:
-        return (
-            f"Pods are plain processes of this user; {user}; {_limits()}; pods with volumes are refused, because "
-            f"namespaces cannot be made: {powers.why}"
-        )
+    better = f" {powers.why}. To change it: {powers.hint}." if powers.hint else f" {powers.why}." if powers.why else ""
+    if powers.sandbox == "none":
+        without = "volumes cannot be shown at their paths"
+        return f"Pods are plain processes of this user; {user}; {_limits()}; {without}.{better}"
+    spaces = f"{'user, ' if powers.users else ''}mount, PID, IPC and UTS namespaces"
+    made = " made by bubblewrap" if powers.sandbox == "bubblewrap" else ""
     return (
-        f"Pods are processes of this user in {'user, ' if powers.users else ''}{spaces}; {user}; the host's files are "
-        f"read-only, the network is the host's; {_limits()}."
+        f"Pods are processes of this user in {spaces}{made}; {user}; the host's files are read-only, the network is "
+        f"the host's; {_limits()}.{better}"
     )
 
 

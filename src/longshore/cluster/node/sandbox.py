@@ -12,8 +12,9 @@ from longshore.cluster.node import env, limits
 from longshore.cluster.node.env import Sources
 from longshore.cluster.node.fields import Place
 from longshore.cluster.node.images.install import Environment
-from longshore.cluster.node.machine import Machine, Powers
+from longshore.cluster.node.machine import Machine
 from longshore.cluster.node.model import Container, Pod, VolumeMount
+from longshore.cluster.node.powers import Powers
 from longshore.cluster.node.shim.holder import Spec, User
 from longshore.cluster.node.shim.rootfs import Mount, Root
 from longshore.errors import UserMistake
@@ -51,6 +52,7 @@ def spec(
         user=user(container, pod, machine.powers, os.geteuid(), os.getegid()),
         memory_limit=limits.memory(container, pod),
         root=_root(container, machine, image, folder, values) if own_files else None,
+        bubblewrap=machine.powers.bubblewrap,
     )
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from longshore.cluster.node.disk import Disk
-from longshore.cluster.node.machine import Machine, Powers
+from longshore.cluster.node.machine import Machine
+from longshore.cluster.node.powers import Powers
 from longshore.cluster.node.registration import conditions, isolation
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -31,7 +32,7 @@ def machine(powers: Powers) -> Machine:
 
 
 def told(disk: Disk, before: list[dict[str, str]], seconds: int) -> list[dict[str, str]]:
-    return conditions(machine(Powers(users=True, root=False)), disk, before, T0 + timedelta(seconds=seconds))
+    return conditions(machine(Powers("namespaces", users=True)), disk, before, T0 + timedelta(seconds=seconds))
 
 
 def of(conditions: list[dict[str, str]], type_: str) -> dict[str, str]:
@@ -54,5 +55,15 @@ def test_a_condition_keeps_the_time_since_when_it_is_so() -> None:
 
 
 def test_what_is_not_kept_is_said_with_and_without_namespaces() -> None:
-    for powers in (Powers(users=True, root=False), Powers(users=False, root=False, why="unshare: no")):
-        assert "CPU limits are not kept" in isolation(machine(powers))
+    for powers in (Powers("namespaces", users=True), Powers("none", why="unshare: no")):
+        assert "CPU limits are not kept" in isolation(powers)
+
+
+def test_the_node_says_which_sandbox_is_in_force_and_why_it_is_not_a_better_one() -> None:
+    whole = isolation(Powers("namespaces", users=True))
+    assert "in user, mount, PID, IPC and UTS namespaces;" in whole
+    assert "To change it" not in whole
+    fallback = isolation(Powers("bubblewrap", why="namespaces: not allowed", hint="allow them"))
+    assert "in mount, PID, IPC and UTS namespaces made by bubblewrap" in fallback
+    assert fallback.endswith("namespaces: not allowed. To change it: allow them.")
+    assert "plain processes" in isolation(Powers("none"))

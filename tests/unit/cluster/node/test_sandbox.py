@@ -6,12 +6,12 @@ import msgspec
 import pytest
 
 from longshore.cluster.node.fields import Place
-from longshore.cluster.node.machine import Powers
 from longshore.cluster.node.model import Pod
+from longshore.cluster.node.powers import Powers
 from longshore.cluster.node.sandbox import hostname, hosts, user
 from longshore.errors import UserMistake
 
-ALL, USER, NONE = Powers(users=True, root=True), Powers(users=True, root=False), Powers(users=False, root=False)
+ALL, USER, NONE = Powers("namespaces", users=True, root=True), Powers("namespaces", users=True), Powers("none")
 
 
 def pod(context: dict[str, Any], shared: dict[str, Any] | None = None) -> Pod:

@@ -14,7 +14,7 @@ import signal
 import sys
 from typing import Any
 
-from longshore.cluster.node.shim import enter, holder, proctree
+from longshore.cluster.node.shim import bubblewrap, enter, holder, proctree
 
 
 def main() -> None:
@@ -35,7 +35,8 @@ def _answer(request: dict[str, Any]) -> dict[str, object]:
     try:
         if "argv" in request:
             return enter.run(request["folder"], request["argv"], request["timeout"])
-        return {"pid": holder.launch(request["folder"])}
+        by_bubblewrap = holder.read_spec(request["folder"])["bubblewrap"]
+        return {"pid": (bubblewrap if by_bubblewrap else holder).launch(request["folder"])}
     except Exception as error:  # told to the node, which tells the pod's owner
         return {"error": str(error)}
 

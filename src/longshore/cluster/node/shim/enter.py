@@ -1,4 +1,7 @@
-"""Runs a command inside a container that runs: probes and hooks by the launcher, `kubectl exec` by `main`."""
+"""Runs a command inside a container that runs: probes and hooks by the launcher, `kubectl exec` by `main`.
+
+The namespaces that the shim made are entered; those that bubblewrap made have a `door`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import sys
 import termios
 import time
 
-from longshore.cluster.node.shim import syscalls
+from longshore.cluster.node.shim import door, syscalls
 from longshore.cluster.node.shim.holder import Spec, read_spec
 
 _NAMESPACES = ("mnt", "ipc", "uts", "pid")  # pid last: it changes only where children go
@@ -22,9 +25,9 @@ CANNOT_RUN = 126
 def enter(folder: str) -> Spec:
     """Move this process, or for the PID namespace its children, into the container's namespaces."""
     spec = read_spec(folder)
-    with open(f"{folder}/pid", "rb") as file:
-        holder = int(json.load(file)["pid"])
-    if spec["root"] is not None:
+    if spec["root"] is not None and not spec["bubblewrap"]:
+        with open(f"{folder}/pid", "rb") as file:
+            holder = int(json.load(file)["pid"])
         names = (*(["user"] if spec["user"] else []), *_NAMESPACES)
         descriptors = [os.open(f"/proc/{holder}/ns/{name}", os.O_RDONLY) for name in names]
         for descriptor in descriptors:
@@ -33,8 +36,11 @@ def enter(folder: str) -> Spec:
 
 
 def execute(spec: Spec, argv: list[str]) -> None:
-    """Become the command; never returns."""
+    """Become the command, in a session of its own, whose terminal is stdin if that is one; never returns."""
     try:
+        os.setsid()
+        if os.isatty(0):  # the session and its terminal must be of the command's own PID namespace
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         for number in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
@@ -46,17 +52,29 @@ def execute(spec: Spec, argv: list[str]) -> None:
     os._exit(CANNOT_RUN)
 
 
+def _become(folder: str, spec: Spec, argv: list[str]) -> None:
+    """Become the command, or what stands for it at the door and ends as it does; never returns."""
+    if not spec["bubblewrap"]:
+        execute(spec, argv)
+    code = CANNOT_RUN
+    try:
+        syscalls.die_with_parent()
+        code = door.knock(folder, argv)
+    except OSError as error:
+        os.write(2, f"cannot run {argv[0]!r}: {error}\n".encode())
+    os._exit(code)
+
+
 def run(folder: str, argv: list[str], timeout: float) -> dict[str, object]:
     """Exit code and the last bytes of the output; code -1 when it was killed for taking too long."""
     spec = enter(folder)
     output, inlet = os.pipe()
     pid = os.fork()
     if pid == 0:
-        os.setsid()
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(inlet, 1)
         os.dup2(inlet, 2)
-        execute(spec, argv)
+        _become(folder, spec, argv)
     os.close(inlet)
     kept, in_time = _collect(output, time.monotonic() + timeout)
     if not in_time:
@@ -84,10 +102,7 @@ def main() -> None:
     spec = enter(folder)
     pid = os.fork()
     if pid == 0:
-        if os.isatty(0):  # the session and its terminal must be of the command's own PID namespace
-            os.setsid()
-            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-        execute(spec, argv)
+        _become(folder, spec, argv)
     _, status = os.waitpid(pid, 0)
     code = os.waitstatus_to_exitcode(status)
     sys.exit(code if code >= 0 else 128 - code)

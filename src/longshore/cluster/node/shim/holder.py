@@ -15,6 +15,7 @@ import time
 from typing import TypedDict
 
 from longshore.cluster.node.shim import proctree, rootfs, syscalls
+from longshore.cluster.node.shim.door import Door
 from longshore.cluster.node.shim.memory import Memory
 from longshore.cluster.node.shim.pump import Stream
 
@@ -22,7 +23,7 @@ STOP, KILL = signal.SIGTERM, signal.SIGUSR1
 SIGNALS = (signal.SIGCHLD, STOP, KILL)
 """Handled by the holder; blocked from the launcher's fork until it is ready, so that none is lost."""
 
-_START_FAILED = 128  # as containerd reports it
+START_FAILED = 128  # as containerd reports it
 _DRAIN_SECONDS = 2.0
 _ROOM = 1024  # bytes of a file that `write` makes, unless an error takes more
 
@@ -35,7 +36,10 @@ class User(TypedDict):
 
 
 class Spec(TypedDict):
-    """What to run. `root` None: no namespaces, the host's own file system. `memory_limit` in bytes."""
+    """What to run. `root` None: no namespaces, the host's own file system.
+
+    `bubblewrap`: the program that makes the namespaces, "" where the shim does it. `memory_limit` in bytes.
+    """
 
     argv: list[str]
     env: dict[str, str]
@@ -46,6 +50,7 @@ class Spec(TypedDict):
     user: User | None
     memory_limit: int | None
     root: rootfs.Root | None
+    bubblewrap: str
 
 
 class Held(TypedDict):
@@ -84,7 +89,7 @@ def launch(folder: str) -> int:
     if pid == 0:
         os.close(go)
         if os.read(ready, 1):  # else the launcher died before anybody could know of us
-            _hold(spec, directory, log, begin)
+            hold(spec, directory, log, begin)
         os._exit(0)
     os.close(begin)
     write(directory, "pid", Held(pid=pid, started=proctree.started(pid), at=time.time_ns()))
@@ -129,26 +134,31 @@ def _enter_namespaces(user: User | None) -> None:
             file.write(content)
 
 
-def _hold(spec: Spec, directory: int, log: int, begin: int) -> None:
+def hold(spec: Spec, directory: int, log: int, begin: int, door: Door | None = None) -> None:
+    """Be the holder until the container has ended; `begin` is told when the command runs."""
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
     try:
-        ended = _run(spec, log, begin)
+        ended = _run(spec, log, begin, door)
     except Exception as error:
-        ended = Ended(code=_START_FAILED, signal=0, error=str(error), out_of_memory=False, at=time.time_ns())
+        ended = not_started(str(error))
     write(directory, "exit", ended)
 
 
-def _run(spec: Spec, log: int, begin: int) -> Ended:
+def not_started(why: str) -> Ended:
+    return Ended(code=START_FAILED, signal=0, error=why, out_of_memory=False, at=time.time_ns())
+
+
+def _run(spec: Spec, log: int, begin: int, door: Door | None) -> Ended:
     wakeup, signalled = os.pipe()
     for descriptor in (wakeup, signalled):
         os.set_blocking(descriptor, False)
-    if spec["root"] is not None:
+    if spec["root"] is None:
+        proctree.adopt_orphans()
+    elif not spec["bubblewrap"]:
         syscalls.sethostname(spec["hostname"])
         rootfs.enter(spec["root"], spec["working_dir"])
-    else:
-        proctree.adopt_orphans()
     pipes = os.pipe(), os.pipe()
     failed, why = os.pipe()
     child = os.fork()
@@ -160,10 +170,11 @@ def _run(spec: Spec, log: int, begin: int) -> Ended:
         error = file.read().decode()
     if error:
         raise RuntimeError(error)
+    os.write(begin, b"1")
     os.close(begin)
     streams = [Stream(name, pipe[0], log) for name, pipe in zip(("stdout", "stderr"), pipes, strict=True)]
     signal.set_wakeup_fd(signalled, warn_on_full_buffer=False)
-    return _Command(child, spec, streams, wakeup).wait()
+    return _Command(child, spec, streams, wakeup, door).wait()
 
 
 def _exec(spec: Spec, stdout: int, stderr: int, why: int) -> None:
@@ -181,14 +192,15 @@ def _exec(spec: Spec, stdout: int, stderr: int, why: int) -> None:
         os.execvpe(spec["argv"][0], spec["argv"], spec["env"])  # noqa: S606 - this is what a container is
     except Exception as error:  # whatever it is, this process must not go on as a second holder
         os.write(why, f"cannot run {spec['argv'][0]!r} in {spec['working_dir']!r}: {error}".encode())
-    os._exit(_START_FAILED)
+    os._exit(START_FAILED)
 
 
 class _Command:
     """The wait for the command, which is our child."""
 
-    def __init__(self, child: int, spec: Spec, streams: list[Stream], wakeup: int) -> None:
+    def __init__(self, child: int, spec: Spec, streams: list[Stream], wakeup: int, door: Door | None) -> None:
         self._child = child
+        self._door = door
         self._stop_signal = spec["stop_signal"]
         self._isolated = spec["root"] is not None
         self._streams = {stream.pipe: stream for stream in streams}
@@ -198,7 +210,7 @@ class _Command:
         self._memory = Memory(limit) if limit and proctree.LINUX else None
         self._is_over_limit = False
         self._poll = select.poll()
-        for descriptor in (wakeup, *self._streams):
+        for descriptor in (wakeup, *self._streams, *([door.fileno()] if door else [])):
             self._poll.register(descriptor, select.POLLIN)
 
     def wait(self) -> Ended:
@@ -227,6 +239,8 @@ class _Command:
         for descriptor, _ in self._poll.poll(None if timeout is None else timeout * 1000):
             if descriptor == self._wakeup:
                 os.read(self._wakeup, 512)
+            elif self._door and descriptor == self._door.fileno():
+                self._door.admit()
             elif not self._streams[descriptor].pump():
                 self._poll.unregister(descriptor)
                 del self._streams[descriptor]

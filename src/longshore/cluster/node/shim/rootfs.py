@@ -14,8 +14,9 @@ from typing import NamedTuple, TypedDict
 from longshore.cluster.node.shim import syscalls
 
 _HOST, _NEW = "/host", "/new"
-_OWN = ("/proc", "/dev", "/tmp")  # noqa: S108 - the container's, not ours
-_DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "kvm", "fuse", "dri")
+OWN = ("/proc", "/dev", "/tmp")  # noqa: S108 - the container's, not ours
+_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+_HARDWARE = ("kvm", "fuse", "dri")
 _LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2", "ptmx": "pts/ptmx"}
 _TMPFS = syscalls.MS_NOSUID | syscalls.MS_NODEV
 
@@ -69,9 +70,9 @@ def plan(root: Root, working_dir: str) -> Layout:
     """Look at the host and decide."""
     hide: list[str] = []
     for path in sorted(os.path.realpath(path) for path in root["hide"] if os.path.isdir(path)):
-        if not _inside(path, [*_OWN, *hide]):  # else it is hidden already
+        if not _inside(path, [*OWN, *hide]):  # else it is hidden already
             hide.append(path)
-    covered = [*_OWN, *hide]
+    covered = [*OWN, *hide]
     kept = [Mount(source=path, target=path, readonly=True) for path in root["keep"] if _inside(path, covered)]
     mounts = [
         Mount(
@@ -85,7 +86,7 @@ def plan(root: Root, working_dir: str) -> Layout:
     working_dir = os.path.realpath(working_dir)
     covered += [mount["target"] for mount in mounts]
     wanted = dict.fromkeys([*(mount["target"] for mount in mounts), working_dir])
-    places = [path for path in wanted if not _inside(os.path.dirname(path), covered) and path not in _OWN]
+    places = [path for path in wanted if not _inside(os.path.dirname(path), covered) and path not in OWN]
     missing = {_nearest(path) for path in places if not os.path.lexists(path)}
     mirrors = sorted(missing - {"/"}, key=lambda path: path.count("/"))
     return Layout(os.path.realpath(root["tmp"]), mirrors, places, hide, mounts, working_dir)
@@ -104,7 +105,7 @@ def _step_aside() -> None:
 
 def _show_host(layout: Layout) -> None:
     """The host's files, read-only, with all that must be made among them."""
-    _mirror("/", skip=_OWN)
+    _mirror("/", skip=OWN)
     for folder in layout.mirrors:
         syscalls.mount("tmpfs", _NEW + folder, "tmpfs", _TMPFS, "mode=755")
         _mirror(folder)
@@ -117,7 +118,7 @@ def _show_host(layout: Layout) -> None:
 
 def _add_own(layout: Layout) -> None:
     """/proc, /dev, /tmp, and the volumes."""
-    _bind(_HOST + layout.tmp, _NEW + _OWN[-1])
+    _bind(_HOST + layout.tmp, _NEW + OWN[-1])
     try:
         flags = _TMPFS | syscalls.MS_NOEXEC
         syscalls.mount("proc", _NEW + "/proc", "proc", flags)
@@ -137,11 +138,7 @@ def _add_own(layout: Layout) -> None:
 
 def _mirror(folder: str, skip: tuple[str, ...] = ()) -> None:
     """Show each entry of a host folder in the tmpfs that covers it."""
-    try:
-        entries = list(os.scandir(_HOST + folder))
-    except PermissionError:  # the user may not look: there is nothing to show
-        return
-    for entry in entries:
+    for entry in entries(_HOST + folder):
         path = os.path.join(folder, entry.name)
         if entry.is_symlink():
             os.symlink(os.readlink(_HOST + path), _NEW + path)
@@ -153,14 +150,27 @@ def _mirror(folder: str, skip: tuple[str, ...] = ()) -> None:
                 _bind(_HOST + path, _NEW + path)
 
 
+def entries(folder: str) -> list[os.DirEntry[str]]:
+    """What a folder holds, as far as the user may look."""
+    try:
+        return list(os.scandir(folder))
+    except PermissionError:
+        return []
+
+
+def hardware(folder: str) -> list[str]:
+    """The names in a host's /dev that containers get beyond those of every container."""
+    names = [*_HARDWARE, *(name for name in os.listdir(folder) if name.startswith("nvidia"))]
+    return [name for name in names if os.path.exists(f"{folder}/{name}")]
+
+
 def _make_dev() -> None:
     dev = _NEW + "/dev"
     syscalls.mount("tmpfs", dev, "tmpfs", syscalls.MS_NOSUID, "mode=755")
-    names = [*_DEVICES, *(name for name in os.listdir(_HOST + "/dev") if name.startswith("nvidia"))]
-    for name in names:
-        if os.path.exists(source := f"{_HOST}/dev/{name}"):
-            _make(f"{dev}/{name}", like=source)
-            _bind(source, f"{dev}/{name}")
+    for name in (*_DEVICES, *hardware(_HOST + "/dev")):
+        source = f"{_HOST}/dev/{name}"
+        _make(f"{dev}/{name}", like=source)
+        _bind(source, f"{dev}/{name}")
     for name, target in _LINKS.items():
         os.symlink(target, f"{dev}/{name}")
     for name in ("pts", "shm"):

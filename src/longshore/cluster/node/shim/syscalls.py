@@ -60,7 +60,7 @@ def sethostname(name: str) -> None:
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
     result = _libc.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), data.encode())
-    _check(result, f"mount {target}")
+    _check(result, f"mount {source} at {target}")
 
 
 def detach(target: str) -> None:

@@ -1,4 +1,4 @@
-"""Holders and their containers, real ones, by the launcher."""
+"""Holders and their containers, real ones, by the launcher, in each sandbox."""
 
 import asyncio
 import json
@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.programs import require
 
-from longshore.cluster.node import launcher, machine
+from longshore.cluster.node import launcher, powers
 from longshore.cluster.node.attempts import End, read
 from longshore.cluster.node.launcher import Launcher
+from longshore.cluster.node.powers import Powers
 from longshore.cluster.node.shim.rootfs import Mount, Root
+from longshore.errors import UserMistake
 
 
 @pytest.fixture(scope="module")
@@ -22,11 +25,24 @@ async def started() -> AsyncIterator[Launcher]:
         yield made
 
 
+@pytest.fixture(scope="module", params=["none", "namespaces", "bubblewrap"])
+async def sandbox(
+    request: pytest.FixtureRequest, started: Launcher, tmp_path_factory: pytest.TempPathFactory
+) -> Powers:
+    if request.param == "bubblewrap":
+        require("bwrap")
+    try:
+        return await powers.probe(started, tmp_path_factory.mktemp("probe"), request.param)
+    except UserMistake as mistake:
+        pytest.skip(mistake.message)
+
+
 class Holder:
     """One container in a folder of the test's."""
 
-    def __init__(self, started: Launcher, folder: Path) -> None:
+    def __init__(self, started: Launcher, powers: Powers, folder: Path) -> None:
         self._launcher = started
+        self._powers = powers
         self.folder = folder
 
     async def start(self, script: str, **spec: Any) -> None:
@@ -38,13 +54,17 @@ class Holder:
             "hostname": "pod",
             "stop_signal": signal.SIGTERM,
             "no_new_privileges": True,
-            "user": None,
+            "user": {"uid": 4321, "gid": 0} if self._powers.users else None,
             "memory_limit": None,
-            "root": None,
+            "root": self.root() if self._powers.mounts else None,
+            "bubblewrap": self._powers.bubblewrap,
         }
         (self.folder / "spec.json").write_text(json.dumps({**fields, **spec}))
         (self.folder / "attempt.json").write_text(json.dumps({"number": 1, "image_id": ""}))
         await self._launcher.start(self.folder)
+
+    def root(self, *mounts: Mount) -> Root:
+        return Root(tmp=str(self.folder / "tmp"), mounts=list(mounts), hide=[str(self.folder)], keep=[], readonly=False)
 
     def signal(self, number: int) -> None:
         run = read(self.folder)
@@ -72,8 +92,8 @@ class Holder:
 
 
 @pytest.fixture
-def held(started: Launcher, tmp_path: Path) -> Holder:
-    return Holder(started, tmp_path)
+def held(started: Launcher, sandbox: Powers, tmp_path: Path) -> Holder:
+    return Holder(started, sandbox, tmp_path)
 
 
 async def test_exit_code_and_output_are_kept(held: Holder) -> None:
@@ -114,17 +134,8 @@ async def test_a_kill_takes_processes_of_other_sessions_along(held: Holder) -> N
 HOG = "cat /dev/zero | tail -c 100000000"  # keeps so much, for ever
 
 
-@pytest.mark.parametrize("isolated", [False, True])
-async def test_a_container_that_uses_too_much_memory_is_killed_whole(
-    held: Holder, started: Launcher, isolated: bool
-) -> None:
-    fields: dict[str, Any] = {}
-    if isolated:
-        if not (powers := await machine.probe(started, held.folder)).users:
-            pytest.skip(f"no user namespaces here: {powers.why}")
-        root = Root(tmp=str(held.folder / "tmp"), mounts=[], hide=[], keep=[], readonly=False)
-        fields = {"root": root, "user": {"uid": 1000, "gid": 1000}}
-    await held.start(f"(setsid {HOG}) & sleep 60; echo survived", memory_limit=64 << 20, **fields)
+async def test_a_container_that_uses_too_much_memory_is_killed_whole(held: Holder) -> None:
+    await held.start(f"(setsid {HOG}) & sleep 60; echo survived", memory_limit=64 << 20)
     end = await held.end()
     assert (end.code, end.signal, end.reason) == (137, signal.SIGKILL, "OOMKilled")
     assert held.log() == ""
@@ -149,20 +160,27 @@ async def test_a_command_in_a_container_answers_with_its_code(held: Holder, star
     await held.end()
 
 
-async def test_volumes_appear_where_nothing_is_and_leave_no_trace(held: Holder, started: Launcher) -> None:
-    powers = await machine.probe(started, held.folder)
-    if not powers.users:
-        pytest.skip(f"no user namespaces here: {powers.why}")
+async def test_volumes_appear_where_nothing_is_and_leave_no_trace(held: Holder, sandbox: Powers) -> None:
+    if not sandbox.users:
+        pytest.skip(f"no user namespaces here: {sandbox.why}")
     volume = held.folder / "volume"
     volume.mkdir()
     targets = ("/longshore-test/here", "/var/run/longshore-test/there")
     mounts = [Mount(source=str(volume), target=target, readonly=False) for target in targets]
-    root = Root(tmp=str(held.folder / "tmp"), mounts=mounts, hide=[], keep=[], readonly=False)
     script = f"echo x > {targets[0]}/file; cat {targets[1]}/file; id -u; hostname; touch /usr/x 2>&1 || true"
-    await held.start(script, root=root, user={"uid": 4321, "gid": 0}, working_dir=targets[0])
+    await held.start(script, root=held.root(*mounts), working_dir=targets[0])
     assert (await held.end()).code == 0
     assert held.log().splitlines()[:3] == ["x", "4321", "pod"]
     assert "Read-only" in held.log()
     assert (volume / "file").read_text() == "x\n"
     assert not os.path.lexists("/longshore-test")  # noqa: ASYNC240
     assert not os.path.lexists("/run/longshore-test")  # noqa: ASYNC240
+
+
+async def test_a_volume_that_is_not_there_is_an_error_of_the_start(held: Holder, sandbox: Powers) -> None:
+    if not sandbox.mounts:
+        pytest.skip("nothing is mounted in this sandbox")
+    await held.start("true", root=held.root(Mount(source="/no/such/volume", target="/here", readonly=False)))
+    end = await held.end()
+    assert (end.code, end.reason) == (128, "StartError")
+    assert "/no/such/volume" in end.message
