@@ -55,14 +55,15 @@ def test_a_volume_over_what_holds_the_container_is_refused(tmp_path: Path) -> No
 
 
 @pytest.fixture
-def setuid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def setuid() -> Iterator[Path]:
     """A folder of somebody's, with a setuid bubblewrap and a copy of the shim that anybody may read."""
     program = require("bwrap")
     if os.geteuid() != 0:
         pytest.skip("only root can make a program setuid")
     if not Path(SYSTEM_PYTHON).exists():
         pytest.skip(f"there is no {SYSTEM_PYTHON}")
-    folder = Path("/var/tmp") / tmp_path_factory.mktemp("setuid").name
+    folder = Path(tempfile.mkdtemp(dir="/var/tmp"))  # pytest's own is below one that is root's alone
+    folder.chmod(0o755)
     (folder / "container/tmp").mkdir(parents=True)
     for name in ("longshore", "longshore/cluster", "longshore/cluster/node"):
         (folder / name).mkdir(parents=True)
