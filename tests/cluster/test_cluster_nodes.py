@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 from longshore.cluster.processes import marked
 from longshore.kube.client import Client
 from longshore.kube.config import Config
-from longshore.kube.objects import PODS, SECRETS, Resource
+from longshore.kube.objects import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, SECRETS, Resource
 
 from .shell import Shell
 
@@ -19,6 +21,7 @@ pytestmark = pytest.mark.timeout(180)
 
 Raw = dict[str, Any]
 RAW_PODS = PODS.read_as(Raw)
+CLAIMS = PERSISTENT_VOLUME_CLAIMS.read_as(Raw)
 DEPLOYMENTS: Resource[Raw] = Resource("apps", "v1", "deployments", "Deployment", True, Raw)
 BUDGETS: Resource[Raw] = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", True, Raw)
 
@@ -50,6 +53,10 @@ async def pod_of(admin: Client, holds: Callable[[Raw], bool]) -> Raw:
             await asyncio.sleep(0.1)
 
 
+async def log_of(admin: Client, pod: str) -> str:
+    return b"".join([chunk async for chunk in admin.logs(pod, "default")]).decode()
+
+
 def runs(pod: Raw) -> bool:
     return bool(pod.get("status", {}).get("phase") == "Running" and not pod["metadata"].get("deletionTimestamp"))
 
@@ -58,13 +65,33 @@ async def nodes(typed: Shell) -> dict[str, Raw]:
     return {node["name"]: node for node in (await typed("node", "list", "--json")).json}
 
 
+async def claim(admin: Client, name: str) -> None:
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
+    await admin.apply(
+        CLAIMS, {"metadata": {"name": name, "namespace": "default"}, "spec": spec}, field_manager="test", force=False
+    )
+
+
+async def bound(admin: Client, claim: str) -> None:
+    async with asyncio.timeout(30):
+        while (await admin.get(CLAIMS, claim, "default"))["status"].get("phase") != "Bound":  # noqa: ASYNC110 - polled
+            await asyncio.sleep(0.05)
+
+
 async def deploy(admin: Client, node: str) -> None:
-    """One pod that would rather be on this node."""
+    """One pod that would rather be on this node, and counts in its volume how often it was started."""
+    await claim(admin, "web")
     preference = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}
     affinity = {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "preference": preference}]}
-    container = {"name": "main", "image": "busybox", "command": ["sleep", "1000"]}
+    container = {
+        "name": "main",
+        "image": "busybox",
+        "command": ["sh", "-c", "echo start >> /data/starts; cat /data/starts; exec sleep 1000"],
+        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+    }
     spec = {
         "containers": [container],
+        "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "web"}}],
         "terminationGracePeriodSeconds": 1,
         "affinity": {"nodeAffinity": affinity},
     }
@@ -88,6 +115,7 @@ async def test_a_node_is_added_drained_and_removed(typed: Shell, admin: Client) 
     assert (ran.code, ran.err.splitlines()[-1]) == (0, "node1 is gone")
     moved = await pod_of(admin, runs)
     assert moved["spec"]["nodeName"] == "node0"
+    assert await log_of(admin, moved["metadata"]["name"]) == "start\nstart\n"
     assert (await nodes(typed)).keys() == {"node0"}
     left = [path for path in typed.folder.root.rglob("*node1*") if path.parent != typed.folder.logs]
     assert left == []
@@ -111,6 +139,27 @@ async def test_a_node_whose_pods_may_not_leave_stays_unless_forced(typed: Shell,
 
     assert (await typed("node", "remove", "node0", "--force")).code == 0
     assert (await nodes(typed)).keys() == {"other"}
+
+
+def makes_volumes(typed: Shell, pids: dict[str, int]) -> str:
+    """The node that holds the lock; Linux lists those who hold one with the inode of the file."""
+    inode = (typed.folder.root / ".volumes.lock").stat().st_ino
+    holders = [line.split()[4] for line in Path("/proc/locks").read_text().splitlines() if f":{inode} " in line]
+    return next(name for name, pid in pids.items() if str(pid) in holders)
+
+
+async def test_when_the_node_that_makes_volumes_is_killed_another_does(typed: Shell, admin: Client) -> None:
+    assert (await typed("node", "add")).code == 0
+    pids = {part["name"]: part["pid"] for part in (await typed("status", "--json")).json["parts"]}
+    os.kill(pids[makes_volumes(typed, pids)], signal.SIGKILL)
+    for number in range(8):
+        await claim(admin, f"claim-{number}")
+    for number in range(8):
+        await bound(admin, f"claim-{number}")
+    volumes = (await admin.list_page(PERSISTENT_VOLUMES)).items
+    claimed = [name for volume in volumes if (name := volume.spec["claimRef"]["name"]).startswith("claim-")]
+    assert sorted(claimed) == [f"claim-{number}" for number in range(8)]
+    assert len(list(typed.folder.volumes.glob("default-claim-*"))) == 8
 
 
 @pytest.mark.parametrize(

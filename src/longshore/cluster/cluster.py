@@ -21,6 +21,7 @@ from longshore.cluster.controlplane import AUDIT, CONTROL_PLANE
 from longshore.cluster.identities import Identities
 from longshore.cluster.locks import locked
 from longshore.cluster.logs import tail
+from longshore.cluster.node.claims import folders
 from longshore.cluster.parts import Part, Plan, Supervision, check_order, stamped
 from longshore.cluster.processes import MARKER, end, is_running, marked
 from longshore.cluster.program import Program
@@ -85,6 +86,8 @@ class LocalCluster:
 
         What runs and is named in `without` is stopped.
         """
+        from longshore.cluster.bootstrap import bootstrap  # an HTTP client that nothing else here needs
+
         await binary.provide(progress, self._program())  # a build takes long: nobody should wait for the lock meanwhile
         async with self._locked(progress):
             program = self._program()
@@ -104,7 +107,9 @@ class LocalCluster:
                     await self._start_supervisor(progress)
                 elif plan != running:
                     os.kill(before.supervisor.pid, signal.SIGHUP)
-                await self._wait_ready(plan, extra_parts, progress)
+                await self._wait_ready(plan, CONTROL_PLANE, progress)
+                await bootstrap(self.kubeconfig_path)
+                await self._wait_ready(plan, [*CONTROL_PLANE, *(part.name for part in extra_parts)], progress)
             except BaseException:
                 await asyncio.shield(self._undo(running, progress))
                 raise
@@ -118,8 +123,7 @@ class LocalCluster:
         """Stop everything and delete the cluster with all its state."""
         async with self._locked(progress):
             await self._stop(progress)
-            if self.folder.root.exists():
-                await asyncio.to_thread(shutil.rmtree, self.folder.root)
+            await asyncio.to_thread(folders.remove, self.folder.root)
 
     async def status(self) -> ClusterStatus:
         """How each part does, asked now."""
@@ -197,11 +201,10 @@ class LocalCluster:
         if await launcher.wait():
             raise self._not_ready("supervisor")
 
-    async def _wait_ready(self, plan: Plan, extra_parts: Sequence[Part], progress: Report) -> None:
-        """Until the control plane and `extra_parts` are; what else runs may be in any state."""
+    async def _wait_ready(self, plan: Plan, asked: Sequence[str], progress: Report) -> None:
+        """Until the parts with these names are; what else runs may be in any state."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        asked = [*CONTROL_PLANE, *(part.name for part in extra_parts)]
         restarts: dict[str, int] = {}
         while True:
             said = self._supervision()

@@ -18,6 +18,7 @@ from longshore.cluster.locks import held
 from longshore.cluster.parts import Check, Part
 from longshore.cluster.state import Folder, NodeSettings, choose_ports, is_free, save
 
+PROVISIONER_ACCOUNT = ("folder-provisioner", "kube-system")  # its name and namespace
 NODE_GRACE = 25.0  # seconds; the node ends its pods within 20
 
 
@@ -51,6 +52,7 @@ class Identities:
         """The part that runs a process node; its flags are the contract with `longshore.cluster.node`."""
         name = settings.name
         root = self._folder.nodes / name
+        provisioner = self.service_account(*PROVISIONER_ACCOUNT)
         with self.control_plane() as plane:
             login = plane.identity(f"node.{name}", f"system:node:{name}", ("system:nodes",))
             serving = plane.serving(name)
@@ -67,6 +69,8 @@ class Identities:
             "--client-ca": plane.ca,
             "--cpu-factor": settings.cpu_factor,
             **({"--sandbox": settings.sandbox} if settings.sandbox != "auto" else {}),
+            "--volumes": self._folder.volumes,
+            "--provisioner-kubeconfig": provisioner,
         }
         # -P: a module in the current folder must not stand in for one that Python ships.
         argv = [sys.executable, "-P", "-m", "longshore.cluster.node"]

@@ -13,11 +13,16 @@ from longshore.errors import Unavailable
 
 
 @asynccontextmanager
-async def locked(path: Path, *, deadline: float, waiting: Callable[[], None]) -> AsyncIterator[None]:
-    """Hold the lock; `waiting` is called once if somebody else has it. Unavailable after `deadline` seconds."""
+async def locked(
+    path: Path, *, deadline: float, waiting: Callable[[], None], every: float = 0.05
+) -> AsyncIterator[None]:
+    """Hold the lock; `waiting` is called once if somebody else has it. Unavailable after `deadline` seconds.
+
+    It is asked for `every` so many seconds.
+    """
     descriptor = _open(path)
     try:
-        await _acquire(descriptor, path, deadline, waiting)
+        await _acquire(descriptor, path, deadline, waiting, every)
         yield
     finally:
         os.close(descriptor)
@@ -39,7 +44,7 @@ def _open(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
-async def _acquire(descriptor: int, path: Path, deadline: float, waiting: Callable[[], None]) -> None:
+async def _acquire(descriptor: int, path: Path, deadline: float, waiting: Callable[[], None], every: float) -> None:
     loop = asyncio.get_running_loop()
     until = loop.time() + deadline
     if _try(descriptor):
@@ -51,7 +56,7 @@ async def _acquire(descriptor: int, path: Path, deadline: float, waiting: Callab
                 f"Another longshore process has held {path} for over {deadline:.0f} s.",
                 hint=f"See who with `fuser {path}`, end it, and try again.",
             )
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(every)
 
 
 def _try(descriptor: int) -> bool:

@@ -75,6 +75,7 @@ class Folder:
         self.etcd = self.root / "etcd"
         self.nodes = self.root / "nodes"
         self.audit = self.root / "audit"
+        self.volumes = self.root / "volumes"
         self.settings = self.root / "cluster.json"
         self.plan = self.root / "plan.json"
         self.supervision = self.root / "supervision.json"

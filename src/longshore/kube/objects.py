@@ -254,6 +254,8 @@ NODES = Resource("", "v1", "nodes", "Node", False, Node)
 EVENTS = Resource("", "v1", "events", "Event", True, Event)
 SECRETS = Resource("", "v1", "secrets", "Secret", True, Secret)
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap", True, AnyObject)
+PERSISTENT_VOLUMES = Resource("", "v1", "persistentvolumes", "PersistentVolume", False, AnyObject)
+PERSISTENT_VOLUME_CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", True, AnyObject)
 SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount", True, AnyObject)
 RESOURCE_QUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota", True, AnyObject)
 LIMIT_RANGES = Resource("", "v1", "limitranges", "LimitRange", True, AnyObject)
@@ -266,6 +268,7 @@ CLUSTER_ROLES = Resource("rbac.authorization.k8s.io", "v1", "clusterroles", "Clu
 CLUSTER_ROLE_BINDINGS = Resource(
     "rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding", False, AnyObject
 )
+STORAGE_CLASSES = Resource("storage.k8s.io", "v1", "storageclasses", "StorageClass", False, AnyObject)
 PRIORITY_CLASSES = Resource("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", False, AnyObject)
 CUSTOM_RESOURCE_DEFINITIONS = Resource(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False, AnyObject

@@ -40,6 +40,8 @@ def _options() -> Options:
     parser.add_argument("--tls-cert", type=Path, required=True, help="of that API")
     parser.add_argument("--tls-key", type=Path, required=True, help="of that API")
     parser.add_argument("--client-ca", type=Path, required=True, help="signs the certificates of its callers")
+    parser.add_argument("--volumes", type=Path, required=True, help="folder for what claims are, of all nodes")
+    parser.add_argument("--provisioner-kubeconfig", type=Path, required=True, help="how to log in to make volumes")
     parser.add_argument("--cpu-factor", type=int, default=8, help="how many times the machine's CPUs to promise")
     parser.add_argument("--sandbox", choices=CHOICES, default="auto", help="how pods are fenced in; auto: the best")
     return Options(**vars(parser.parse_args()))

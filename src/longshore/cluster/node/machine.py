@@ -25,6 +25,7 @@ class Machine:
 
     name: str
     root: Path
+    volumes: Path
     address: str
     client: Client
     launcher: Launcher

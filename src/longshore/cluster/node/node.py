@@ -12,6 +12,7 @@ import structlog
 from msgspec import Struct
 
 from longshore.cluster.node import attempts, disk, machine, powers
+from longshore.cluster.node.claims.provisioner import Provisioner
 from longshore.cluster.node.events import Events
 from longshore.cluster.node.images.install import Images
 from longshore.cluster.node.launcher import launcher
@@ -41,6 +42,8 @@ class Options(Struct, frozen=True):
     tls_cert: Path
     tls_key: Path
     client_ca: Path
+    volumes: Path
+    provisioner_kubeconfig: Path
     address: str = "127.0.0.1"
     cpu_factor: int = 8
     sandbox: powers.Choice = "auto"
@@ -50,16 +53,22 @@ async def run(options: Options, stop: asyncio.Event) -> None:
     """Be a node until `stop` is set; then end all pods. Cancelled, it leaves them running for the next one."""
     config = Config.load(options.kubeconfig)
     options.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    async with Client(config, user_agent="longshore-node") as client, _machine(options, config, client) as made:
+    async with (
+        Client(config, user_agent="longshore-node") as client,
+        Client(Config.load(options.provisioner_kubeconfig), user_agent="longshore-provisioner") as maker,
+        _machine(options, config, client) as made,
+    ):
         store = Store(NODE_PODS)
         reflector = Reflector(client, store, field_selector=f"spec.nodeName={options.name}")
         registration = Registration(made, options.port)
+        provisioner = Provisioner(maker, options.name, made.volumes)
         pods = Pods(made, store)
         server = Server(made, store, is_ready=lambda: registration.is_registered)
         runner = await server.start(options.port, options.tls_cert, options.tls_key, options.client_ca)
         try:
             async with asyncio.TaskGroup() as group:
-                background = [group.create_task(part.run()) for part in (made.events, reflector, registration)]
+                parts = (made.events, reflector, registration, provisioner)
+                background = [group.create_task(part.run()) for part in parts]
                 await store.wait_synced(_SYNC_SECONDS)
                 working = group.create_task(pods.run())
                 await stop.wait()
@@ -82,6 +91,7 @@ async def _machine(options: Options, config: Config, client: Client) -> AsyncIte
         yield Machine(
             name=options.name,
             root=root,
+            volumes=options.volumes.resolve(),
             address=options.address,
             client=client,
             launcher=started,

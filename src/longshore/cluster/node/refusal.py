@@ -8,8 +8,17 @@ from msgspec import Struct
 
 from longshore.cluster.node import limits
 from longshore.cluster.node.model import Container, Pod
+from longshore.errors import LongshoreError
 
-VOLUME_SOURCES = ("emptyDir", "configMap", "secret", "projected", "downwardAPI")
+VOLUME_SOURCES = (
+    "emptyDir",
+    "configMap",
+    "secret",
+    "projected",
+    "downwardAPI",
+    "persistentVolumeClaim",
+    "ephemeral",
+)
 AUTOMOUNTED = "/var/run/secrets/kubernetes.io/serviceaccount"
 REASON = "NotOnProcessNode"
 _HOST_PATH = "files of the machine are not handed to pods"
@@ -24,6 +33,14 @@ class Refusal(Struct, frozen=True, gc=False):
     @property
     def message(self) -> str:
         return f"{self.field}: {self.why}. The process node cannot honour this; use a cluster with a real kubelet."
+
+
+class Refused(LongshoreError):
+    """What a pod names turned out to be something that cannot be had here."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
 
 
 def refusal(pod: Pod, *, places_volumes: bool) -> Refusal | None:

@@ -8,7 +8,8 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 
-from longshore.cluster.node import env, limits
+from longshore.cluster.node import content, env, limits
+from longshore.cluster.node.claims.mounted import claimed
 from longshore.cluster.node.env import Sources
 from longshore.cluster.node.fields import Place
 from longshore.cluster.node.images.install import Environment
@@ -51,7 +52,7 @@ def spec(
         no_new_privileges=container.security_context.allow_privilege_escalation is False,
         user=user(container, pod, machine.powers, os.geteuid(), os.getegid()),
         memory_limit=limits.memory(container, pod),
-        root=_root(container, machine, image, folder, values) if own_files else None,
+        root=_root(container, pod, machine, image, folder, values) if own_files else None,
         bubblewrap=machine.powers.bubblewrap,
     )
 
@@ -88,9 +89,11 @@ def user(container: Container, pod: Pod, powers: Powers, own_uid: int, own_gid: 
     return User(uid=uid, gid=gid or 0)
 
 
-def _root(container: Container, machine: Machine, image: Environment, folder: Path, values: Mapping[str, str]) -> Root:
-    pod_folder = machine.pod_folder(folder.parents[2].name)
-    mounts = [_mount(mount, pod_folder / "volumes", values) for mount in container.volume_mounts]
+def _root(
+    container: Container, pod: Pod, machine: Machine, image: Environment, folder: Path, values: Mapping[str, str]
+) -> Root:
+    pod_folder = machine.pod_folder(pod.metadata.uid)
+    mounts = [_mount(mount, pod, pod_folder / "volumes", values) for mount in container.volume_mounts]
     taken = {mount["target"] for mount in mounts}
     files = {container.termination_message_path: folder / "message", "/etc/hosts": pod_folder / "hosts"}
     mounts += [
@@ -107,19 +110,20 @@ def _root(container: Container, machine: Machine, image: Environment, folder: Pa
     )
 
 
-def _mount(mount: VolumeMount, volumes: Path, values: Mapping[str, str]) -> Mount:
-    volume = volumes / mount.name
+def _mount(mount: VolumeMount, pod: Pod, volumes: Path, values: Mapping[str, str]) -> Mount:
+    volume = (volumes / mount.name).resolve()
     below = env.expand(mount.sub_path_expr, values) if mount.sub_path_expr else mount.sub_path
-    if below.startswith("/") or ".." in below.split("/"):
+    source = (volume / below).resolve()
+    if below.startswith("/") or ".." in below.split("/") or not source.is_relative_to(volume):
         raise UserMistake(f"subPath {below!r} leaves its volume", hint="use a relative path without ..")
-    made_by_us = (volume / "..data").is_symlink()
-    source = volume / below
-    if below and not made_by_us:
+    made_by_us = any(content.projections(v) for v in pod.spec.volumes if v["name"] == mount.name)
+    if below and not made_by_us and volume.exists() and not source.exists():
         source.mkdir(parents=True, exist_ok=True)
-    elif not source.exists():
+    if not source.exists():
         raise UserMistake(f"subPath {below!r} does not exist in volume {mount.name}", hint="name a file of the volume")
+    read_only = any(wanted.read_only for wanted in claimed(pod) if wanted.volume == mount.name)
     return Mount(
         source=str(source),
         target=posixpath.normpath(posixpath.join("/", mount.mount_path)),
-        readonly=mount.read_only or made_by_us,
+        readonly=mount.read_only or made_by_us or read_only,
     )

@@ -10,10 +10,13 @@ from datetime import datetime
 from pathlib import Path
 
 from longshore.cluster.node import content
+from longshore.cluster.node.claims import mounted
+from longshore.cluster.node.claims.mounted import Claimed
 from longshore.cluster.node.content import File, TokenFile
 from longshore.cluster.node.env import Names, Sources, decode_secret
 from longshore.cluster.node.fields import Place
 from longshore.cluster.node.model import Pod
+from longshore.cluster.node.reading import read
 from longshore.errors import NotFound
 from longshore.kube import tokens
 from longshore.kube.client import Client
@@ -32,13 +35,15 @@ _CONFIG_MAPS = CONFIG_MAPS.read_as(ConfigMap)
 
 
 class Volumes:
-    """The volumes of one pod below `folder`."""
+    """The volumes of one pod below `folder`; those that are claims are links to folders of `claims_root`."""
 
-    def __init__(self, client: Client, pod: Pod, place: Place, folder: Path) -> None:
+    def __init__(self, client: Client, pod: Pod, place: Place, folder: Path, claims_root: Path) -> None:
         self._client = client
         self._pod = pod
         self._place = place
         self._folder = folder
+        self._claims_root = claims_root
+        self._claimed = {wanted.volume: wanted for wanted in mounted.claimed(pod)}
         self._projected = {
             volume["name"]: projected for volume in pod.spec.volumes if (projected := content.projections(volume))
         }
@@ -51,11 +56,13 @@ class Volumes:
         return bool(self._projected)
 
     async def write(self, pod: Pod, now: datetime) -> None:
-        """Make them as they should be now. UserMistake names what is missing."""
+        """Make them as they should be now. UserMistake names what is missing, Refused what cannot be had here."""
         self._pod = pod
         for volume in pod.spec.volumes:
-            if volume["name"] not in self._projected:
+            if volume["name"] not in self._projected and volume["name"] not in self._claimed:
                 _empty_dir(self._folder / volume["name"])
+        for wanted in self._claimed.values():
+            await self._link(wanted)
         sources = await read_sources(self._client, pod.metadata.namespace, content.names(self._projected.values()))
         issued = await self._issue(content.tokens(self._projected.values()), now)
         for name, projected in self._projected.items():
@@ -63,6 +70,12 @@ class Volumes:
             if self._written.get(name) != files:
                 await asyncio.to_thread(replace_files, self._folder / name, files)
                 self._written[name] = files
+
+    async def _link(self, wanted: Claimed) -> None:
+        """Once made it stays: what a claim is bound to does not change."""
+        link = self._folder / wanted.volume
+        if not link.is_symlink():
+            link.symlink_to(await mounted.find(self._client, self._pod, wanted, self._claims_root))
 
     async def _issue(self, wanted: Iterable[TokenFile], now: datetime) -> dict[TokenFile, str]:
         for token in wanted:
@@ -88,7 +101,7 @@ async def read_sources(client: Client, namespace: str, names: Names) -> Sources:
 
     async def config_map(name: str) -> dict[str, bytes] | None:
         try:
-            found = await client.get(_CONFIG_MAPS, name, namespace)
+            found = await read(client, _CONFIG_MAPS, name, namespace)
         except NotFound:
             return None
         text = {key: value.encode() for key, value in found.data.items()}
@@ -96,7 +109,7 @@ async def read_sources(client: Client, namespace: str, names: Names) -> Sources:
 
     async def secret(name: str) -> dict[str, bytes] | None:
         try:
-            return decode_secret((await client.get(SECRETS, name, namespace)).data)
+            return decode_secret((await read(client, SECRETS, name, namespace)).data)
         except NotFound:
             return None
 

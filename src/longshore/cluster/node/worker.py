@@ -22,7 +22,7 @@ from longshore.cluster.node.knowledge import Knowledge, now, trouble
 from longshore.cluster.node.machine import Machine
 from longshore.cluster.node.model import NODE_PODS, Container, Pod
 from longshore.cluster.node.probes import Probes
-from longshore.cluster.node.refusal import REASON
+from longshore.cluster.node.refusal import REASON, Refused
 from longshore.cluster.node.reporter import Reporter
 from longshore.cluster.node.starting import NotStarted, Starting
 from longshore.cluster.node.volumes import Volumes
@@ -43,7 +43,7 @@ class Worker:
         self._place = place
         self._folder = machine.pod_folder(pod.metadata.uid)
         self._known = Knowledge(pod, places_volumes=machine.powers.mounts)
-        self._volumes = Volumes(machine.client, pod, place, self._folder / "volumes")
+        self._volumes = Volumes(machine.client, pod, place, self._folder / "volumes", machine.volumes)
         self._starting = Starting(machine, place, self._folder)
         self._reporter = Reporter(machine.client, pod)
         self._conditions = pod.status.conditions
@@ -137,6 +137,8 @@ class Worker:
         try:
             await self._starting.make_folder(self._pod)
             await self._write_volumes()
+        except Refused as error:
+            self._known.change(refused=error.refusal)
         except LongshoreError as error:
             self._machine.events.warning(self._pod, "FailedMount", error.message)
             before = self._known.world.trouble

@@ -19,6 +19,7 @@ def machine(powers: Powers) -> Machine:
     return Machine(
         name="n",
         root=Path("/x"),
+        volumes=Path("/v"),
         address="",
         client=nothing,
         launcher=nothing,

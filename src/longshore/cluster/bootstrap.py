@@ -1,0 +1,69 @@
+"""What a new cluster lacks before it can be used as any other: a default StorageClass, and the right to serve it.
+
+`cluster.up` applies it each time the control plane is ready.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from longshore.cluster.identities import PROVISIONER_ACCOUNT
+from longshore.cluster.node.claims.plan import PROVISIONER
+from longshore.errors import Conflict
+from longshore.kube.client import Client
+from longshore.kube.config import Config
+from longshore.kube.objects import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, STORAGE_CLASSES, AnyObject, Resource
+
+FIELD_MANAGER = "longshore-cluster"
+STORAGE_CLASS = "local-folder"
+_ROLE = "longshore:folder-provisioner"
+
+
+async def bootstrap(kubeconfig: Path) -> None:
+    """Apply everything. What somebody else has changed since, such as which StorageClass is the default, stays so."""
+    async with Client(Config.load(kubeconfig)) as admin, asyncio.TaskGroup() as group:
+        for resource, body in manifests():
+            group.create_task(_apply(admin, resource, body))
+
+
+async def _apply(admin: Client, resource: Resource[AnyObject], body: dict[str, Any]) -> None:
+    try:
+        await admin.apply(resource, body, field_manager=FIELD_MANAGER, force=False)
+    except Conflict:
+        return
+
+
+def manifests() -> tuple[tuple[Resource[AnyObject], dict[str, Any]], ...]:
+    """All nodes share one file system, so a volume is bound at once and has no node of its own: pods may move."""
+    name, namespace = PROVISIONER_ACCOUNT
+    storage_class = {
+        "metadata": {
+            "name": STORAGE_CLASS,
+            "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+        },
+        "provisioner": PROVISIONER,
+        "reclaimPolicy": "Delete",
+        "volumeBindingMode": "Immediate",
+    }
+    rules = [
+        _rule("", ["persistentvolumes"], ["get", "list", "watch", "create", "patch", "delete"]),
+        _rule("", ["persistentvolumeclaims"], ["get", "list", "watch"]),
+        _rule("storage.k8s.io", ["storageclasses"], ["get"]),
+        _rule("", ["events"], ["create", "patch"]),
+    ]
+    binding = {
+        "metadata": {"name": _ROLE},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": _ROLE},
+        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
+    }
+    return (
+        (STORAGE_CLASSES, storage_class),
+        (CLUSTER_ROLES, {"metadata": {"name": _ROLE}, "rules": rules}),
+        (CLUSTER_ROLE_BINDINGS, binding),
+    )
+
+
+def _rule(group: str, resources: list[str], verbs: list[str]) -> dict[str, Any]:
+    return {"apiGroups": [group], "resources": resources, "verbs": verbs}
