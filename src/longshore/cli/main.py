@@ -14,6 +14,7 @@ from longshore import __version__, errors
 from longshore.cli import jobs, roles, simulations, tenants, up
 from longshore.cli.cluster import main as cluster
 from longshore.cli.output import Output
+from longshore.cluster.state import unusable
 
 REFUSED: Final = 2
 UNREACHABLE: Final = 3
@@ -66,6 +67,8 @@ def known_error(error: Exception) -> errors.LongshoreError | None:
     """What can be told to a person: the error, or the first in a group of nothing else."""
     if isinstance(error, errors.LongshoreError):
         return error
+    if isinstance(error, OSError):
+        return unusable(error)
     if isinstance(error, ExceptionGroup) and all(map(known_error, error.exceptions)):
         return known_error(error.exceptions[0])
     return None

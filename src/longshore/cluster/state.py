@@ -6,6 +6,7 @@ built control plane, is below the XDG cache folder.
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import re
@@ -22,6 +23,7 @@ from longshore.errors import LongshoreError, UserMistake
 
 FORMAT = 1
 PORTS = range(20_000, 30_000)  # below NodePorts and below what the kernel hands to outgoing connections
+_UNUSABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOSPC, errno.EDQUOT}
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 S = TypeVar("S")
 
@@ -34,6 +36,20 @@ def state_home() -> Path:
 def cache_home() -> Path:
     """$XDG_CACHE_HOME/longshore."""
     return _xdg("XDG_CACHE_HOME", ".cache")
+
+
+def unusable(error: OSError) -> UserMistake | None:
+    """What to tell when it is about one of these two folders: another user's, as after `sudo longshore up`, or full."""
+    if error.errno not in _UNUSABLE or not isinstance(error.filename, str | bytes):
+        return None
+    path = Path(os.fsdecode(error.filename)).resolve()
+    for variable, home in (("XDG_STATE_HOME", state_home().resolve()), ("XDG_CACHE_HOME", cache_home().resolve())):
+        if path.is_relative_to(home) or home.is_relative_to(path):
+            return UserMistake(
+                f"{path}: {error.strerror}.",
+                hint=f"It must be yours to write, and have room; with {variable} longshore uses another folder.",
+            )
+    return None
 
 
 class NodeSettings(Struct, frozen=True):
@@ -168,4 +184,8 @@ def _free_port(taken: Container[int]) -> int:
 def _xdg(variable: str, fallback: str) -> Path:
     # The XDG base directory specification: a relative path is invalid and to be ignored.
     given = Path(os.environ.get(variable, ""))
-    return (given if given.is_absolute() else Path.home() / fallback) / "longshore"
+    try:
+        return (given if given.is_absolute() else Path.home() / fallback) / "longshore"
+    except RuntimeError:
+        hint = "Set HOME, or XDG_STATE_HOME and XDG_CACHE_HOME, to folders that are yours to write."
+        raise UserMistake("You have no home folder in which longshore could keep its files.", hint=hint) from None

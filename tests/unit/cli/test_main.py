@@ -86,6 +86,15 @@ def test_a_cluster_that_never_ran_longshore_is_named_with_what_to_do(cli: Cli) -
     assert "hint: `longshore up --cluster nowhere` starts one" in ran.err
 
 
+def test_a_folder_that_cannot_be_used_is_told_without_a_traceback(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "/dev/null/state")
+    ran = cli("cluster", "status")
+    assert ran.code == 2
+    assert ran.err.startswith("error: /dev/null/state/longshore/clusters/default")
+    assert "hint: It must be yours" in ran.err
+    assert "XDG_STATE_HOME" in ran.err
+
+
 def test_a_bad_setting_of_serve_names_its_variable(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LONGSHORE_PORT", "not a port")
     ran = cli("serve")

@@ -1,3 +1,5 @@
+import errno
+import os
 import socket
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +18,7 @@ from longshore.cluster.state import (
     names,
     save,
     state_home,
+    unusable,
     write_private,
 )
 from longshore.errors import LongshoreError, UserMistake
@@ -27,6 +30,38 @@ def test_folders_follow_xdg_and_ignore_relative_paths(monkeypatch: pytest.Monkey
     monkeypatch.setenv("HOME", "/home/someone")
     assert state_home() == Path("/somewhere/state/longshore")
     assert cache_home() == Path("/home/someone/.cache/longshore")
+
+
+@pytest.mark.parametrize(
+    ("number", "path", "variable"),
+    [
+        (errno.EACCES, "home/state/longshore/clusters/default", "XDG_STATE_HOME"),
+        (errno.EROFS, "home/cache/longshore/images", "XDG_CACHE_HOME"),
+        (errno.EACCES, "home", "XDG_STATE_HOME"),
+    ],
+)
+def test_a_folder_that_cannot_be_used_is_told_with_the_variable_that_names_another(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int, path: str, variable: str
+) -> None:
+    homes(monkeypatch, tmp_path)
+    told = unusable(OSError(number, os.strerror(number), str(tmp_path / path)))
+    assert told is not None
+    assert variable in (told.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("number", "path"), [(errno.ENOENT, "home/state/longshore/a"), (errno.EACCES, "home/scenario.zip")]
+)
+def test_what_is_no_fault_of_these_folders_is_not_told_as_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int, path: str
+) -> None:
+    homes(monkeypatch, tmp_path)
+    assert unusable(OSError(number, os.strerror(number), str(tmp_path / path))) is None
+
+
+def homes(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "home/state"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "home/cache"))
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "Upper", "-a", "a-", "a" * 41, "a\n"])

@@ -44,6 +44,7 @@ def execute(spec: Spec, argv: list[str]) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         for number in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
+        os.umask(0o022)  # as the container's own command has it, whatever the node's is
         syscalls.die_with_parent()
         os.chdir(spec["working_dir"])
         os.execvpe(argv[0], argv, spec["env"])  # noqa: S606 - this is what exec is

@@ -184,3 +184,17 @@ async def test_a_volume_that_is_not_there_is_an_error_of_the_start(held: Holder,
     end = await held.end()
     assert (end.code, end.reason) == (128, "StartError")
     assert "/no/such/volume" in end.message
+
+
+async def test_a_containers_umask_is_not_the_nodes(sandbox: Powers, tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        async with launcher.launcher() as started:
+            held = Holder(started, sandbox, tmp_path)
+            await held.start("umask; sleep 60")
+            await held.said("0022\n")
+            assert (await started.run(tmp_path, ["sh", "-c", "umask"], 5)).output == "0022\n"
+            held.signal(launcher.KILL)
+            await held.end()
+    finally:
+        os.umask(before)
