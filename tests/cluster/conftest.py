@@ -42,6 +42,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.skip(reason="knows the local cluster only"))
             if patience > 1 and not item.get_closest_marker("timeout"):
                 item.add_marker(pytest.mark.timeout(TEST_SECONDS * patience))
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def begun(request: pytest.FixtureRequest) -> None:
+    """What takes a minute of waiting is begun before the first test, and looked at by the last ones."""
+    names = {
+        name
+        for item in request.session.items
+        if (slow := item.get_closest_marker("slow")) and not item.get_closest_marker("skip")
+        for name in slow.args
+    }
+    for name in sorted(names):
+        request.getfixturevalue(name)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -119,15 +133,25 @@ async def _other_node(cluster: LocalCluster, client: Client, sandbox: str) -> st
 
 
 @pytest.fixture(scope="session")
-async def where(request: pytest.FixtureRequest, pytestconfig: pytest.Config, client: Client) -> Where:
-    """What is known of the nodes that run the pods of tests."""
-    given = pytestconfig.getoption("kubeconfig")
+async def usual(pytestconfig: pytest.Config, client: Client) -> Where:
+    """The nodes that run the pods of tests, unless a test is asked of another sandbox."""
     selector = _pairs(pytestconfig.getoption("node_selector"))
-    if (sandbox := getattr(request, "param", "auto")) != "auto":
-        cluster = request.getfixturevalue("cluster")
-        selector = {"kubernetes.io/hostname": await _other_node(cluster, client, sandbox)}
-    elif not (given or selector):
+    if not (selector or pytestconfig.getoption("kubeconfig")):
         selector = {"kubernetes.io/hostname": NODE}
+    return await _look(pytestconfig, client, selector)
+
+
+@pytest.fixture(scope="session")
+async def where(request: pytest.FixtureRequest, pytestconfig: pytest.Config, client: Client, usual: Where) -> Where:
+    """The nodes that run the pods of this test."""
+    if (sandbox := getattr(request, "param", "auto")) == "auto":
+        return usual
+    cluster = request.getfixturevalue("cluster")
+    selector = {"kubernetes.io/hostname": await _other_node(cluster, client, sandbox)}
+    return await _look(pytestconfig, client, selector)
+
+
+async def _look(config: pytest.Config, client: Client, selector: dict[str, str]) -> Where:
     wanted = ",".join(f"{key}={value}" for key, value in selector.items())
     nodes = (await client.list_page(NODES.read_as(Raw), label_selector=wanted or None)).items
     assert nodes, f"no node has the labels {wanted}"
@@ -136,8 +160,8 @@ async def where(request: pytest.FixtureRequest, pytestconfig: pytest.Config, cli
         on_process_node=kinds == {"process"},
         without_mounts=any(node["metadata"]["labels"].get("longshore.dev/sandbox") == "none" for node in nodes),
         node_selector=selector,
-        images=_pairs(pytestconfig.getoption("image")),
-        patience=pytestconfig.getoption("patience"),
+        images=_pairs(config.getoption("image")),
+        patience=config.getoption("patience"),
     )
 
 

@@ -9,11 +9,24 @@ from msgspec import Struct
 
 from longshore.errors import LongshoreError, NotFound
 from longshore.kube.client import Client
-from longshore.kube.objects import CONFIG_MAPS, EVENTS, JOBS, NAMESPACES, PODS, SECRETS, SERVICE_ACCOUNTS, Patch
+from longshore.kube.objects import (
+    CONFIG_MAPS,
+    EVENTS,
+    JOBS,
+    NAMESPACES,
+    PODS,
+    SECRETS,
+    SERVICE_ACCOUNTS,
+    Patch,
+    Resource,
+)
 
 Raw = dict[str, Any]
 RAW_PODS = PODS.read_as(Raw)
 RAW_JOBS = JOBS.read_as(Raw)
+CRON_JOBS = Resource("batch", "v1", "cronjobs", "CronJob", True, Raw)
+DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment", True, Raw)
+SERVICES = Resource("", "v1", "services", "Service", True, Raw)
 POLL_SECONDS = 0.05
 NOTHING_MOUNTED = "containers see the machine's own files in this sandbox"
 
@@ -145,16 +158,19 @@ class Namespace:
 
     async def until(self, holds: Callable[[Raw], bool], name: str = "pod", deadline: float = 30.0) -> Raw:
         """The pod once `holds`; what it was instead is in the failure."""
-        pod: Raw = {}
+        return await self._until(RAW_PODS, name, holds, deadline)
+
+    async def _until(self, resource: Resource[Raw], name: str, holds: Callable[[Raw], bool], deadline: float) -> Raw:
+        found: Raw = {}
         try:
             async with self.within(deadline):
                 while True:
-                    pod = await self.client.get(RAW_PODS, name, self.name)
-                    if holds(pod):
-                        return pod
+                    found = await self.client.get(resource, name, self.name)
+                    if holds(found):
+                        return found
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
-            raise AssertionError(f"not in {deadline} s: {pod.get('status')}") from None
+            raise AssertionError(f"not in {deadline} s: {found.get('status')}") from None
 
     def within(self, deadline: float) -> asyncio.Timeout:
         """A deadline, stretched by the patience that was asked for."""
@@ -191,14 +207,17 @@ class Namespace:
             raise AssertionError(f"{text!r} is not in {said!r}") from None
         return said
 
-    async def event(self, reason: str, deadline: float = 10.0) -> str:
-        """The message of the first event with this reason."""
+    async def event(self, reason: str, text: str = "", deadline: float = 10.0) -> str:
+        """The message of the first event with this reason and text."""
         async with self.within(deadline):
             while True:
                 for event in (await self.client.list_page(EVENTS, self.name)).items:
-                    if event.reason == reason:
+                    if event.reason == reason and text in event.message:
                         return event.message
                 await asyncio.sleep(POLL_SECONDS)
+
+    async def make(self, resource: Resource[Raw], body: Raw) -> Raw:
+        return await self.client.create(resource, body, self.name)
 
     async def config_map(self, name: str, **data: str) -> None:
         await self.client.create(CONFIG_MAPS, {"metadata": {"name": name}, "data": data}, self.name)
@@ -214,16 +233,7 @@ class Namespace:
         return name
 
     async def job_until(self, holds: Callable[[Raw], bool], name: str = "job", deadline: float = 60.0) -> Raw:
-        job: Raw = {}
-        try:
-            async with self.within(deadline):
-                while True:
-                    job = await self.client.get(RAW_JOBS, name, self.name)
-                    if holds(job):
-                        return job
-                    await asyncio.sleep(POLL_SECONDS)
-        except TimeoutError:
-            raise AssertionError(f"not in {deadline} s: {job.get('status')}") from None
+        return await self._until(RAW_JOBS, name, holds, deadline)
 
     async def pods_of(self, job: str) -> list[Raw]:
         page = await self.client.list_page(RAW_PODS, self.name, label_selector=f"batch.kubernetes.io/job-name={job}")

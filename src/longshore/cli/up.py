@@ -65,16 +65,20 @@ def down(cluster: ClusterName = DEFAULT_CLUSTER, json: Json = False) -> None:
 async def compose(cluster: "LocalCluster", report: Report) -> LocalApi:
     """Bring everything up, or put what is missing back; a cluster that it started is taken down again if it fails."""
     from longshore.cluster import nodes
+    from longshore.cluster.controlplane import API
 
     was_running = (await cluster.status()).running
     try:
         with nodes.wanted(cluster):
-            await cluster.up(progress=report)
+            installed = local_api(cluster.folder) is not None
+            api = LocalApi(f"http://127.0.0.1:{cluster.port('serve')}", _admin_token(cluster.folder))
+            parts = longshore_parts(cluster, api)
+            # Where it was installed before it starts with the rest, and finds what is new when that is there.
+            await cluster.up(extra_parts=parts if installed else (), until=(API,), progress=report)
             report(Step("installing longshore into the cluster"))
             await _install(cluster)
-            api = LocalApi(f"http://127.0.0.1:{cluster.port('serve')}", _admin_token(cluster.folder))
             write_local_api(cluster.folder, api)
-            await cluster.up(extra_parts=longshore_parts(cluster, api), progress=report)
+            await cluster.up(extra_parts=parts, progress=report)
     except BaseException:
         if not was_running:
             await asyncio.shield(cluster.down(report))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from longshore.cluster import binary, versions
-from longshore.cluster.controlplane import AUDIT, CONTROL_PLANE
+from longshore.cluster.controlplane import API, AUDIT, CONTROL_PLANE
 from longshore.cluster.identities import Identities
 from longshore.cluster.locks import locked
 from longshore.cluster.logs import tail
@@ -80,11 +80,12 @@ class LocalCluster:
         *,
         extra_parts: Sequence[Part] = (),
         without: Collection[str] = (),
+        until: Sequence[str] = (),
         progress: Report = silent,
     ) -> None:
         """Bring up the control plane, its nodes and `extra_parts`, in addition to what runs; quick if all of it does.
 
-        What runs and is named in `without` is stopped.
+        What runs and is named in `without` is stopped. It returns when all of it is ready, or those named in `until`.
         """
         from longshore.cluster.bootstrap import bootstrap  # an HTTP client that nothing else here needs
 
@@ -107,9 +108,10 @@ class LocalCluster:
                     await self._start_supervisor(progress)
                 elif plan != running:
                     os.kill(before.supervisor.pid, signal.SIGHUP)
-                await self._wait_ready(plan, CONTROL_PLANE, progress)
+                await self._wait_ready(plan, [API], progress)
                 await bootstrap(self.kubeconfig_path)
-                await self._wait_ready(plan, [*CONTROL_PLANE, *(part.name for part in extra_parts)], progress)
+                everything = [*CONTROL_PLANE, *(part.name for part in extra_parts)]
+                await self._wait_ready(plan, until or everything, progress)
             except BaseException:
                 await asyncio.shield(self._undo(running, progress))
                 raise

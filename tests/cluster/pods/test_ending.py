@@ -3,8 +3,9 @@
 import time
 
 import pytest
-from tests.cluster.space import Namespace, Raw, is_over, is_ready, shell, status_of, terminated
+from tests.cluster.space import Kubectl, Namespace, Raw, is_over, is_ready, shell, status_of, terminated
 
+DEAF = "trap '' TERM; echo up; while :; do sleep 0.05; done"
 LOG: Raw = {"volumeMounts": [{"name": "log", "mountPath": "/log"}]}
 
 
@@ -17,7 +18,7 @@ async def test_a_deleted_pod_is_asked_to_end_and_then_gone(space: Namespace) -> 
 
 @pytest.mark.every_sandbox
 async def test_a_pod_that_ignores_sigterm_is_killed_after_its_grace(space: Namespace) -> None:
-    await space.create(shell("trap '' TERM; echo up; while :; do sleep 0.05; done"), terminationGracePeriodSeconds=2)
+    await space.create(shell(DEAF), terminationGracePeriodSeconds=2)
     await space.says("up")
     began = time.monotonic()
     await space.delete()
@@ -26,7 +27,7 @@ async def test_a_pod_that_ignores_sigterm_is_killed_after_its_grace(space: Names
 
 
 async def test_a_second_delete_shortens_the_grace(space: Namespace) -> None:
-    await space.create(shell("trap '' TERM; echo up; while :; do sleep 0.05; done"), terminationGracePeriodSeconds=60)
+    await space.create(shell(DEAF), terminationGracePeriodSeconds=60)
     await space.says("up")
     await space.delete()
     await space.until(lambda pod: "deletionTimestamp" in pod["metadata"])
@@ -34,6 +35,28 @@ async def test_a_second_delete_shortens_the_grace(space: Namespace) -> None:
     await space.delete(grace=1)
     await space.gone()
     assert time.monotonic() - began < 10 * space.patience
+
+
+async def test_a_pod_deleted_by_force_is_gone_at_once(space: Namespace, kubectl: Kubectl) -> None:
+    await space.create(shell(DEAF), terminationGracePeriodSeconds=600)
+    await space.says("up")
+    code, _, err = await kubectl("delete", "pod", "pod", "--force", "--wait=false")
+    assert code == 0, err
+    await space.gone(deadline=5)
+
+
+async def test_all_containers_are_asked_to_end_at_once(space: Namespace) -> None:
+    script = "trap 'sleep 3; exit 5' TERM; while :; do sleep 0.05; done"
+    fields: Raw = {"activeDeadlineSeconds": 1, "terminationGracePeriodSeconds": 5}
+    pod = await space.run(shell(script, "one"), shell(script, "two"), **fields)  # one after the other would be killed
+    assert [terminated(pod, name)["exitCode"] for name in ("one", "two")] == [5, 5]
+
+
+@pytest.mark.process_node(differs="a command is not the first process of its container: SIGTERM ends it at once, 143")
+async def test_a_first_process_without_a_handler_does_not_hear_sigterm(space: Namespace) -> None:
+    sleeper = {"name": "main", "image": "busybox", "command": ["sleep", "60"]}
+    pod = await space.run(sleeper, activeDeadlineSeconds=1, terminationGracePeriodSeconds=2)
+    assert terminated(pod)["exitCode"] == (143 if space.where.on_process_node else 137)
 
 
 async def test_a_pod_can_be_deleted_before_it_ever_ran(space: Namespace) -> None:
@@ -88,6 +111,14 @@ async def test_pre_stop_runs_before_the_signal(space: Namespace) -> None:
     )
     await space.until(is_over)
     assert (await space.log(container="reader")).split() == ["hook", "term"]
+
+
+async def test_pre_stop_may_wait_before_the_signal(space: Namespace) -> None:
+    began = time.monotonic()
+    script = "trap 'exit 7' TERM; while :; do sleep 0.05; done"
+    pod = await space.run(shell(script, lifecycle={"preStop": {"sleep": {"seconds": 2}}}), activeDeadlineSeconds=1)
+    assert terminated(pod)["exitCode"] == 7
+    assert time.monotonic() - began > 2.5
 
 
 async def test_post_start_runs_and_its_failure_ends_the_container(space: Namespace) -> None:

@@ -1,6 +1,5 @@
 """Where a container's variables come from."""
 
-import pytest
 from tests.cluster.space import Namespace, is_over, shell, waits_for
 
 
@@ -94,12 +93,3 @@ async def test_a_missing_config_map_holds_the_container_until_it_comes(space: Na
     await space.config_map("late", a="here")
     await space.until(is_over, deadline=60)
     assert await space.log() == "here\n"
-
-
-@pytest.mark.needs_mounts
-@pytest.mark.every_sandbox
-async def test_hostname_and_hosts_file_are_the_pods(space: Namespace) -> None:
-    alias = {"hostAliases": [{"ip": "10.1.2.3", "hostnames": ["db.example"]}]}
-    lines = await space.output("hostname; cat /etc/hosts", hostname="worker-7", **alias)
-    assert lines[0] == "worker-7"
-    assert any(line.split() == ["10.1.2.3", "db.example"] for line in lines)

@@ -1,8 +1,13 @@
 """Commands in containers that run, by kubectl."""
 
 import asyncio
+import fcntl
 import os
 import pty
+import signal
+import struct
+import termios
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -33,6 +38,21 @@ async def test_exec_sees_what_the_container_sees(space: Namespace, kubectl: Kube
     assert out.split() == ["1234", "/made", "file"], err
 
 
+async def test_exec_goes_into_the_container_that_is_named(space: Namespace, kubectl: Kubectl) -> None:
+    one, two = (shell("echo up; sleep 60", name, env=[{"name": "ME", "value": name}]) for name in ("one", "two"))
+    await space.create(one, two)
+    await space.says("up", container="two")
+    code, out, _ = await kubectl("exec", "pod", "-c", "two", "--", "sh", "-c", "echo $ME")
+    assert (code, out) == (0, "two\n")
+
+
+async def test_exec_into_a_finished_container_is_an_error(space: Namespace, kubectl: Kubectl) -> None:
+    await space.run(shell("true"))
+    code, _, err = await kubectl("exec", "pod", "--", "true")
+    assert code != 0
+    assert "completed pod" in err
+
+
 async def test_exec_of_what_is_not_there_says_so(space: Namespace, kubectl: Kubectl) -> None:
     await space.create(shell("echo up; sleep 60"))
     await space.says("up")
@@ -42,26 +62,61 @@ async def test_exec_of_what_is_not_there_says_so(space: Namespace, kubectl: Kube
 
 
 @pytest.mark.every_sandbox
-async def test_a_terminal_passes_on_interrupts(space: Namespace, kubeconfig: Path, kubectl_program: list[str]) -> None:
+async def test_a_terminal_passes_on_interrupts(terminal: "Terminal") -> None:
+    terminal.type('tty=$(test -t 0 && echo yes); sh -c "echo terminal=$tty; exec sleep 50"\n')
+    await terminal.until("terminal=yes")
+    terminal.type("\x03")  # which drops what is typed before it is seen
+    await terminal.until("^C")
+    terminal.type("echo again; exit 5\n")
+    await terminal.until("again\r\n")
+    assert await terminal.exit_code() == 5
+
+
+async def test_a_terminal_passes_on_its_size(terminal: "Terminal") -> None:
+    terminal.resize(rows=33, columns=111)
+    terminal.type("until stty size | grep '33 111'; do sleep 0.1; done; exit\n")
+    await terminal.until("33 111\r\n")
+    assert await terminal.exit_code() == 0
+
+
+class Terminal:
+    """A shell in a container, by `kubectl exec -it` in a terminal of ours."""
+
+    def __init__(self, process: asyncio.subprocess.Process, here: int, space: Namespace) -> None:
+        self._process = process
+        self._here = here
+        self._space = space
+        self._said = b""
+
+    def type(self, text: str) -> None:
+        os.write(self._here, text.encode())
+
+    def resize(self, rows: int, columns: int) -> None:
+        fcntl.ioctl(self._here, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self._process.send_signal(signal.SIGWINCH)
+
+    async def until(self, text: str) -> None:
+        async with self._space.within(20):
+            while text.encode() not in self._said:
+                self._said += await asyncio.to_thread(os.read, self._here, 4096)
+
+    async def exit_code(self) -> int:
+        async with self._space.within(20):
+            return await self._process.wait()
+
+
+@pytest.fixture
+async def terminal(space: Namespace, kubeconfig: Path, kubectl_program: list[str]) -> AsyncIterator[Terminal]:
     await space.create(shell("echo up; sleep 60"))
     await space.says("up")
     here, there = pty.openpty()
     words = ["--kubeconfig", str(kubeconfig), "-n", space.name, "exec", "-it", "pod", "--", "sh"]
     process = await asyncio.create_subprocess_exec(*kubectl_program, *words, stdin=there, stdout=there, stderr=there)
     os.close(there)
-    said = b""
-
-    async def until(text: bytes) -> None:
-        nonlocal said
-        while text not in said:
-            said += await asyncio.to_thread(os.read, here, 4096)
-
-    async with space.within(20):
-        os.write(here, b"tty=$(test -t 0 && echo yes); echo terminal=$tty; sleep 50\n")
-        await until(b"terminal=yes")
-        os.write(here, b"\x03")  # which drops what is typed before it is seen
-        await until(b"^C")
-        os.write(here, b"echo again; exit 5\n")
-        await until(b"again\r\n")
-        assert await process.wait() == 5
-    os.close(here)
+    try:
+        yield Terminal(process, here, space)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        os.close(here)

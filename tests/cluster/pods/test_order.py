@@ -63,6 +63,13 @@ async def test_sidecars_run_beside_the_others_and_end_after_them_in_reverse(spac
     assert (await space.log(container="reader")).split() == ["one", "two", "main", "two-ended", "one-ended"]
 
 
+async def test_sidecars_outlive_the_others_of_a_pod_that_is_ended(space: Namespace) -> None:
+    main = shell("trap 'echo main >> /log/order; exit 0' TERM; while :; do sleep 0.05; done", **LOG)
+    reader = sidecar("trap 'cat /log/order; exit 0' TERM; while :; do sleep 0.05; done", "reader")
+    await space.run(main, initContainers=[reader], activeDeadlineSeconds=1, **VOLUMES)
+    assert await space.log(container="reader") == "main\n"
+
+
 async def test_a_sidecar_that_fails_does_not_fail_the_pod(space: Namespace) -> None:
     pod = await space.run(
         shell("true"), initContainers=[sidecar("trap 'exit 7' TERM; while :; do sleep 0.05; done", "side")], **VOLUMES

@@ -92,25 +92,3 @@ async def test_a_container_that_crashes_again_backs_off(space: Namespace) -> Non
     assert status_of(pod)["lastState"]["terminated"]["exitCode"] == 5
     assert "back-off" in status_of(pod)["state"]["waiting"]["message"]
     assert not status_of(pod)["ready"]
-
-
-@pytest.mark.needs_mounts
-@pytest.mark.every_sandbox
-@pytest.mark.parametrize("context", [{"runAsUser": 1234}, {"runAsUser": 1234, "runAsGroup": 99}])
-async def test_a_container_believes_to_be_the_user_it_asked_for(space: Namespace, context: Raw) -> None:
-    lines = await space.output("id -u; id -g", container={"securityContext": context})
-    assert lines == ["1234", str(context.get("runAsGroup", 0))]
-
-
-async def test_run_as_non_root_refuses_root(space: Namespace) -> None:
-    await space.create(shell("true", securityContext={"runAsNonRoot": True, "runAsUser": 0}))
-    await space.until(waits_for("CreateContainerConfigError"))
-
-
-@pytest.mark.needs_mounts
-@pytest.mark.every_sandbox
-async def test_a_read_only_root_cannot_be_written_to(space: Namespace) -> None:
-    lines = await space.output(
-        "touch /x 2>/dev/null || echo refused", container={"securityContext": {"readOnlyRootFilesystem": True}}
-    )
-    assert lines == ["refused"]

@@ -142,8 +142,9 @@ async def test_one_volume_can_be_mounted_inside_another(space: Namespace) -> Non
 
 @pytest.mark.needs_mounts
 async def test_each_container_has_its_own_tmp_and_root(space: Namespace) -> None:
-    one = shell("echo mine > /tmp/x; mkdir -p /made/here; cat /tmp/x", "one")
-    two = shell("sleep 0.5; test ! -e /tmp/x && test ! -e /made && echo clean", "two")
+    mine = f"/tmp/{space.name} /{space.name}"
+    one = shell(f"mkdir {mine} && ls -d {mine} && sleep 1", "one")
+    two = shell(f"sleep 0.5; ls -d {mine} 2>/dev/null || echo clean", "two")
     pod = await space.run(one, two)
     assert pod["status"]["phase"] == "Succeeded"
     assert await space.log(container="two") == "clean\n"

@@ -182,7 +182,8 @@ def _keep(container: Container, pod: Pod, view: View, now: datetime) -> Iterator
 
 def _heal(container: Container, pod: Pod, view: View, now: datetime) -> Iterator[Action]:
     if view.stopping is None and view.unhealthy:
-        yield Stop(container.name, now + timedelta(seconds=pod.spec.termination_grace_period_seconds))
+        seconds = pod.spec.termination_grace_period_seconds if view.grace is None else view.grace
+        yield Stop(container.name, now + timedelta(seconds=seconds))
     elif view.stopping and not view.stopping.killed and view.stopping.deadline <= now:
         yield Kill(container.name)
 

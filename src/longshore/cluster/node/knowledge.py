@@ -49,7 +49,8 @@ class Knowledge:
         self.change(containers={**self.world.containers, name: View(run=run, previous=before)})
 
     def health(self, name: str, health: Health) -> None:
-        self.set(name, is_started=health.is_started, is_ready=health.is_ready, unhealthy=health.unhealthy)
+        seen = {"is_started": health.is_started, "is_ready": health.is_ready, "unhealthy": health.unhealthy}
+        self.set(name, **seen, grace=health.grace)
 
     def failed(self, name: str, reason: str, message: str, first_delay: float) -> None:
         """A container could not be started; it is tried again after a back-off."""

@@ -188,6 +188,17 @@ class HostAlias(Struct, frozen=True, gc=False):
     hostnames: tuple[str, ...] = ()
 
 
+class DnsOption(Struct, frozen=True, gc=False):
+    name: str = ""
+    value: str | None = None
+
+
+class DnsConfig(Struct, frozen=True):
+    nameservers: tuple[str, ...] = ()
+    searches: tuple[str, ...] = ()
+    options: tuple[DnsOption, ...] = ()
+
+
 class ReadinessGate(Struct, frozen=True, gc=False, rename="camel"):
     condition_type: str
 
@@ -197,6 +208,7 @@ class PodSpec(Struct, frozen=True, rename="camel"):
 
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] = ()
+    ephemeral_containers: tuple[Container, ...] = ()
     volumes: tuple[dict[str, Any], ...] = ()
     resources: Resources = Resources()
     restart_policy: str = "Always"
@@ -206,6 +218,10 @@ class PodSpec(Struct, frozen=True, rename="camel"):
     node_name: str = ""
     hostname: str = ""
     hostname_override: str | None = None
+    subdomain: str = ""
+    set_hostname_as_fqdn: bool = msgspec.field(default=False, name="setHostnameAsFQDN")
+    dns_policy: str = "ClusterFirst"
+    dns_config: DnsConfig | None = None
     host_aliases: tuple[HostAlias, ...] = ()
     readiness_gates: tuple[ReadinessGate, ...] = ()
     security_context: PodSecurityContext = PodSecurityContext()

@@ -84,7 +84,8 @@ class Pods:
         if worker := self._workers.get(uid):
             worker.update(pod)
         elif not (pod.is_over or uid in self._over):
-            place = Place(self._addresses.of(uid), self._machine.address, dict(self._machine.capacity))
+            address = self._machine.address if pod.spec.host_network else self._addresses.of(uid)
+            place = Place(address, self._machine.address, dict(self._machine.capacity))
             self._workers[uid] = Worker(self._machine, pod, place)
             work = self._group.create_task(self._work(pod, place), name=f"pod {uid}")
             self._works.add(work)

@@ -22,11 +22,15 @@ _FIRST_DELAY = 0.05
 
 
 class Health(Struct, frozen=True, gc=False):
-    """What became known; `unhealthy` is the reason to end the container, "" as long as there is none."""
+    """What became known; `unhealthy` is the reason to end the container, "" as long as there is none.
+
+    `grace`: the seconds that the probe that failed gives it for that, None for the pod's.
+    """
 
     is_started: bool
     is_ready: bool
     unhealthy: str = ""
+    grace: int | None = None
 
 
 class Probes:
@@ -78,7 +82,7 @@ class Probes:
                 failures += 1
                 self._failed(f"Startup probe failed: {why}")
             if failures >= probe.failure_threshold:
-                self._tell(unhealthy=f"failed startup probe: {why}")
+                self._tell(unhealthy=f"failed startup probe: {why}", grace=probe.termination_grace_period_seconds)
                 return False
             await asyncio.sleep(delay)
             delay = min(delay * 2, probe.period_seconds)
@@ -107,16 +111,23 @@ class Probes:
             if why:
                 self._failed(f"Liveness probe failed: {why}")
                 if failures >= probe.failure_threshold:
-                    self._tell(unhealthy=f"failed liveness probe: {why}")
+                    self._tell(unhealthy=f"failed liveness probe: {why}", grace=probe.termination_grace_period_seconds)
                     return
             await asyncio.sleep(probe.period_seconds)
 
-    def _tell(self, is_started: bool | None = None, is_ready: bool | None = None, unhealthy: str = "") -> None:
+    def _tell(
+        self,
+        is_started: bool | None = None,
+        is_ready: bool | None = None,
+        unhealthy: str = "",
+        grace: int | None = None,
+    ) -> None:
         old = self._health
         new = Health(
             old.is_started if is_started is None else is_started,
             old.is_ready if is_ready is None else is_ready,
             unhealthy or old.unhealthy,
+            grace,
         )
         if new != old:
             self._health = new

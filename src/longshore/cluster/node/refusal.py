@@ -83,6 +83,13 @@ def _volume(volume: dict[str, object], field: str) -> Iterator[Refusal]:
             yield Refusal(f"{field}.projected.sources[{i}].{source}", "this source is not known here")
 
 
+def ephemeral(pod: Pod) -> list[tuple[Container, Refusal]]:
+    """The ephemeral containers, none of which is run; the pod goes on."""
+    why = "nothing can be added to a pod that runs; `kubectl exec` sees what its containers see"
+    containers = enumerate(pod.spec.ephemeral_containers)
+    return [(container, Refusal(f"spec.ephemeralContainers[{i}]", why)) for i, container in containers]
+
+
 def _container(container: Container, field: str) -> Iterator[Refusal]:
     context = container.security_context
     handlers = {
@@ -99,6 +106,7 @@ def _container(container: Container, field: str) -> Iterator[Refusal]:
         "resources.claims": (bool(container.resources.claims), "there are no devices to claim"),
         "restartPolicyRules": (bool(container.restart_policy_rules), "only restartPolicy is known"),
         "stdin": (container.stdin, "attaching is not possible"),
+        "tty": (container.tty, "a container has no terminal"),
         "env[].valueFrom.fileKeyRef": (
             any(e.value_from and e.value_from.file_key_ref for e in container.env),
             "unknown",

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 
-from longshore.cluster.node import content, env, limits
+from longshore.cluster.node import content, env, limits, names
 from longshore.cluster.node.claims.mounted import claimed
 from longshore.cluster.node.env import Sources
 from longshore.cluster.node.fields import Place
@@ -34,7 +34,7 @@ def spec(
         **machine.variables,
         "PATH": os.pathsep.join([*image.path, os.environ.get("PATH", os.defpath)]),
         "HOME": home,
-        "HOSTNAME": hostname(pod),
+        "HOSTNAME": names.hostname(pod),
         **({} if own_files else {"TMPDIR": home}),
         **image.variables,
     }
@@ -47,7 +47,7 @@ def spec(
         argv=argv,
         env=values,
         working_dir=container.working_dir or ("/" if own_files else home),
-        hostname=hostname(pod),
+        hostname=names.hostname(pod),
         stop_signal=signal.Signals[stop_signal],
         no_new_privileges=container.security_context.allow_privilege_escalation is False,
         user=user(container, pod, machine.powers, os.geteuid(), os.getegid()),
@@ -55,17 +55,6 @@ def spec(
         root=_root(container, pod, machine, image, folder, values) if own_files else None,
         bubblewrap=machine.powers.bubblewrap,
     )
-
-
-def hostname(pod: Pod) -> str:
-    """As the kubelet names it, at most 63 characters."""
-    return (pod.spec.hostname_override or pod.spec.hostname or pod.metadata.name)[:63].rstrip("-.")
-
-
-def hosts(pod: Pod, place: Place) -> str:
-    """The pod's /etc/hosts."""
-    aliases = "".join(f"{alias.ip}\t{' '.join(alias.hostnames)}\n" for alias in pod.spec.host_aliases)
-    return f"127.0.0.1\tlocalhost\n::1\tlocalhost\n{place.pod_ip}\t{hostname(pod)}\n{aliases}"
 
 
 def user(container: Container, pod: Pod, powers: Powers, own_uid: int, own_gid: int) -> User | None:
@@ -95,7 +84,9 @@ def _root(
     pod_folder = machine.pod_folder(pod.metadata.uid)
     mounts = [_mount(mount, pod, pod_folder / "volumes", values) for mount in container.volume_mounts]
     taken = {mount["target"] for mount in mounts}
-    files = {container.termination_message_path: folder / "message", "/etc/hosts": pod_folder / "hosts"}
+    files = {container.termination_message_path: folder / "message", names.HOSTS: pod_folder / "hosts"}
+    if (resolv_conf := pod_folder / "resolv.conf").exists():
+        files[names.RESOLV_CONF] = resolv_conf
     mounts += [
         Mount(source=str(source), target=target, readonly=False)
         for target, source in files.items()

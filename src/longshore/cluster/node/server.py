@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 from aiohttp import web
 
-from longshore.cluster.node import attempts, logs, remote_command
+from longshore.cluster.node import attempts, logs, refusal, remote_command
 from longshore.cluster.node.auth import Gate
 from longshore.cluster.node.logs import Options
 from longshore.cluster.node.machine import Machine
@@ -39,9 +39,11 @@ class Server:
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/pods", self._guarded("proxy", self._list))
         app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", self._guarded("proxy", self._logs))
-        for method in ("GET", "POST"):
-            path = "/exec/{namespace}/{pod}/{container}"
-            app.router.add_route(method, path, self._guarded("proxy", self._exec, verb="create"))
+        joined: dict[str, Handler] = {"exec/{namespace}/{pod}/{container}": self._exec}
+        joined |= {"attach/{namespace}/{pod}/{container}": _attach, "portForward/{namespace}/{pod}": _port_forward}
+        for path, handler in joined.items():
+            for method in ("GET", "POST"):
+                app.router.add_route(method, f"/{path}", self._guarded("proxy", handler, verb="create"))
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(client_ca))
         context.verify_mode = ssl.CERT_OPTIONAL
         context.load_cert_chain(cert, key)
@@ -88,9 +90,23 @@ class Server:
         pod = self._pods.get(names["pod"], names["namespace"])
         if pod is None:
             raise NotFound(f'pod "{names["pod"]}" is not on this node')
+        for container, refused in refusal.ephemeral(pod):
+            if container.name == names["container"]:
+                raise UserMistake(refused.message)
         if all(container.name != names["container"] for container in pod.containers):
             raise UserMistake(f"container {names['container']} is not valid for pod {names['pod']}")
         return attempts.container_folder(self._machine.pod_folder(pod.metadata.uid), names["container"])
+
+
+async def _attach(_request: web.Request) -> web.StreamResponse:
+    raise UserMistake("attach is not possible on a process node: use kubectl logs -f, or kubectl exec")
+
+
+async def _port_forward(request: web.Request) -> web.StreamResponse:
+    raise UserMistake(
+        f"port-forward is not possible on a process node, nor needed: the ports of {request.match_info['pod']} are "
+        "this machine's, at the pod's address (status.podIP) or, for servers that listen everywhere, at 127.0.0.1"
+    )
 
 
 def _attempt(folder: Path, *, previous: bool) -> Path:

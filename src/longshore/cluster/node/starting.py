@@ -8,12 +8,12 @@ from pathlib import Path
 
 import msgspec
 
-from longshore.cluster.node import attempts, sandbox
+from longshore.cluster.node import attempts, env, names, sandbox
 from longshore.cluster.node.attempts import Attempt, Owner, Run
 from longshore.cluster.node.decide import STEADY
 from longshore.cluster.node.disk import DiskRefused, refusals
-from longshore.cluster.node.env import names
 from longshore.cluster.node.fields import Place
+from longshore.cluster.node.images import catalog
 from longshore.cluster.node.images.install import Environment
 from longshore.cluster.node.machine import Machine
 from longshore.cluster.node.model import Container, Pod
@@ -51,7 +51,9 @@ class Starting:
         with refusals(self._folder):
             (self._folder / "volumes").mkdir(parents=True, exist_ok=True)
             (self._folder / "pod.json").write_bytes(msgspec.json.encode(owner))
-            (self._folder / "hosts").write_text(sandbox.hosts(pod, self._place))
+            (self._folder / "hosts").write_text(names.hosts(pod, self._place))
+            if resolv_conf := names.resolv_conf(pod, _read(Path(names.RESOLV_CONF))):
+                (self._folder / "resolv.conf").write_text(resolv_conf)
 
     async def prepare(self, container: Container, pod: Pod, before: Run | None) -> int:
         """Make all that an attempt needs and return its number; raises NotStarted."""
@@ -59,7 +61,7 @@ class Starting:
         attempt = _next(container, image, before)
         folder = self.attempt_folder(container, attempt.number)
         try:
-            sources = await read_sources(self._machine.client, pod.metadata.namespace, names(container))
+            sources = await read_sources(self._machine.client, pod.metadata.namespace, env.names(container))
             with refusals(folder):
                 await asyncio.to_thread(_make, folder)
                 spec = sandbox.spec(container, pod, self._place, sources, image, self._machine, folder)
@@ -80,6 +82,9 @@ class Starting:
 
     async def _image(self, container: Container, pod: Pod) -> Environment:
         images, events = self._machine.images, self._machine.events
+        if not catalog.is_reference(container.image):
+            why = f"{container.image!r} is not the name of an image: letters are small, what follows : is a tag"
+            raise NotStarted("InvalidImageName", why)
         try:
             image = images.find(container.image)
             if present := images.present(image):
@@ -92,7 +97,8 @@ class Starting:
             raise
         except LongshoreError as error:
             hint = f" {error.hint}" if error.hint else ""
-            raise NotStarted(IMAGE_PULL, error.message + hint) from error
+            reason = "ErrImageNeverPull" if container.image_pull_policy == "Never" else IMAGE_PULL
+            raise NotStarted(reason, error.message + hint) from error
         events.normal(pod, "Pulled", f'Successfully pulled image "{container.image}"', container.name)
         return environment
 
@@ -107,6 +113,10 @@ def _next(container: Container, image: Environment, before: Run | None) -> Attem
         crashes=crashes,
         message_from_log=container.termination_message_policy == "FallbackToLogsOnError",
     )
+
+
+def _read(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
 
 
 def _make(folder: Path) -> None:

@@ -16,6 +16,7 @@ from longshore.cluster.node.attempts import Run
 from longshore.cluster.node.decide import failed_init, is_initialized, restart_at, restarts
 from longshore.cluster.node.fields import Place
 from longshore.cluster.node.model import Container, Pod, is_sidecar
+from longshore.cluster.node.refusal import Refusal
 from longshore.cluster.node.world import Step, Trouble, World
 from longshore.kube.objects import Condition
 
@@ -33,6 +34,7 @@ def status(pod: Pod, world: World, step: Step, place: Place, before: Iterable[Co
     conditions = _conditions(pod, world, step, phase)
     inits, others = (pod.spec.init_containers, pod.spec.containers) if not world.refused else ((), ())
     return {
+        "observedGeneration": pod.metadata.generation,
         "phase": phase,
         **({"reason": reason, "message": message} if reason else {}),
         "startTime": timestamp(world.started_at),
@@ -40,9 +42,10 @@ def status(pod: Pod, world: World, step: Step, place: Place, before: Iterable[Co
         "hostIPs": [_REPLACE, {"ip": place.host_ip}],
         "podIP": place.pod_ip,
         "podIPs": [_REPLACE, {"ip": place.pod_ip}],
-        "conditions": [_with_time(condition, before, now) for condition in conditions],
+        "conditions": [_dated(condition, pod, before, now) for condition in conditions],
         "initContainerStatuses": [_container(c, pod, world, step, now) for c in inits],
         "containerStatuses": [_container(c, pod, world, step, now) for c in others],
+        "ephemeralContainerStatuses": [_ephemeral(c, refused) for c, refused in refusal.ephemeral(pod)],
     }
 
 
@@ -120,7 +123,7 @@ def _condition(type_: str, holds: bool, reason: str = "", message: str = "") -> 
     return Condition(type_, "True") if holds else Condition(type_, "False", reason, message)
 
 
-def _with_time(condition: Condition, before: Iterable[Condition], now: datetime) -> dict[str, str]:
+def _dated(condition: Condition, pod: Pod, before: Iterable[Condition], now: datetime) -> dict[str, Any]:
     since = next(
         (old.last_transition_time for old in before if old.type == condition.type and old.status == condition.status),
         None,
@@ -131,6 +134,7 @@ def _with_time(condition: Condition, before: Iterable[Condition], now: datetime)
         "reason": condition.reason,
         "message": condition.message,
         "lastTransitionTime": timestamp(since or now),
+        "observedGeneration": pod.metadata.generation,
     }
 
 
@@ -153,6 +157,12 @@ def _container(container: Container, pod: Pod, world: World, step: Step, now: da
         "state": state,
         "lastState": {"terminated": _terminated(past, pod, container)} if past else {},
     }
+
+
+def _ephemeral(container: Container, refused: Refusal) -> Status:
+    """Ended before it began, so that nobody waits for it."""
+    ended = {"exitCode": 128, "reason": refusal.REASON, "message": refused.message}
+    return {"name": container.name, "image": container.image, "imageID": "", "state": {"terminated": ended}}
 
 
 def _state(container: Container, pod: Pod, world: World, step: Step, now: datetime) -> Status:

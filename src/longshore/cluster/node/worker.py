@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from longshore.cluster.node import attempts, launcher, limits, status, storage
+from longshore.cluster.node import attempts, launcher, limits, refusal, status, storage
 from longshore.cluster.node.attempts import Run
 from longshore.cluster.node.decide import decide
 from longshore.cluster.node.disk import refusals
@@ -22,7 +22,7 @@ from longshore.cluster.node.knowledge import Knowledge, now, trouble
 from longshore.cluster.node.machine import Machine
 from longshore.cluster.node.model import NODE_PODS, Container, Pod
 from longshore.cluster.node.probes import Probes
-from longshore.cluster.node.refusal import REASON, Refused
+from longshore.cluster.node.refusal import Refused
 from longshore.cluster.node.reporter import Reporter
 from longshore.cluster.node.starting import NotStarted, Starting
 from longshore.cluster.node.volumes import Volumes
@@ -51,7 +51,9 @@ class Worker:
         self._probes: dict[str, Probes] = {}
 
     def update(self, pod: Pod) -> None:
-        self._pod = pod
+        before, self._pod = self._pod, pod
+        for container, refused in refusal.ephemeral(pod)[len(before.spec.ephemeral_containers) :]:
+            self._machine.events.warning(pod, refusal.REASON, refused.message, container.name)
         self._known.changed.set()
 
     def vanish(self) -> None:
@@ -102,7 +104,7 @@ class Worker:
 
     async def _finish(self) -> None:
         if refused := self._known.world.refused:
-            self._machine.events.warning(self._pod, REASON, refused.message)
+            self._machine.events.warning(self._pod, refusal.REASON, refused.message)
         await self._reporter.settled()
         if self._pod.metadata.deletion_timestamp:
             await delete(self._machine, self._pod)

@@ -52,7 +52,7 @@ class Eviction(Struct, frozen=True, gc=False):
 
 
 class View(Struct, frozen=True):
-    """What is known of one container. `busy` while the worker starts it."""
+    """What is known of one container. `busy` while the worker starts it; `grace`: see `probes.Health`."""
 
     run: Run | None = None
     previous: Run | None = None
@@ -61,6 +61,7 @@ class View(Struct, frozen=True):
     is_started: bool = False
     is_ready: bool = False
     unhealthy: str = ""
+    grace: int | None = None
     stopping: Stopping | None = None
 
     @property

@@ -158,6 +158,12 @@ def test_an_unhealthy_container_is_stopped_then_killed_then_started_again() -> N
     assert step(always, world(main=stopping), 7).actions == (Kill("main"),)
 
 
+def test_a_probe_that_failed_may_shorten_the_grace() -> None:
+    assert step(pod(terminationGracePeriodSeconds=600), world(main=running(unhealthy="sick", grace=1))).actions == (
+        Stop("main", at(3)),
+    )
+
+
 def test_when_the_main_containers_end_the_sidecars_are_stopped_in_reverse() -> None:
     beside = pod(init=("one+", "two+"), terminationGracePeriodSeconds=600)
     done = {"main": ended(0, when=2), "one": running()}

@@ -35,6 +35,7 @@ REFUSED: list[tuple[Pod, str]] = [
     (pod({"ports": [{"containerPort": 80, "hostPort": 8080}]}), "spec.containers[0].ports[].hostPort"),
     (pod(mounts("/x", mountPropagation="Bidirectional")), "spec.containers[0].volumeMounts[0].mountPropagation"),
     (pod(mounts("/proc")), "spec.containers[0].volumeMounts[0].mountPath"),
+    (pod({"tty": True}), "spec.containers[0].tty"),
     (pod(initContainers=[{"name": "i", "tty": True, "stdin": True}]), "spec.initContainers[0].stdin"),
 ]
 

@@ -1,14 +1,13 @@
-"""Whom a container runs as, and what its hosts file says."""
+"""Whom a container runs as."""
 
 from typing import Any
 
 import msgspec
 import pytest
 
-from longshore.cluster.node.fields import Place
 from longshore.cluster.node.model import Pod
 from longshore.cluster.node.powers import Powers
-from longshore.cluster.node.sandbox import hostname, hosts, user
+from longshore.cluster.node.sandbox import user
 from longshore.errors import UserMistake
 
 ALL, USER, NONE = Powers("namespaces", users=True, root=True), Powers("namespaces", users=True), Powers("none")
@@ -46,17 +45,3 @@ def test_a_wanted_user_stands_for_the_nodes_own(
 def test_root_is_refused_where_the_pod_forbids_it() -> None:
     with pytest.raises(UserMistake, match="runAsNonRoot"):
         ids(pod({"runAsUser": 0}, {"runAsNonRoot": True}), ALL, 0)
-
-
-def test_the_hostname_is_the_pods_name_cut_to_what_a_kernel_takes() -> None:
-    assert hostname(msgspec.convert({"metadata": {"name": "a" * 62 + "-bc"}}, Pod)) == "a" * 62
-    named = {"metadata": {"name": "p"}, "spec": {"hostname": "worker"}}
-    assert hostname(msgspec.convert(named, Pod)) == "worker"
-
-
-def test_the_hosts_file_knows_the_pod_and_its_aliases() -> None:
-    aliases = [{"ip": "10.0.0.1", "hostnames": ["a", "b"]}]
-    made = msgspec.convert({"metadata": {"name": "p"}, "spec": {"hostAliases": aliases}}, Pod)
-    lines = [line.split() for line in hosts(made, Place("127.1.2.3")).splitlines()]
-    assert ["127.1.2.3", "p"] in lines
-    assert ["10.0.0.1", "a", "b"] in lines

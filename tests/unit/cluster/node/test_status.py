@@ -158,3 +158,18 @@ def test_signals_and_messages_are_told() -> None:
         "finishedAt": "2026-01-01T00:00:05Z",
         "containerID": "process:///main/1",
     }
+
+
+def test_an_ephemeral_container_has_ended_before_it_began_and_the_pod_goes_on() -> None:
+    debugged = pod(ephemeralContainers=[{"name": "guest", "image": "busybox"}])
+    status = told(debugged, world(main=running()))
+    (guest,) = status["ephemeralContainerStatuses"]
+    assert guest["state"]["terminated"]["reason"] == "NotOnProcessNode"
+    assert "spec.ephemeralContainers[0]" in guest["state"]["terminated"]["message"]
+    assert status["phase"] == "Running"
+
+
+def test_the_status_says_which_generation_it_is_about() -> None:
+    status = told(pod(meta={"generation": 7}), world(main=running()))
+    assert status["observedGeneration"] == 7
+    assert {condition["observedGeneration"] for condition in status["conditions"]} == {7}

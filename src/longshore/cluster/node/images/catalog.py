@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +15,11 @@ from msgspec import Struct
 from longshore.errors import UserMistake
 
 SHIPPED = Path(__file__).with_name("images.toml")
+_PART = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
+_HOST = r"(?:[A-Za-z0-9-]+\.)*[A-Za-z0-9-]+(?::[0-9]+)?/"
+_REFERENCE = re.compile(
+    rf"(?:{_HOST})?{_PART}(?:/{_PART})*(?::\w[\w.-]*)?(?:@[A-Za-z0-9+._-]+:[0-9a-fA-F]+)?", re.ASCII
+)
 
 
 class Image(Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,6 +57,11 @@ def read(path: Path) -> list[Image]:
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise UserMistake(f"{path} cannot be used: {error}", hint=f"compare it with {SHIPPED}") from None
     return [msgspec.structs.replace(image, folder=path.parent) for image in content.image]
+
+
+def is_reference(text: str) -> bool:
+    """Whether this can name an image. Source: the grammar of github.com/distribution/reference."""
+    return _REFERENCE.fullmatch(text) is not None
 
 
 def bare_name(reference: str) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from longshore.cluster.node.images.catalog import SHIPPED, bare_name, find, read
+from longshore.cluster.node.images.catalog import SHIPPED, bare_name, find, is_reference, read
 from longshore.errors import UserMistake
 
 IMAGES = read(SHIPPED)
@@ -23,6 +23,12 @@ IMAGES = read(SHIPPED)
 )
 def test_a_reference_is_reduced_to_its_name(reference: str, name: str) -> None:
     assert bare_name(reference) == name
+    assert is_reference(reference)
+
+
+@pytest.mark.parametrize("text", ["", "Upper", "a b", "team/", "-app", "app:", "app:!", "app@sha256", "a__-b"])
+def test_what_cannot_be_a_reference_is_known(text: str) -> None:
+    assert not is_reference(text)
 
 
 @pytest.mark.parametrize(
