@@ -10,7 +10,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from longshore.cluster.node.shim.pump import timestamp
+from longshore.cluster.node.shim.pump import KEPT_BYTES, timestamp
 
 _CHUNK = 1 << 20
 _POLL_SECONDS = 0.1
@@ -72,34 +72,56 @@ class Renderer:
 
 
 async def _entries(path: Path, options: Options, has_ended: Callable[[], bool]) -> AsyncIterator[bytes]:
-    with path.open("rb") as file:
-        if options.tail is not None:
-            file.seek(await asyncio.to_thread(tail_offset, path, options.tail))
+    with path.open("rb", buffering=0) as file:
+        place = 0 if options.tail is None else await asyncio.to_thread(tail_offset, path, options.tail)
         since = None if options.since is None else timestamp(options.since).encode()
-        rest = b""
         while True:
             over = has_ended()  # asked before reading: what was written before the end is read after it
-            data = await asyncio.to_thread(file.read, _CHUNK)
-            whole, newline, rest = (rest + data).rpartition(b"\n")
-            entries = whole + newline
+            before = place
+            entries, place = await asyncio.to_thread(_read, file.fileno(), before)
             if since and entries:
                 entries = _after(entries, since)
                 since = None if entries else since
             if entries:
                 yield entries
-            if not data:
+            if place == before:
                 if over or not options.follow:
                     return
                 await asyncio.sleep(_POLL_SECONDS)
 
 
+def _read(descriptor: int, place: int) -> tuple[bytes, int]:
+    """The whole entries from this place on, and the place after them."""
+    start, data = place, os.pread(descriptor, _CHUNK, place)
+    while (kept := _kept(descriptor, start)) > start:  # what was there has been dropped, perhaps while it was read
+        start, data = kept, os.pread(descriptor, _CHUNK, kept)
+    entries = data[: data.rfind(b"\n") + 1]
+    return entries if start == place else _after_hole(entries, start), start + len(entries)
+
+
+def _kept(descriptor: int, place: int) -> int:
+    """The first byte from `place` on that has not been dropped; at the end, and where no holes are known, `place`."""
+    try:
+        return os.lseek(descriptor, place, os.SEEK_DATA)
+    except OSError:
+        return place
+
+
+def _after_hole(data: bytes, start: int) -> bytes:
+    """The entries after a hole, of which the first one was cut, and one before them that says so."""
+    entries = data.partition(b"\n")[2]
+    text = f"[longshore: the log's first {start >> 20} MiB were dropped; its last {KEPT_BYTES >> 20} MiB are kept]"
+    return b"%s stdout F %s\n%s" % (entries[:_TIME], text.encode(), entries)
+
+
 def tail_offset(path: Path, lines: int) -> int:
-    """Where the last so many lines begin."""
+    """Where the last so many lines begin; 0 when not as many are kept."""
     with path.open("rb") as file:
+        start = _kept(file.fileno(), 0)
         position = file.seek(0, os.SEEK_END)
         wanted = lines + 1  # the newline that ends the line before
-        while position > 0:
-            size = min(_CHUNK, position)
+        while position > start:
+            size = min(_CHUNK, position - start)
             position -= size
             file.seek(position)
             data = file.read(size)

@@ -1,7 +1,9 @@
 """Reading log files, and the pump that writes them."""
 
 import os
-from collections.abc import Callable
+import re
+import resource
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from longshore.cluster.node import logs
 from longshore.cluster.node.logs import Options, Renderer, tail_offset
-from longshore.cluster.node.shim.pump import Stream, timestamp
+from longshore.cluster.node.shim.pump import KEPT_BYTES, Log, Stream, timestamp
 
 SECOND = 1_000_000_000
 
@@ -96,12 +98,98 @@ def test_tails_longer_than_a_block_are_found(written: Callable[..., Path]) -> No
     assert tail_offset(path, 2500) == 500 * size
 
 
+MIB = 1 << 20
+LINES = 100  # of a MiB
+
+
+class Long:
+    """A log that grows by numbered lines, a MiB at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.descriptor = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+        self._log = Log(self.descriptor)
+        self.lines = 0
+
+    def grow(self, mib: int) -> None:
+        for _ in range(mib):
+            lines = range(self.lines, self.lines + LINES)
+            width = MIB // LINES - len(entry(""))
+            self._log.write("".join(entry(f"{line:<{width}}", line) for line in lines).encode())
+            self.lines += LINES
+
+    @property
+    def allocated(self) -> int:
+        return self.path.stat().st_blocks * 512
+
+
+@pytest.fixture
+def long(tmp_path: Path) -> Iterator[Long]:
+    made = Long(tmp_path / "long")
+    made.grow(64)
+    if made.allocated > 63 * MIB:
+        pytest.skip("files have no holes here")
+    yield made
+    os.close(made.descriptor)
+
+
+def numbers(said: str) -> list[int]:
+    return [int(line) for line in said.splitlines()]
+
+
+async def test_a_log_has_a_bound_and_says_what_it_dropped(long: Long) -> None:
+    assert KEPT_BYTES <= long.allocated < KEPT_BYTES + 12 * MIB
+    notice, _, rest = (await text(long.path)).partition("\n")
+    assert re.fullmatch(r"\[longshore: the log's first \d\d MiB were dropped; its last 50 MiB are kept\]", notice)
+    kept = numbers(rest)
+    assert kept == list(range(kept[0], long.lines))
+    assert len(kept) * MIB // LINES > KEPT_BYTES - MIB
+
+
+async def test_a_tail_is_the_same_with_and_without_a_bound(long: Long) -> None:
+    assert numbers(await text(long.path, tail=150)) == list(range(long.lines - 150, long.lines))
+    assert (await text(long.path, tail=long.lines)).startswith("[longshore: ")
+    since = (long.lines - 5) * SECOND
+    assert numbers(await text(long.path, since=since)) == list(range(long.lines - 5, long.lines))
+
+
+async def test_a_follower_that_falls_behind_is_told_where_it_missed_something(long: Long) -> None:
+    added = iter([64, 1])
+
+    def has_ended() -> bool:
+        mib = next(added, None)
+        if mib:
+            long.grow(mib)
+        return mib is None
+
+    said = [chunk async for chunk in logs.read(long.path, Options(follow=True, tail=LINES), has_ended)]
+    lines = b"".join(said).decode().splitlines()
+    assert lines[0].startswith("[longshore: ")
+    assert int(lines[-1]) == long.lines - 1
+
+
+def test_an_entry_that_the_disk_refuses_leaves_no_half_behind(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    descriptor = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+    log = Log(descriptor)
+    log.write(b"whole\n")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))  # Python ignores the signal: a short write, then EFBIG
+    try:
+        log.write(b"more than there is room for\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    log.write(b"again\n")
+    os.close(descriptor)
+    assert path.read_bytes() == b"whole\nagain\n"
+
+
 def pumped(tmp_path: Path, *writes: bytes) -> bytes:
     """What the log holds after a container wrote these, one read each."""
     path = tmp_path / "pumped"
     log = os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
     reader, writer = os.pipe()
-    stream = Stream("stdout", reader, log)
+    stream = Stream("stdout", reader, Log(log))
     for data in writes:
         os.write(writer, data)
         while data:

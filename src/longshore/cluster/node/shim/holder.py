@@ -17,7 +17,7 @@ from typing import TypedDict
 from longshore.cluster.node.shim import proctree, rootfs, syscalls
 from longshore.cluster.node.shim.door import Door
 from longshore.cluster.node.shim.memory import Memory
-from longshore.cluster.node.shim.pump import Stream
+from longshore.cluster.node.shim.pump import Log, Stream
 
 STOP, KILL = signal.SIGTERM, signal.SIGUSR1
 SIGNALS = (signal.SIGCHLD, STOP, KILL)
@@ -140,7 +140,7 @@ def hold(spec: Spec, directory: int, log: int, begin: int, door: Door | None = N
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
     try:
-        ended = _run(spec, log, begin, door)
+        ended = _run(spec, Log(log), begin, door)
     except Exception as error:
         ended = not_started(str(error))
     write(directory, "exit", ended)
@@ -150,7 +150,7 @@ def not_started(why: str) -> Ended:
     return Ended(code=START_FAILED, signal=0, error=why, out_of_memory=False, at=time.time_ns())
 
 
-def _run(spec: Spec, log: int, begin: int, door: Door | None) -> Ended:
+def _run(spec: Spec, log: Log, begin: int, door: Door | None) -> Ended:
     wakeup, signalled = os.pipe()
     for descriptor in (wakeup, signalled):
         os.set_blocking(descriptor, False)

@@ -26,6 +26,8 @@ MS_BIND = 4096
 MS_REC = 16384
 MS_PRIVATE = 1 << 18
 
+_FALLOC_FL_KEEP_SIZE = 1
+_FALLOC_FL_PUNCH_HOLE = 2
 _MNT_DETACH = 2
 _AT_FDCWD = -100
 _AT_RECURSIVE = 0x8000
@@ -86,6 +88,12 @@ def set_readonly_below(target: str) -> None:
     result = _libc.syscall(_SYS_MOUNT_SETATTR, *arguments)
     if result == 0 or ctypes.get_errno() != errno.ENOSYS:
         _check(result, f"mount_setattr {target}")
+
+
+def punch_hole(descriptor: int, start: int, size: int) -> None:
+    """Give this part of a file back to the disk; it reads as zeros, and all else stays where it is (fallocate(2))."""
+    mode = _FALLOC_FL_KEEP_SIZE | _FALLOC_FL_PUNCH_HOLE
+    _check(_libc.fallocate(descriptor, mode, ctypes.c_int64(start), ctypes.c_int64(size)), "fallocate")
 
 
 def become_subreaper() -> None:
