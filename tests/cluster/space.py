@@ -100,7 +100,8 @@ class Where(Struct, frozen=True):
         if self.without_mounts and any(c.get("volumeMounts") for found in named.values() for c in found):
             pytest.skip(NOTHING_MOUNTED)
         selector = {**self.node_selector, **spec.get("nodeSelector", {})}
-        return {**spec, **named, **({"nodeSelector": selector} if selector else {}), "tolerations": [_TOLERATION]}
+        tolerations = [_TOLERATION, *spec.get("tolerations", [])]
+        return {**spec, **named, **({"nodeSelector": selector} if selector else {}), "tolerations": tolerations}
 
     def image(self, name: str) -> str:
         return self.images.get(name, name)

@@ -33,6 +33,7 @@ def launch(folder: str) -> int:
     directory = os.open(folder, os.O_DIRECTORY)
     spec = holder.read_spec(folder)
     log = os.open("log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600, dir_fd=directory)
+    holder.keep_room(directory)
     ready, go = os.pipe()
     begun, begin = os.pipe()
     status, tell = os.pipe()

@@ -80,7 +80,7 @@ def launch(folder: str) -> int:
     directory = os.open(folder, os.O_DIRECTORY | os.O_CLOEXEC)
     spec = read_spec(folder)
     log = os.open("log", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=directory)
-    _write(directory, ".exit", b" " * _ROOM)  # the disk may be full by the time that there is an exit code
+    keep_room(directory)
     if spec["root"] is not None:
         _enter_namespaces(spec["user"])
     ready, go = os.pipe()
@@ -96,6 +96,11 @@ def launch(folder: str) -> int:
     os.write(go, b"1")
     os.read(begun, 1)  # ends when the holder closes it: whoever enters the container now finds it complete
     return pid
+
+
+def keep_room(directory: int) -> None:
+    """For the exit code: the disk may be full by then."""
+    _write(directory, ".exit", b" " * _ROOM)
 
 
 def write(directory: int, name: str, content: object) -> None:
