@@ -177,7 +177,7 @@ def links_of(id: str) -> dict[str, str]:
 _HINTS = {
     "OOMKilled": "it used more memory than it asked for: ask for more with resources.memory",
     "DeadlineExceeded": "raise its timeout, or make it do less",
-    "Evicted": "the node ran short; submit it again",
+    "Evicted": "it took more of the disk than it may, or its node ran short: the message says which",
     "ErrImagePull": "check the image's name and the credentials to pull it",
     "ImagePullBackOff": "check the image's name and the credentials to pull it",
     "InputsFailed": "see the log of its container longshore-fetch: add ?container=longshore-fetch",
