@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from tests.cluster.space import Kubectl, Namespace, Raw, is_over, is_ready, shell, status_of, terminated
+from tests.cluster.space import Kubectl, Namespace, Raw, is_over, shell, status_of, terminated
 
 DEAF = "trap '' TERM; echo up; while :; do sleep 0.05; done"
 LOG: Raw = {"volumeMounts": [{"name": "log", "mountPath": "/log"}]}
@@ -125,11 +125,3 @@ async def test_post_start_runs_and_its_failure_ends_the_container(space: Namespa
     hook = {"postStart": {"exec": {"command": ["sh", "-c", "exit 1"]}}}
     pod = await space.run(shell("trap 'exit 3' TERM; while :; do sleep 0.05; done", lifecycle=hook))
     assert pod["status"]["phase"] == "Failed"
-
-
-async def test_a_running_pod_is_ready_and_a_finished_one_is_not(space: Namespace) -> None:
-    await space.create(shell("sleep 1"))
-    running = await space.until(is_ready)
-    assert running["status"]["phase"] == "Running"
-    assert running["status"]["podIP"]
-    assert not is_ready(await space.until(is_over))

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.cluster.space import Kubectl, Namespace, is_over, shell, status_of
@@ -36,6 +36,26 @@ async def test_since_leaves_out_what_is_older(space: Namespace) -> None:
     await space.create(shell("echo old; sleep 4; echo new; sleep 60"))
     await space.says("new")
     assert await space.log(since_seconds=2) == "new\n"
+
+
+async def test_since_time_leaves_out_what_is_older(space: Namespace) -> None:
+    await space.run(shell("echo old; sleep 3; echo new"))
+    old, _ = (await space.log(timestamps=True)).splitlines()
+    later = datetime.fromisoformat(old.split()[0][:26] + "+00:00") + timedelta(seconds=1)
+    assert await space.log(since_time=later) == "new\n"
+
+
+async def test_kubectl_shows_all_containers_init_ones_too(space: Namespace, kubectl: Kubectl) -> None:
+    await space.run(shell("echo one", "one"), shell("echo two", "two"), initContainers=[shell("echo init", "init")])
+    code, out, _ = await kubectl("logs", "pod", "--all-containers", "--prefix")
+    assert code == 0
+    assert sorted(out.splitlines()) == ["[pod/pod/init] init", "[pod/pod/one] one", "[pod/pod/two] two"]
+
+
+async def test_a_container_that_never_restarted_has_no_previous_log(space: Namespace) -> None:
+    await space.run(shell("true"))
+    with pytest.raises(LongshoreError, match="previous terminated container"):
+        await space.log(previous=True)
 
 
 async def test_limit_bytes_cuts_the_log(space: Namespace) -> None:

@@ -1,7 +1,7 @@
 """What a pod is called, by itself and in its own files."""
 
 import pytest
-from tests.cluster.space import SERVICES, Namespace, is_over
+from tests.cluster.space import Namespace, is_over
 
 
 @pytest.mark.needs_mounts
@@ -43,17 +43,3 @@ async def test_a_pod_can_choose_its_name_servers(space: Namespace) -> None:
         ["nameserver", "192.0.2.1"],
         ["options", "ndots:2"],
     ]
-
-
-async def test_a_pod_on_the_hosts_network_has_the_hosts_address(space: Namespace) -> None:
-    await space.output("true", hostNetwork=True)
-    pod = await space.until(is_over)
-    assert pod["status"]["podIP"] == pod["status"]["hostIP"]
-
-
-@pytest.mark.process_node(differs="Services lead nowhere there, so their addresses are not told")
-async def test_services_are_told_by_variables(space: Namespace) -> None:
-    service = {"metadata": {"name": "shop"}, "spec": {"ports": [{"port": 80}], "selector": {"app": "shop"}}}
-    await space.make(SERVICES, service)
-    (host,) = await space.output('echo "${SHOP_SERVICE_HOST-none}"')
-    assert (host == "none") is space.where.on_process_node

@@ -6,6 +6,20 @@ import json
 import pytest
 from tests.cluster.space import Namespace, Raw, is_over, shell
 
+from longshore.kube.objects import CONFIG_MAPS
+
+ASK_API = """
+import os, ssl, urllib.error, urllib.request
+folder = "/var/run/secrets/kubernetes.io/serviceaccount"
+api = f"https://{os.environ['KUBERNETES_SERVICE_HOST']}:{os.environ['KUBERNETES_SERVICE_PORT']}"
+token = open(folder + "/token").read()
+request = urllib.request.Request(f"{api}/api/v1/nodes", headers={"Authorization": f"Bearer {token}"})
+try:
+    urllib.request.urlopen(request, context=ssl.create_default_context(cafile=f"{folder}/ca.crt"))
+except urllib.error.HTTPError as refused:
+    print(refused.code, refused.read().decode())
+"""
+
 
 def mounted(volume: Raw, path: str, **mount: object) -> tuple[Raw, Raw]:
     """The spec of a pod with one volume, and the fields of a container that mounts it."""
@@ -37,6 +51,22 @@ async def test_a_config_map_is_a_folder_of_files(space: Namespace) -> None:
     await space.config_map("files", **{"a.txt": "alpha", "b.txt": "beta"})
     spec, mounts = mounted({"configMap": {"name": "files"}}, "/etc/mine")
     assert await space.output("cd /etc/mine; ls; cat a.txt", container=mounts, **spec) == ["a.txt", "b.txt", "alpha"]
+
+
+async def test_files_hold_bytes_and_can_be_read_by_all(space: Namespace) -> None:
+    body = {"metadata": {"name": "files"}, "binaryData": {"b": base64.b64encode(bytes([0, 255])).decode()}}
+    await space.client.create(CONFIG_MAPS, body, space.name)
+    spec, mounts = mounted({"configMap": {"name": "files"}}, "/etc/mine")
+    script = "od -An -tx1 /etc/mine/b; stat -L -c %a /etc/mine/b; touch /etc/mine/new 2>/dev/null || echo refused"
+    lines = await space.output(script, container=mounts, **spec)
+    assert [line.strip() for line in lines] == ["00 ff", "644", "refused"]
+
+
+async def test_a_missing_key_holds_the_pod(space: Namespace) -> None:
+    await space.config_map("files", a="x")
+    spec, mounts = mounted({"configMap": {"name": "files", "items": [{"key": "none", "path": "x"}]}}, "/etc/mine")
+    await space.create(shell("true", **mounts), **spec)
+    assert "none" in await space.event("FailedMount")
 
 
 async def test_items_choose_keys_paths_and_modes(space: Namespace) -> None:
@@ -113,6 +143,19 @@ async def test_the_token_of_every_pod_opens_the_api(space: Namespace) -> None:
 
 
 @pytest.mark.every_sandbox
+async def test_the_token_is_left_out_where_it_is_not_wanted(space: Namespace) -> None:
+    script = "test -e /var/run/secrets/kubernetes.io || echo none"
+    assert await space.output(script, automountServiceAccountToken=False) == ["none"]
+
+
+@pytest.mark.needs_mounts
+async def test_a_pod_asks_the_api_as_its_service_account(space: Namespace) -> None:
+    pod = await space.run({"name": "main", "image": "python", "command": ["python3", "-c", ASK_API]})
+    said = await space.log()
+    assert pod["status"]["phase"] == "Succeeded", said
+    assert f"system:serviceaccount:{space.name}:default" in said
+
+
 async def test_a_sub_path_shows_a_part_of_a_volume(space: Namespace) -> None:
     await space.config_map("files", **{"app.conf": "x=1"})
     volumes = {"volumes": [{"name": "d", "emptyDir": {}}, {"name": "c", "configMap": {"name": "files"}}]}

@@ -21,7 +21,10 @@ VOLUME_SOURCES = (
 )
 AUTOMOUNTED = "/var/run/secrets/kubernetes.io/serviceaccount"
 REASON = "NotOnProcessNode"
-_HOST_PATH = "files of the machine are not handed to pods"
+_VOLUMES = {
+    "hostPath": "files of the machine are not handed to pods",
+    "image": "images are names of environments and hold no files",
+}
 
 
 class Refusal(Struct, frozen=True, gc=False):
@@ -75,7 +78,7 @@ def _refusals(pod: Pod, places_volumes: bool) -> Iterator[Refusal]:
 def _volume(volume: dict[str, object], field: str) -> Iterator[Refusal]:
     for source in volume.keys() - {"name", *VOLUME_SOURCES}:
         others = f"only {', '.join(VOLUME_SOURCES)} can be mounted"
-        yield Refusal(f"{field}.{source}", _HOST_PATH if source == "hostPath" else others)
+        yield Refusal(f"{field}.{source}", _VOLUMES.get(source, others))
     projected = volume.get("projected")
     sources = projected.get("sources") or () if isinstance(projected, dict) else ()
     for i, projection in enumerate(sources):
@@ -109,7 +112,7 @@ def _container(container: Container, field: str) -> Iterator[Refusal]:
         "tty": (container.tty, "a container has no terminal"),
         "env[].valueFrom.fileKeyRef": (
             any(e.value_from and e.value_from.file_key_ref for e in container.env),
-            "unknown",
+            "files of variables are not read",
         ),
         "ports[].hostPort": (
             any(port.host_port not in (0, port.container_port) for port in container.ports),
