@@ -8,27 +8,22 @@ import asyncio
 import shutil
 import sys
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from msgspec.structs import replace
 from rich.console import Console
+from tests.cluster.nodes import NODE, node, other_node
 from tests.cluster.space import NOTHING_MOUNTED, Kubectl, Namespace, Raw, Refusal, Refused, Where
-from tests.programs import require
 
 from longshore.cli.steps import Steps
 from longshore.cluster import binary
 from longshore.cluster.cluster import LocalCluster
-from longshore.cluster.parts import Part
-from longshore.errors import AlreadyExists
 from longshore.kube.client import Client
 from longshore.kube.config import Config
 from longshore.kube.objects import NAMESPACES, NODES
 
 HERE = Path(__file__).parent
-NODE = "node0"
 TEST_SECONDS = 120.0
 
 
@@ -40,6 +35,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.cluster)
             if given and not item.path.is_relative_to(HERE / "pods"):
                 item.add_marker(pytest.mark.skip(reason="knows the local cluster only"))
+            if config.getoption("sandbox") == "none" and item.get_closest_marker("needs_mounts"):
+                item.add_marker(pytest.mark.skip(reason=NOTHING_MOUNTED))
             if patience > 1 and not item.get_closest_marker("timeout"):
                 item.add_marker(pytest.mark.timeout(TEST_SECONDS * patience))
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
@@ -80,7 +77,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
 async def cluster(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalCluster]:
     """Shared by all tests: each works in a namespace of its own, and stops no part."""
     cluster = LocalCluster("tests", state_root=tmp_path_factory.mktemp("state"), fsync=False)
-    await cluster.up(extra_parts=[_node(cluster, NODE, pytestconfig.getoption("sandbox") or "auto")])
+    await cluster.up(extra_parts=[node(cluster, NODE, pytestconfig.getoption("sandbox") or "auto")])
     yield cluster
     await cluster.reset()
 
@@ -115,23 +112,6 @@ async def namespace(client: Client) -> AsyncIterator[str]:
     await client.delete(NAMESPACES, name)
 
 
-def _node(cluster: LocalCluster, name: str, sandbox: str) -> Part:
-    if sandbox == "bubblewrap":
-        require("bwrap")
-    part = cluster.node_part(name)
-    return replace(part, argv=(*part.argv, "--sandbox", sandbox))
-
-
-async def _other_node(cluster: LocalCluster, client: Client, sandbox: str) -> str:
-    """A node of the shared cluster that no pod comes to unless it asks for it; started by the first test that does."""
-    name = f"node-{sandbox}"
-    with suppress(AlreadyExists):
-        taint = {"key": "longshore.dev/sandbox", "effect": "NoSchedule"}
-        await client.create(NODES.read_as(Raw), {"metadata": {"name": name}, "spec": {"taints": [taint]}})
-        await cluster.up(extra_parts=[_node(cluster, name, sandbox)])
-    return name
-
-
 @pytest.fixture(scope="session")
 async def usual(pytestconfig: pytest.Config, client: Client) -> Where:
     """The nodes that run the pods of tests, unless a test is asked of another sandbox."""
@@ -147,7 +127,7 @@ async def where(request: pytest.FixtureRequest, pytestconfig: pytest.Config, cli
     if (sandbox := getattr(request, "param", "auto")) == "auto":
         return usual
     cluster = request.getfixturevalue("cluster")
-    selector = {"kubernetes.io/hostname": await _other_node(cluster, client, sandbox)}
+    selector = {"kubernetes.io/hostname": await other_node(cluster, client, sandbox)}
     return await _look(pytestconfig, client, selector)
 
 
@@ -175,8 +155,6 @@ async def space(request: pytest.FixtureRequest, client: Client, where: Where) ->
 
     A test that is marked as refused by process nodes is expected to fail there, by that refusal and nothing else.
     """
-    if where.without_mounts and request.node.get_closest_marker("needs_mounts"):
-        pytest.skip(NOTHING_MOUNTED)
     marker = request.node.get_closest_marker("process_node")
     refusal = None
     if where.on_process_node and marker and "refused" in marker.kwargs:

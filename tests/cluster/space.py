@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from msgspec import Struct
+from tests.cluster.nodes import TAINT
 
 from longshore.errors import LongshoreError, NotFound
 from longshore.kube.client import Client
@@ -30,7 +31,7 @@ SERVICES = Resource("", "v1", "services", "Service", True, Raw)
 POLL_SECONDS = 0.05
 NOTHING_MOUNTED = "containers see the machine's own files in this sandbox"
 
-_TOLERATION = {"key": "longshore.dev/sandbox", "operator": "Exists"}
+_TOLERATION = {"key": TAINT, "operator": "Exists"}
 
 Kubectl = Callable[..., Awaitable[tuple[int, str, str]]]
 
@@ -66,6 +67,10 @@ def is_running(pod: Raw, container: str = "main") -> bool:
     return "running" in status_of(pod, container).get("state", {})
 
 
+def _has_own_files(container: Raw) -> bool:
+    return "volumeMounts" in container or "/tmp" in str(container)
+
+
 def waits_for(reason: str, container: str = "main") -> Callable[[Raw], bool]:
     return lambda pod: status_of(pod, container).get("state", {}).get("waiting", {}).get("reason") == reason
 
@@ -94,10 +99,10 @@ class Where(Struct, frozen=True):
     patience: float = 1.0
 
     def placed(self, spec: Raw) -> Raw:
-        """The spec of a pod, to run there. A test of volumes is skipped where there are none."""
+        """The spec of a pod, to run there. A test of a container's own files is skipped where it has none."""
         kinds = {kind: spec[kind] for kind in ("initContainers", "containers") if kind in spec}
         named: Raw = {kind: [{**c, "image": self.image(c["image"])} for c in found] for kind, found in kinds.items()}
-        if self.without_mounts and any(c.get("volumeMounts") for found in named.values() for c in found):
+        if self.without_mounts and any(_has_own_files(c) for found in named.values() for c in found):
             pytest.skip(NOTHING_MOUNTED)
         selector = {**self.node_selector, **spec.get("nodeSelector", {})}
         tolerations = [_TOLERATION, *spec.get("tolerations", [])]

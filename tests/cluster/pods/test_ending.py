@@ -80,7 +80,7 @@ async def test_the_pods_deadline_ends_it(space: Namespace) -> None:
 
 async def test_a_command_that_ignores_the_deadline_is_killed(space: Namespace) -> None:
     script = "trap '' TERM; while :; do sleep 0.05; done"
-    pod = await space.run(shell(script), activeDeadlineSeconds=1, terminationGracePeriodSeconds=1)
+    pod = await space.run(shell(script), activeDeadlineSeconds=2, terminationGracePeriodSeconds=1)
     assert terminated(pod)["exitCode"] == 137
 
 

@@ -54,6 +54,7 @@ async def test_parallelism_bounds_how_many_run_at_once(space: Namespace) -> None
     assert job["status"]["succeeded"] == 4
 
 
+@pytest.mark.needs_mounts
 async def test_indexed_pods_know_their_index(space: Namespace) -> None:
     script = 'echo "index $JOB_COMPLETION_INDEX of $(hostname)"'
     await space.job(shell(script), completionMode="Indexed", completions=3, parallelism=3)

@@ -113,7 +113,7 @@ async def test_kubectl_creates_a_job_and_follows_its_log(space: Namespace, kubec
 
 async def test_an_unfinished_line_is_not_lost_when_the_container_is_killed(space: Namespace) -> None:
     script = "printf partial; trap '' TERM; while :; do sleep 0.05; done"
-    await space.create(shell(script), activeDeadlineSeconds=1, terminationGracePeriodSeconds=1)
+    await space.create(shell(script), activeDeadlineSeconds=2, terminationGracePeriodSeconds=1)
     await space.until(is_over)
     assert (await space.log()).rstrip() == "partial"
 

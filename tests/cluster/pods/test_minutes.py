@@ -25,6 +25,7 @@ async def test_an_eviction_need_not_count_as_a_failure_of_the_job(minute: Namesp
     assert job["spec"]["backoffLimit"] == 0
 
 
+@pytest.mark.needs_mounts
 @pytest.mark.slow("changed_files")
 async def test_changes_of_config_maps_and_labels_are_seen_in_mounted_files(
     minute: Namespace, changed_files: str

@@ -28,6 +28,7 @@ async def test_run_as_non_root_refuses_root(space: Namespace) -> None:
     await space.until(waits_for("CreateContainerConfigError"))
 
 
+@pytest.mark.needs_mounts
 @pytest.mark.process_node(differs="images have no user, so the container gets one that is not root")
 async def test_run_as_non_root_refuses_an_image_of_root(space: Namespace) -> None:
     await space.create(shell("id -u", securityContext={"runAsNonRoot": True}))

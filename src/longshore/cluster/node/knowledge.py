@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from longshore.cluster.node import attempts
 from longshore.cluster.node.attempts import Run
 from longshore.cluster.node.model import Container, Pod
+from longshore.cluster.node.powers import Powers
 from longshore.cluster.node.probes import Health
 from longshore.cluster.node.refusal import refusal
 from longshore.cluster.node.world import Trouble, View, World, backoff
@@ -24,12 +25,12 @@ def now() -> datetime:
 class Knowledge:
     """`world` is the present state; `changed` is set at every change."""
 
-    def __init__(self, pod: Pod, *, places_volumes: bool) -> None:
+    def __init__(self, pod: Pod, powers: Powers) -> None:
         self.changed = asyncio.Event()
         self.world = World(
             started_at=pod.status.start_time or now().replace(microsecond=0),
             containers={},
-            refused=refusal(pod, places_volumes=places_volumes),
+            refused=refusal(pod, powers),
         )
 
     def change(self, **changes: Any) -> None:

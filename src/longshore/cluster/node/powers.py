@@ -66,7 +66,7 @@ class Powers(Struct, frozen=True, gc=False):
 async def probe(launcher: Launcher, root: Path, choice: Choice = "auto") -> Powers:
     """Find out by starting containers that do nothing. UserMistake when what was chosen does not work here."""
     if choice == "none":
-        return Powers("none", why="nothing else was tried, because this node was started with --sandbox=none")
+        return Powers("none", why="this node was started with --sandbox=none", hint="start it with --sandbox=auto")
     failures: list[str] = []
     for sandbox in _FENCED:
         if choice in ("auto", sandbox):

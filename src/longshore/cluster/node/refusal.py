@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from longshore.cluster.node import limits
+from longshore.cluster.node import limits, unmounted
 from longshore.cluster.node.model import Container, Pod
+from longshore.cluster.node.powers import Powers
 from longshore.errors import LongshoreError
 
 VOLUME_SOURCES = (
@@ -19,7 +20,6 @@ VOLUME_SOURCES = (
     "persistentVolumeClaim",
     "ephemeral",
 )
-AUTOMOUNTED = "/var/run/secrets/kubernetes.io/serviceaccount"
 REASON = "NotOnProcessNode"
 _VOLUMES = {
     "hostPath": "files of the machine are not handed to pods",
@@ -28,14 +28,15 @@ _VOLUMES = {
 
 
 class Refusal(Struct, frozen=True, gc=False):
-    """Why a pod is not run here."""
+    """Why a pod is not run here, and what would help."""
 
     field: str
     why: str
+    remedy: str = "use a cluster with a real kubelet"
 
     @property
     def message(self) -> str:
-        return f"{self.field}: {self.why}. The process node cannot honour this; use a cluster with a real kubelet."
+        return f"{self.field}: {self.why}. The process node cannot honour this; {self.remedy}."
 
 
 class Refused(LongshoreError):
@@ -46,12 +47,12 @@ class Refused(LongshoreError):
         self.refusal = refusal
 
 
-def refusal(pod: Pod, *, places_volumes: bool) -> Refusal | None:
-    """The first field that would be broken, or None. `places_volumes`: whether mount namespaces are in force."""
-    return next(_refusals(pod, places_volumes), None)
+def refusal(pod: Pod, powers: Powers) -> Refusal | None:
+    """The first field that would be broken, or None."""
+    return next(_refusals(pod, powers), None)
 
 
-def _refusals(pod: Pod, places_volumes: bool) -> Iterator[Refusal]:
+def _refusals(pod: Pod, powers: Powers) -> Iterator[Refusal]:
     spec = pod.spec
     flags = {
         "spec.hostIPC": (spec.host_ipc, "pods do not share the host's IPC namespace"),
@@ -72,7 +73,9 @@ def _refusals(pod: Pod, places_volumes: bool) -> Iterator[Refusal]:
         for i, container in enumerate(containers):
             field = f"spec.{kind}[{i}]"
             yield from _container(container, field)
-            yield from _mounts(container, field, places_volumes)
+            yield from _mounts(container, field)
+    for field, why in () if powers.mounts else unmounted.reasons(pod):
+        yield Refusal(field, f"{why} ({powers.why})", f"{powers.hint}, or use a cluster with a real kubelet")
 
 
 def _volume(volume: dict[str, object], field: str) -> Iterator[Refusal]:
@@ -125,15 +128,10 @@ def _container(container: Container, field: str) -> Iterator[Refusal]:
     yield from (Refusal(f"{field}.{name}", why) for name, (is_set, why) in flags.items() if is_set)
 
 
-def _mounts(container: Container, field: str, places_volumes: bool) -> Iterator[Refusal]:
+def _mounts(container: Container, field: str) -> Iterator[Refusal]:
     for i, mount in enumerate(container.volume_mounts):
         where = f"{field}.volumeMounts[{i}]"
         if mount.mount_propagation not in ("", "None", "HostToContainer"):
             yield Refusal(f"{where}.mountPropagation", "mounts do not leave a container")
         if mount.mount_path.rstrip("/") in ("", "/proc", "/dev"):
             yield Refusal(f"{where}.mountPath", f"{mount.mount_path} cannot be replaced")
-        if not places_volumes and mount.mount_path != AUTOMOUNTED:
-            yield Refusal(
-                f"{where}.mountPath",
-                f"nothing can be shown at {mount.mount_path}, because this machine does not allow user namespaces",
-            )

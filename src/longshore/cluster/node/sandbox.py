@@ -8,7 +8,7 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 
-from longshore.cluster.node import content, env, limits, names
+from longshore.cluster.node import content, env, limits, names, unmounted
 from longshore.cluster.node.claims.mounted import claimed
 from longshore.cluster.node.env import Sources
 from longshore.cluster.node.fields import Place
@@ -39,6 +39,11 @@ def spec(
         **image.variables,
     }
     values = env.environment(container, pod, place, sources, base)
+    volumes = machine.pod_folder(pod.metadata.uid) / "volumes"
+    mounts = [_mount(mount, pod, volumes, values) for mount in container.volume_mounts]
+    folders = {} if own_files else {mount["target"]: mount["source"] for mount in mounts}
+    own = {variable.name for variable in container.env} & values.keys()
+    values |= {name: unmounted.moved(values[name], folders) for name in own}
     argv = env.command_line(container, image.entrypoint, image.command, values)
     if not argv:
         raise UserMistake("no command specified", hint="set the container's command")
@@ -46,13 +51,13 @@ def spec(
     return Spec(
         argv=argv,
         env=values,
-        working_dir=container.working_dir or ("/" if own_files else home),
+        working_dir=unmounted.moved(container.working_dir, folders) or ("/" if own_files else home),
         hostname=names.hostname(pod),
         stop_signal=signal.Signals[stop_signal],
         no_new_privileges=container.security_context.allow_privilege_escalation is False,
         user=user(container, pod, machine.powers, os.geteuid(), os.getegid()),
         memory_limit=limits.memory(container, pod),
-        root=_root(container, pod, machine, image, folder, values) if own_files else None,
+        root=_root(container, machine, image, folder, mounts) if own_files else None,
         bubblewrap=machine.powers.bubblewrap,
     )
 
@@ -78,23 +83,20 @@ def user(container: Container, pod: Pod, powers: Powers, own_uid: int, own_gid: 
     return User(uid=uid, gid=gid or 0)
 
 
-def _root(
-    container: Container, pod: Pod, machine: Machine, image: Environment, folder: Path, values: Mapping[str, str]
-) -> Root:
-    pod_folder = machine.pod_folder(pod.metadata.uid)
-    mounts = [_mount(mount, pod, pod_folder / "volumes", values) for mount in container.volume_mounts]
+def _root(container: Container, machine: Machine, image: Environment, folder: Path, mounts: list[Mount]) -> Root:
     taken = {mount["target"] for mount in mounts}
+    pod_folder = folder.parents[2]
     files = {container.termination_message_path: folder / "message", names.HOSTS: pod_folder / "hosts"}
     if (resolv_conf := pod_folder / "resolv.conf").exists():
         files[names.RESOLV_CONF] = resolv_conf
-    mounts += [
+    own = [
         Mount(source=str(source), target=target, readonly=False)
         for target, source in files.items()
         if target not in taken
     ]
     return Root(
         tmp=str(folder / "tmp"),
-        mounts=mounts,
+        mounts=[*mounts, *own],
         hide=list(machine.hide),
         keep=list(image.keep),
         readonly=container.security_context.read_only_root_filesystem,

@@ -42,7 +42,7 @@ class Worker:
         self._pod = pod
         self._place = place
         self._folder = machine.pod_folder(pod.metadata.uid)
-        self._known = Knowledge(pod, places_volumes=machine.powers.mounts)
+        self._known = Knowledge(pod, machine.powers)
         self._volumes = Volumes(machine.client, pod, place, self._folder / "volumes", machine.volumes)
         self._starting = Starting(machine, place, self._folder)
         self._reporter = Reporter(machine.client, pod)

@@ -62,7 +62,10 @@ def job_manifest(
             "podFailurePolicy": {
                 "rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
             },
-            "template": {"metadata": {"labels": labels}, "spec": _pod_spec(request, id, tenant, settings)},
+            "template": {
+                "metadata": {"labels": labels, "annotations": {model.ANNOTATION_MOUNTS: "optional"}},
+                "spec": _pod_spec(request, id, tenant, settings),
+            },
         },
     }
     size = len(msgspec.json.encode(body))
@@ -143,7 +146,7 @@ def _runner_containers(request: JobRequest, id: str, tenant: str, settings: Sett
     }
     fetch = {"name": "longshore-fetch", "command": ["longshore-runner", "fetch"], **shared}
     # a SIGTERM that comes before the sidecar listens would be lost: it says so before the user's container starts
-    listens = {"command": ["test", "-e", f"{WORKSPACE}/.longshore-send"]}
+    listens = {"command": ["sh", "-c", 'test -e "$LONGSHORE_WORKSPACE/.longshore-send"']}
     send = {
         "name": "longshore-send",
         "command": ["longshore-runner", "send"],

@@ -25,6 +25,8 @@ ANNOTATION_SPEC = "longshore.dev/spec"
 # when it was accepted, to the microsecond: creationTimestamp has whole seconds only
 ANNOTATION_ACCEPTED = "longshore.dev/accepted"
 FINALIZER = "longshore.dev/archive"
+ANNOTATION_MOUNTS = "longshore.dev/mounts"
+"""On pods. "optional": where a process node can mount nothing, their variables and working directory are enough."""
 LABEL_JOB_NAME = "batch.kubernetes.io/job-name"
 MAIN_CONTAINER = "main"
 REASON_STOPPED = "Stopped"

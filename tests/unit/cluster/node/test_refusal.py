@@ -6,7 +6,13 @@ import msgspec
 import pytest
 
 from longshore.cluster.node.model import Pod
-from longshore.cluster.node.refusal import AUTOMOUNTED, refusal
+from longshore.cluster.node.powers import Powers
+from longshore.cluster.node.refusal import refusal
+from longshore.cluster.node.unmounted import ANNOTATION, AUTOMOUNTED, OPTIONAL
+from longshore.kube.objects import ObjectMeta
+
+MOUNTS = Powers("namespaces", users=True)
+NO_MOUNTS = Powers("none", why="namespaces: not allowed", hint="install bubblewrap")
 
 
 def pod(container: dict[str, Any] | None = None, **spec: Any) -> Pod:
@@ -42,7 +48,7 @@ REFUSED: list[tuple[Pod, str]] = [
 
 @pytest.mark.parametrize(("pod", "field"), REFUSED, ids=[field for _, field in REFUSED])
 def test_a_field_that_changes_the_meaning_is_named(pod: Pod, field: str) -> None:
-    found = refusal(pod, places_volumes=True)
+    found = refusal(pod, MOUNTS)
     assert found is not None
     assert found.field == field
     assert field in found.message
@@ -58,11 +64,35 @@ def test_an_ordinary_pod_is_taken() -> None:
         hostNetwork=True,
         volumes=[{"name": "v", "emptyDir": {}}],
     )
-    assert refusal(ordinary, places_volumes=True) is None
+    assert refusal(ordinary, MOUNTS) is None
 
 
-def test_without_namespaces_only_the_automounted_token_may_be_left_out() -> None:
-    assert refusal(pod(mounts(AUTOMOUNTED)), places_volumes=False) is None
-    found = refusal(pod(mounts("/workspace")), places_volumes=False)
+UNMOUNTED: list[tuple[Pod, str]] = [
+    (pod(mounts("/workspace")), "spec.containers[0].volumeMounts[0].mountPath"),
+    (pod(hostAliases=[{"ip": "10.0.0.1"}]), "spec.hostAliases"),
+    (
+        pod(initContainers=[{"name": "i", "securityContext": {"readOnlyRootFilesystem": True}}]),
+        "spec.initContainers[0].securityContext.readOnlyRootFilesystem",
+    ),
+    (pod({"terminationMessagePath": "/out/why"}), "spec.containers[0].terminationMessagePath"),
+]
+
+
+@pytest.mark.parametrize(("pod", "field"), UNMOUNTED, ids=[field for _, field in UNMOUNTED])
+def test_what_needs_mounts_is_refused_where_there_are_none_with_what_to_do(pod: Pod, field: str) -> None:
+    assert refusal(pod, MOUNTS) is None
+    found = refusal(pod, NO_MOUNTS)
     assert found is not None
-    assert "user namespaces" in found.message
+    assert found.field == field
+    assert "namespaces: not allowed" in found.message
+    assert "install bubblewrap, or use a cluster with a real kubelet" in found.message
+
+
+def test_without_mounts_the_automounted_token_may_be_left_out() -> None:
+    assert refusal(pod(mounts(AUTOMOUNTED)), NO_MOUNTS) is None
+
+
+def test_a_pod_may_say_that_it_can_do_without_mounts() -> None:
+    says = ObjectMeta(annotations={ANNOTATION: OPTIONAL})
+    optional = msgspec.structs.replace(pod(mounts("/workspace")), metadata=says)
+    assert refusal(optional, NO_MOUNTS) is None

@@ -47,7 +47,10 @@ class _MountAttr(ctypes.Structure):
 
 def unshare(flags: int) -> None:
     """Leave the namespaces in `flags` for new ones."""
-    _check(_libc.unshare(flags), "unshare")
+    result = _libc.unshare(flags)
+    if result < 0 and ctypes.get_errno() == errno.ENOSPC:  # it has nothing to do with a disk
+        raise OSError(errno.ENOSPC, "unshare: no further namespaces are allowed (user.max_*_namespaces)")
+    _check(result, "unshare")
 
 
 def setns(descriptor: int) -> None:
