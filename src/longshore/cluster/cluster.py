@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from longshore.cluster import binary, versions
-from longshore.cluster.controlplane import API, AUDIT, CONTROL_PLANE
+from longshore.cluster.addons import catalog, objects
+from longshore.cluster.addons.addon import Site
+from longshore.cluster.controlplane import API, AUDIT, CONTROL_PLANE, ETCD
 from longshore.cluster.identities import Identities
 from longshore.cluster.locks import locked
 from longshore.cluster.logs import tail
@@ -83,13 +85,13 @@ class LocalCluster:
         until: Sequence[str] = (),
         progress: Report = silent,
     ) -> None:
-        """Bring up the control plane, its nodes and `extra_parts`, in addition to what runs; quick if all of it does.
+        """Bring up the control plane, nodes, add-ons and `extra_parts`, besides what runs; quick if all of it does.
 
         What runs and is named in `without` is stopped. It returns when all of it is ready, or those named in `until`.
         """
-        from longshore.cluster.bootstrap import bootstrap  # an HTTP client that nothing else here needs
-
-        await binary.provide(progress, self._program())  # a build takes long: nobody should wait for the lock meanwhile
+        # A build takes long: nobody should wait for the lock meanwhile.
+        await binary.provide(progress, self._program())
+        await catalog.provide(self.folder.read_settings().addons, progress)
         async with self._locked(progress):
             program = self._program()
             built = await binary.provide(progress, program)
@@ -98,7 +100,7 @@ class LocalCluster:
                 await self._clear(progress)
                 _check_disk(self.folder.root)
             settings = self.folder.change_settings(**self._asked, kubernetes=program.version)
-            extra_parts = self._with_nodes(settings, extra_parts)
+            extra_parts = (*await self._own_parts(settings, extra_parts, progress), *extra_parts)
             running = load(self.folder.plan, Plan) if before else None
             plan = self._plan(built, settings, extra_parts, running, without)
             if plan != running:
@@ -108,8 +110,9 @@ class LocalCluster:
                     await self._start_supervisor(progress)
                 elif plan != running:
                     os.kill(before.supervisor.pid, signal.SIGHUP)
-                await self._wait_ready(plan, [API], progress)
-                await bootstrap(self.kubeconfig_path)
+                # As soon as can be: what is not ready for lack of this is started again with growing pauses.
+                await self._wait_ready(plan, (ETCD, API), progress)
+                await self._furnish(settings)
                 everything = [*CONTROL_PLANE, *(part.name for part in extra_parts)]
                 await self._wait_ready(plan, until or everything, progress)
             except BaseException:
@@ -156,13 +159,30 @@ class LocalCluster:
         """A free port of 127.0.0.1 for whoever `name` is, the same at every start."""
         return self._identities.port(name)
 
+    def addon_site(self, name: str) -> Site:
+        """Where that add-on lives in this cluster."""
+        return Site(name, self.folder, self._identities)
+
     def _program(self) -> Program:
         return versions.next_control_plane(self._kubernetes, self.kubernetes if self.folder.etcd.exists() else "")
 
-    def _with_nodes(self, settings: Settings, extra_parts: Sequence[Part]) -> Sequence[Part]:
-        given = {part.name for part in extra_parts}
-        nodes = [self._identities.node(node) for node in settings.nodes or () if node.name not in given]
-        return (*nodes, *extra_parts)
+    async def _own_parts(self, settings: Settings, given: Sequence[Part], progress: Report) -> Sequence[Part]:
+        """The nodes and add-ons that the settings name, save those that are given."""
+        names = {part.name for part in given}
+        nodes = [self._identities.node(node) for node in settings.nodes or () if node.name not in names]
+        built = await catalog.provide(settings.addons, progress)
+        addons = [catalog.find(name).part(program, self.addon_site(name)) for name, program in built.items()]
+        return (*nodes, *addons)
+
+    async def _furnish(self, settings: Settings) -> None:
+        """What must be in the API for nodes and add-ons to work, and no longer what was for those that are gone."""
+        from longshore.cluster.bootstrap import bootstrap  # an HTTP client that nothing else here needs
+
+        await bootstrap(self.kubeconfig_path)
+        coming, going = ([catalog.find(name) for name in addons] for addons in (settings.addons, settings.leaving))
+        await objects.settle(self.kubeconfig_path, coming, going)
+        if going:
+            self.folder.change_settings(leaving=())
 
     def _plan(
         self,

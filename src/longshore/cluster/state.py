@@ -67,6 +67,7 @@ class Settings(Struct, frozen=True):
     ports: dict[str, int] = {}
     nodes: tuple[NodeSettings, ...] | None = None
     addons: tuple[str, ...] = ()
+    leaving: tuple[str, ...] = ()  # add-ons that were removed, and have left things in the API
     fsync: bool = True
     audit: bool = False
     kubernetes: str = ""  # the version that last wrote into its etcd
@@ -90,6 +91,7 @@ class Folder:
         self.logs = self.root / "logs"
         self.etcd = self.root / "etcd"
         self.nodes = self.root / "nodes"
+        self.addons = self.root / "addons"
         self.audit = self.root / "audit"
         self.volumes = self.root / "volumes"
         self.settings = self.root / "cluster.json"

@@ -2,7 +2,7 @@
 
 import typer
 
-from longshore.cli.cluster import images, lifecycle, look, nodes
+from longshore.cli.cluster import addons, images, lifecycle, look, nodes
 
 app = typer.Typer(
     help="A local Kubernetes cluster: a real control plane, and nodes whose pods are processes.",
@@ -13,3 +13,4 @@ lifecycle.register(app)
 look.register(app)
 app.add_typer(nodes.app, name="node")
 app.add_typer(images.app, name="images")
+app.add_typer(addons.app, name="addon")
