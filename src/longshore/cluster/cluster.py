@@ -23,12 +23,11 @@ from longshore.cluster.controlplane import API, AUDIT, CONTROL_PLANE, ETCD
 from longshore.cluster.identities import Identities
 from longshore.cluster.locks import locked
 from longshore.cluster.logs import tail
-from longshore.cluster.node.claims import folders
 from longshore.cluster.parts import Part, Plan, Supervision, check_order, stamped
 from longshore.cluster.processes import MARKER, end, is_running, marked
 from longshore.cluster.program import Program
 from longshore.cluster.progress import Report, Step, silent
-from longshore.cluster.state import Folder, NodeSettings, Settings, load, save
+from longshore.cluster.state import Folder, NodeSettings, Settings, load, remove_tree, save
 from longshore.cluster.status import ClusterStatus, read_status
 from longshore.errors import LongshoreError, NotFound
 
@@ -128,7 +127,7 @@ class LocalCluster:
         """Stop everything and delete the cluster with all its state."""
         async with self._locked(progress):
             await self._stop(progress)
-            await asyncio.to_thread(folders.remove, self.folder.root)
+            await asyncio.to_thread(remove_tree, self.folder.root)
 
     async def status(self) -> ClusterStatus:
         """How each part does, asked now."""

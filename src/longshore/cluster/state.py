@@ -10,6 +10,7 @@ import errno
 import os
 import random
 import re
+import shutil
 import socket
 from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
@@ -152,6 +153,18 @@ def load(path: Path, struct: type[S]) -> S | None:
         return msgspec.json.decode(path.read_bytes(), type=struct)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
+
+
+def remove_tree(folder: Path) -> None:
+    """Delete a folder, if it is there, with all that is in it, also below folders that a pod made read-only."""
+    if not folder.exists():
+        return
+    folder.chmod(0o700)
+    for parent, names, _ in os.walk(folder):
+        for path in (os.path.join(parent, name) for name in names):
+            if not os.path.islink(path):
+                os.chmod(path, 0o700)
+    shutil.rmtree(folder)
 
 
 def choose_ports(wanted: Iterable[str], kept: Mapping[str, int]) -> dict[str, int]:

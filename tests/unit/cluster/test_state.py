@@ -1,7 +1,10 @@
 import errno
 import os
+import shutil
 import socket
 import stat
+import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from longshore.cluster.state import (
     is_free,
     load,
     names,
+    remove_tree,
     save,
     state_home,
     unusable,
@@ -139,3 +143,42 @@ def test_clusters_are_listed_by_name_and_nothing_else_is(tmp_path: Path) -> None
         Folder(name, tmp_path).make()
     (tmp_path / "clusters" / ".a.lock").touch()
     assert names(tmp_path) == ["a", "b"]
+
+
+NOBODY = 65534
+
+
+@pytest.fixture
+def without_root() -> Iterator[Path]:
+    """An empty folder, in a process that may not do what only root may."""
+    folder = Path(tempfile.mkdtemp())
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.chown(folder, NOBODY, NOBODY)
+        os.seteuid(NOBODY)
+    yield folder
+    if is_root:
+        os.seteuid(0)
+    shutil.rmtree(folder)
+
+
+def test_read_only_folders_go_too_and_what_links_lead_to_stays(without_root: Path) -> None:
+    outside = without_root / "outside"
+    outside.mkdir()
+    (outside / "file").touch()
+    outside.chmod(0o500)
+    volume = without_root / "volume"
+    (volume / "deep" / "deeper").mkdir(parents=True)
+    (volume / "deep" / "deeper" / "file").touch()
+    (volume / "link").symlink_to(outside)
+    for folder in (volume / "deep" / "deeper", volume / "deep", volume):
+        folder.chmod(0o000)
+    remove_tree(volume)
+    assert not volume.exists()
+    assert (outside / "file").exists()
+    assert outside.stat().st_mode & 0o777 == 0o500
+    outside.chmod(0o700)
+
+
+def test_what_is_gone_already_is_no_error(tmp_path: Path) -> None:
+    remove_tree(tmp_path / "never")

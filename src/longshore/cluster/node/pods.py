@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import shutil
 import sys
 import zlib
 from collections.abc import Iterable
@@ -19,7 +18,7 @@ from longshore.cluster.node.fields import Place
 from longshore.cluster.node.machine import Machine
 from longshore.cluster.node.model import Pod
 from longshore.cluster.node.worker import Worker, delete
-from longshore.cluster.state import load
+from longshore.cluster.state import load, remove_tree
 from longshore.errors import LongshoreError
 from longshore.kube.store import Overflowed, Store
 
@@ -132,7 +131,10 @@ class Pods:
             log.warning("pod not deleted", pod=pod.metadata.name, error=error.message)
 
     async def _clean(self, uid: str) -> None:
-        await asyncio.to_thread(shutil.rmtree, self._machine.pod_folder(uid), ignore_errors=True)
+        try:
+            await asyncio.to_thread(remove_tree, self._machine.pod_folder(uid))
+        except OSError as error:  # something of it still writes: the next start of the node sweeps
+            log.warning("pod's folder not removed", uid=uid, error=str(error))
 
     async def _sweep(self) -> None:
         """End and remove what belongs to pods that were deleted while no node ran."""

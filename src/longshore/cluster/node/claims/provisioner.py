@@ -30,6 +30,7 @@ from longshore.cluster.node.disk import refusals
 from longshore.cluster.node.events import Events
 from longshore.cluster.node.knowledge import now, trouble
 from longshore.cluster.node.world import Trouble
+from longshore.cluster.state import remove_tree
 from longshore.errors import Conflict, LongshoreError, NotFound, UserMistake
 from longshore.kube.client import Client
 from longshore.kube.objects import Object, Patch
@@ -171,4 +172,4 @@ class Provisioner:
         folder = folders.within(self._root, Path(volume.spec.path))
         if folder is None:
             raise UserMistake(f"{volume.spec.path} is no folder of {self._root} and stays", hint="remove the finalizer")
-        folders.remove(folder)
+        remove_tree(folder)
