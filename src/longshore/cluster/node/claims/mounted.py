@@ -16,6 +16,8 @@ from longshore.cluster.node.refusal import Refusal, Refused
 from longshore.errors import UserMistake
 from longshore.kube.client import Client
 
+_REMEDY = "claim a volume of the default StorageClass and copy into it, or use a cluster with a real kubelet"
+
 
 class Claimed(Struct, frozen=True, gc=False):
     """A volume of a pod that is what a claim is bound to. `of_pod`: a generic ephemeral volume, made for this pod."""
@@ -66,10 +68,10 @@ def folder_of(volume: Volume, claim: Claim, wanted: Claimed, root: Path) -> Path
     """Only folders of `root` are shown to pods: whoever may make volumes must not get at the files of the host."""
     name, path = volume.metadata.name, volume.spec.path
     if not path:
-        raise Refused(Refusal(wanted.field, f"volume {name} is no folder of this machine"))
+        raise Refused(Refusal(wanted.field, f"volume {name} is no folder of this machine", _REMEDY))
     folder = folders.within(root, Path(path))
     if folder is None:
-        raise Refused(Refusal(wanted.field, f"volume {name} is {path}, which is no folder of {root}"))
+        raise Refused(Refusal(wanted.field, f"volume {name} is {path}, which is no folder of {root}", _REMEDY))
     if volume.spec.claim_ref is None or volume.spec.claim_ref.uid != claim.metadata.uid:
         raise UserMistake(f"volume {name} is bound to another claim", hint="describe the volume")
     if not folder.is_dir():
