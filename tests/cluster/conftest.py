@@ -2,6 +2,7 @@
 
 The control plane's binary comes from the cache; where it is not there yet, it is built first, which takes minutes.
 With --kubeconfig the list of pod behaviours (pods/) runs against that cluster, and all else is skipped.
+With --sandbox the node has that one: `make test ARGS='tests/cluster/pods --sandbox=bubblewrap'` asks all of it.
 """
 
 import asyncio

@@ -28,7 +28,7 @@ class Knowledge:
     def __init__(self, pod: Pod, powers: Powers) -> None:
         self.changed = asyncio.Event()
         self.world = World(
-            started_at=pod.status.start_time or now().replace(microsecond=0),
+            started_at=pod.status.start_time or now(),
             containers={},
             refused=refusal(pod, powers),
         )
