@@ -7,12 +7,22 @@ import pytest
 from tests.cluster.space import POLL_SECONDS, Namespace, Raw, is_over, is_running, shell, waits_for
 
 from longshore.errors import NotFound
-from longshore.kube.objects import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, Resource
+from longshore.kube.client import Client
+from longshore.kube.objects import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, STORAGE_CLASSES, Resource
 
 CLAIMS = PERSISTENT_VOLUME_CLAIMS.read_as(Raw)
 VOLUMES = PERSISTENT_VOLUMES.read_as(Raw)
 STATEFUL_SETS: Resource[Raw] = Resource("apps", "v1", "statefulsets", "StatefulSet", True, dict)
+DEFAULT = "storageclass.kubernetes.io/is-default-class"
 STORAGE: Raw = {"requests": {"storage": "64Mi"}}
+
+
+@pytest.fixture(autouse=True)
+async def _default_class(client: Client) -> None:
+    """There may be none in a cluster that was given."""
+    classes = (await client.list_page(STORAGE_CLASSES)).items
+    if all(each.metadata.annotations.get(DEFAULT) != "true" for each in classes):
+        pytest.skip("the cluster has no default StorageClass")
 
 
 async def claim(space: Namespace, mode: str = "ReadWriteOnce", name: str = "data") -> None:

@@ -77,7 +77,7 @@ async def test_an_exit_code_can_start_a_container_again(space: Namespace) -> Non
     field="spec.containers[0].env[].valueFrom.fileKeyRef", refused="files of variables are not read"
 )
 async def test_a_variable_can_come_from_a_file_of_a_volume(space: Namespace) -> None:
-    init = shell("echo WORD=fromfile > /host/words", "init", **MOUNT)
+    init = shell("echo \"WORD='fromfile'\" > /host/words", "init", **MOUNT)
     source = {"fileKeyRef": {"volumeName": "v", "path": "words", "key": "WORD"}}
     container = {"env": [{"name": "W", "valueFrom": source}]}
     volumes: Raw = {"volumes": [{"name": "v", "emptyDir": {}}]}
