@@ -32,6 +32,7 @@ fmt: $(ENVIRONMENT) ## Mend what can be mended by machine
 	@.venv/bin/ruff check --fix
 	@.venv/bin/ruff format
 	@$(RUN) deploy/generate.py
+	@$(RUN) docs/generate.py
 
 bench: $(BENCH_ENVIRONMENT) ## Run the benchmarks, beside other clients; ONLY=name chooses
 	@.venv-bench/bin/python -m bench $(ONLY)

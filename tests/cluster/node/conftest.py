@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator
+from uuid import uuid4
 
 import pytest
 from msgspec.structs import replace
@@ -20,7 +21,7 @@ LOST = "lost"
 @pytest.fixture(scope="session")
 async def lost_node(cluster: LocalCluster, client: Client, usual: Where) -> AsyncIterator[Namespace]:
     """A Job's pod ran on a node that was killed with all its processes, and that somebody deleted then."""
-    space = Namespace(client, "pods-of-a-lost-node", replace(usual, node_selector={}))
+    space = Namespace(client, f"lost-{uuid4().hex[:8]}", replace(usual, node_selector={}))
     await space.open()
     node = NodeProcess(cluster.node_part(LOST), client)
     await node.start()

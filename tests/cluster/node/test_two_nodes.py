@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 from msgspec.structs import replace
-from tests.cluster.conftest import NODE
 from tests.cluster.node.process import NodeProcess
+from tests.cluster.nodes import NODE
 from tests.cluster.space import DEPLOYMENTS, RAW_PODS, Kubectl, Namespace, Raw, Where, is_ready, prefers, shell
 
 from longshore.cluster.cluster import LocalCluster

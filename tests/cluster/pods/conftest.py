@@ -1,6 +1,7 @@
 """What the list of pod behaviours begins before its first test, because it takes a minute."""
 
 from collections.abc import AsyncIterator
+from uuid import uuid4
 
 import pytest
 from tests.cluster.space import CRON_JOBS, RAW_PODS, Namespace, Raw, Where, is_running, shell
@@ -14,7 +15,7 @@ SHOWN: Raw = {"volumeMounts": [{"name": "v", "mountPath": "/shown"}]}
 @pytest.fixture(scope="session")
 async def minute(client: Client, usual: Where) -> AsyncIterator[Namespace]:
     """A namespace in which it all goes on while the other tests run."""
-    space = Namespace(client, "pods-that-take-a-minute", usual)
+    space = Namespace(client, f"minute-{uuid4().hex[:8]}", usual)
     await space.open()
     yield space
     await space.close()

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.cluster.space import Kubectl, Namespace, Raw, is_ready, shell
+from tests.cluster.space import Kubectl, Namespace, Raw, is_ready, is_running, shell
 
 SERVER: Raw = {
     "name": "main",
@@ -41,6 +41,7 @@ async def test_attach_shows_what_a_container_says_from_now_on(
 @pytest.mark.process_node(field="spec.containers[0].stdin", refused="attaching is not possible")
 async def test_a_container_can_read_what_is_typed_into_kubectl_run(space: Namespace, kubectl: Kubectl) -> None:
     await space.create(shell("cat", stdin=True, stdinOnce=True))
+    await space.until(is_running)
     code, out, err = await kubectl("attach", "-i", "-q", "pod", stdin="typed")
     assert (code, out) == (0, "typed"), err
 
