@@ -15,6 +15,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from longshore.cluster.addons import kwok
 from longshore.cluster.cluster import LocalCluster
 from longshore.cluster.drain import cordon, drain
 from longshore.cluster.progress import Report, Step, silent
@@ -27,7 +28,6 @@ from longshore.kube.objects import NODES, PODS
 MOST = 10  # each is a process of 50 MB
 DRAIN_SECONDS = 60.0
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-SIMULATED = "kwok.x-k8s.io/node"  # the annotation of nodes that kwok plays
 Nodes = tuple[NodeSettings, ...]
 _RAW_NODES = NODES.read_as(dict[str, Any])
 _RAW_PODS = PODS.read_as(dict[str, Any])
@@ -95,6 +95,20 @@ async def add(
     return names
 
 
+async def simulate(cluster: LocalCluster, count: int) -> list[str]:
+    """Add nodes that kwok plays, and answer their names. UserMistake unless the cluster is up and has that add-on."""
+    if "kwok" not in cluster.folder.read_settings().addons or not (await cluster.status()).running:
+        raise UserMistake(
+            f"Cluster {cluster.name} cannot simulate nodes: kwok does not run in it.",
+            hint=f"longshore cluster addon install kwok --cluster {cluster.name}",
+        )
+    async with Client(Config.load(cluster.kubeconfig_path)) as client:
+        page = await client.list_page(NODES, limit=None)
+        names = _free(count, [node.metadata.name for node in page.items], "simulated")
+        await kwok.create_nodes(client, names)
+    return names
+
+
 async def remove(
     cluster: LocalCluster, name: str, *, force: bool = False, deadline: float = DRAIN_SECONDS, progress: Report = silent
 ) -> None:
@@ -104,6 +118,8 @@ async def remove(
     after `deadline` seconds: then the node is schedulable again and nothing is lost.
     """
     present = settings(cluster)
+    if await _remove_simulated(cluster, name):
+        return
     if all(node.name != name for node in present):
         known = ", ".join(node.name for node in present) or "none"
         raise NotFound(f"Cluster {cluster.name} has no process node {name}.", hint=f"There are: {known}.")
@@ -126,6 +142,18 @@ async def remove(
         with suppress(NotFound):  # it never got as far as to register
             await client.delete(NODES, name)
     cluster.forget_node(name)
+
+
+async def _remove_simulated(cluster: LocalCluster, name: str) -> bool:
+    """Delete the node if it is one that kwok plays: nothing runs on it that could be lost. Whether it was."""
+    if "kwok" not in cluster.folder.read_settings().addons or not (await cluster.status()).running:
+        return False
+    async with Client(Config.load(cluster.kubeconfig_path)) as client:
+        with suppress(NotFound):
+            if kwok.is_simulated((await client.get(NODES, name)).metadata.annotations):
+                await kwok.delete_nodes(client, [name])
+                return True
+    return False
 
 
 async def listed(cluster: LocalCluster) -> list[NodeStatus]:
@@ -151,8 +179,8 @@ def _keeping(cluster: LocalCluster, before: Nodes | None, after: Nodes) -> Itera
         raise
 
 
-def _free(count: int, taken: Sequence[str]) -> list[str]:
-    numbers = (f"node{number}" for number in range(len(taken) + count))
+def _free(count: int, taken: Sequence[str], stem: str = "node") -> list[str]:
+    numbers = (f"{stem}{number}" for number in range(len(taken) + count))
     return [name for name in numbers if name not in taken][: max(count, 0)]
 
 
@@ -162,7 +190,7 @@ def _status(node: Mapping[str, Any], pods: Mapping[str, int]) -> NodeStatus:
     ready: Mapping[str, str] = next((c for c in status.get("conditions", ()) if c["type"] == "Ready"), {})
     return NodeStatus(
         name=meta["name"],
-        kind="simulated" if SIMULATED in meta.get("annotations", {}) else labels.get("longshore.dev/node", "other"),
+        kind=labels.get("longshore.dev/node", "other"),
         ready=ready.get("status") == "True",
         schedulable=not node.get("spec", {}).get("unschedulable", False),
         sandbox=labels.get("longshore.dev/sandbox", ""),

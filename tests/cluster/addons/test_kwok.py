@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tests.cluster.space import RAW_PODS, Raw, is_ready, shell
 
+from longshore.cluster import nodes
 from longshore.cluster.addons import installed, kwok
 from longshore.errors import Forbidden, NotFound
 from longshore.kube.client import Client
@@ -52,7 +53,7 @@ async def test_fifty_pods_end_on_twenty_nodes_that_nobody_stands_behind_while_a_
     equipped: Equipped,
 ) -> None:
     admin = equipped.admin
-    await kwok.create_nodes(admin, NAMES)
+    assert await nodes.simulate(equipped.cluster, len(NAMES)) == NAMES
 
     async def all_ready() -> bool:
         return {*NAMES, "node0"} <= await ready_nodes(admin)
@@ -99,7 +100,8 @@ async def test_it_may_say_how_nodes_and_pods_are_and_little_else(equipped: Equip
 
 async def test_removed_it_takes_its_nodes_along_and_leaves_the_real_one(equipped: Equipped) -> None:
     admin = equipped.admin
-    await kwok.create_nodes(admin, ["last"])
+    await kwok.create_nodes(admin, ["last", "removed"])
+    assert (await equipped.shell("node", "remove", "removed")).err == "removed is gone\n"
     typed = await equipped.shell("addon", "remove", "kwok")
     assert typed.code == 0, typed.err
     assert [node.metadata.name for node in (await admin.list_page(NODES)).items] == ["node0"]
@@ -108,3 +110,9 @@ async def test_removed_it_takes_its_nodes_along_and_leaves_the_real_one(equipped
     assert "kwok" not in {part.name for part in (await equipped.cluster.status()).parts}
     with pytest.raises(NotFound, match="not installed"):
         await installed.remove(equipped.cluster, "kwok")
+
+
+async def test_without_it_nothing_is_simulated_and_the_way_there_is_told(equipped: Equipped) -> None:
+    typed = await equipped.shell("node", "add", "--simulated")
+    assert typed.code == 2
+    assert "addon install kwok" in typed.err

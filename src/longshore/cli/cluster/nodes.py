@@ -33,6 +33,9 @@ def add(
     count: Annotated[int, typer.Option(min=1, help="How many, where no name is given.")] = 1,
     sandbox: Annotated[Sandbox, typer.Option(help="What holds the pods.")] = Sandbox.AUTO,
     cpu_factor: Annotated[int, typer.Option(min=1, max=100, help="How many times the machine's cores to offer.")] = 8,
+    simulated: Annotated[
+        bool, typer.Option("--simulated", help="Nodes that the add-on kwok plays, --count of them.")
+    ] = False,
 ) -> None:
     """Add nodes that run pods as processes; their names on stdout. They come back with the next `up`."""
     from longshore.cluster import nodes
@@ -41,6 +44,8 @@ def add(
     out = Output(json=False)
 
     async def work(report: Report) -> list[str]:
+        if simulated:
+            return await nodes.simulate(local, count)
         flags = {"sandbox": sandbox.value, "cpu_factor": cpu_factor}
         return await nodes.add(local, names or (), count=count, progress=report, **flags)
 
