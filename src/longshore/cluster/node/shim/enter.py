@@ -14,7 +14,7 @@ import sys
 import termios
 import time
 
-from longshore.cluster.node.shim import door, syscalls
+from longshore.cluster.node.shim import door, proctree, syscalls
 from longshore.cluster.node.shim.holder import Spec, read_spec
 
 _NAMESPACES = ("mnt", "ipc", "uts", "pid")  # pid last: it changes only where children go
@@ -45,7 +45,7 @@ def execute(spec: Spec, argv: list[str]) -> None:
         for number in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
         os.umask(0o022)  # as the container's own command has it, whatever the node's is
-        syscalls.die_with_parent()
+        proctree.end_with_parent()
         os.chdir(spec["working_dir"])
         os.execvpe(argv[0], argv, spec["env"])  # noqa: S606 - this is what exec is
     except OSError as error:
@@ -59,7 +59,7 @@ def _become(folder: str, spec: Spec, argv: list[str]) -> None:
         execute(spec, argv)
     code = CANNOT_RUN
     try:
-        syscalls.die_with_parent()
+        proctree.end_with_parent()
         code = door.knock(folder, argv)
     except OSError as error:
         os.write(2, f"cannot run {argv[0]!r}: {error}\n".encode())

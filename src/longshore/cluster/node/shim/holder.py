@@ -190,6 +190,8 @@ def _exec(spec: Spec, stdout: int, stderr: int, why: int) -> None:
         for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        if spec["root"] is None:  # else it ends with the PID namespace
+            proctree.end_with_parent()
         os.umask(0o022)
         os.chdir(spec["working_dir"])
         if spec["no_new_privileges"]:

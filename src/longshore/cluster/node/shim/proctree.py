@@ -32,6 +32,12 @@ def adopt_orphans() -> None:
         syscalls.become_subreaper()
 
 
+def end_with_parent() -> None:
+    """SIGKILL for this process when the one that forked it ends; where that cannot be, it goes on."""
+    if LINUX:
+        syscalls.die_with_parent()
+
+
 def kill_rest(child: int, *, isolated: bool) -> None:
     """End every process of the container after its command `child` has ended, and wait for them."""
     if isolated:

@@ -4,7 +4,9 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator
+import zlib
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,10 @@ class Holder:
         (self.folder / "attempt.json").write_text(json.dumps({"number": 1, "image_id": ""}))
         await self._launcher.start(self.folder)
 
+    def unique(self, seconds: str) -> str:
+        """So many seconds, for a `sleep` that is nobody else's."""
+        return f"{seconds}.{zlib.crc32(os.fsencode(self.folder)):010}"
+
     def root(self, *mounts: Mount) -> Root:
         return Root(tmp=str(self.folder / "tmp"), mounts=list(mounts), hide=[str(self.folder)], keep=[], readonly=False)
 
@@ -89,6 +95,19 @@ class Holder:
         assert run is not None
         assert run.end is not None
         return run.end
+
+
+async def no_more(argument: str) -> None:
+    """Wait until no process of the machine has this argument."""
+    async with asyncio.timeout(10):
+        while any(argument.encode() in words for words in _command_lines()):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+def _command_lines() -> Iterator[list[bytes]]:
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it ended meanwhile
+            yield path.read_bytes().split(b"\0")
 
 
 @pytest.fixture
@@ -154,10 +173,28 @@ async def test_a_command_in_a_container_answers_with_its_code(held: Holder, star
     await held.said("up")
     answer = await started.run(held.folder, ["sh", "-c", "echo $A; exit 4"], 5)
     assert (answer.code, answer.output) == (4, "b\n")
-    with pytest.raises(TimeoutError):
-        await started.run(held.folder, ["sleep", "60"], 0.1)
     held.signal(launcher.KILL)
     await held.end()
+
+
+async def test_a_command_that_takes_too_long_is_killed(held: Holder, started: Launcher) -> None:
+    await held.start("echo up; sleep 60")
+    await held.said("up")
+    seconds = held.unique("61")
+    with pytest.raises(TimeoutError):
+        await started.run(held.folder, ["sleep", seconds], 0.3)
+    await no_more(seconds)
+    held.signal(launcher.KILL)
+    await held.end()
+
+
+async def test_a_holder_that_is_killed_takes_its_command_along(held: Holder) -> None:
+    seconds = held.unique("62")
+    await held.start(f"echo up; exec sleep {seconds}")
+    await held.said("up")
+    held.signal(signal.SIGKILL)
+    assert (await held.end()).reason == "ContainerStatusUnknown"
+    await no_more(seconds)
 
 
 async def test_volumes_appear_where_nothing_is_and_leave_no_trace(held: Holder, sandbox: Powers) -> None:
