@@ -16,7 +16,7 @@ from longshore.cluster import binary
 from longshore.cluster.certs import LIFETIME, Authority
 from longshore.cluster.cluster import LocalCluster
 from longshore.cluster.controlplane import CONTROL_PLANE, ControlPlane
-from longshore.cluster.parts import Part
+from longshore.cluster.parts import Check, Part
 from longshore.cluster.processes import marked
 from longshore.cluster.state import is_free
 from longshore.cluster.status import ClusterStatus, PartStatus
@@ -189,7 +189,8 @@ async def test_two_up_at_once_from_nothing_are_one(own: LocalCluster) -> None:
 
 async def test_up_that_fails_leaves_nothing(own: LocalCluster) -> None:
     await own.down()
-    bad = Part("bad", ("sh", "-c", "echo no such harbour; exit 1"), after=("etcd",))
+    nobody = Check("http://127.0.0.1:9/")
+    bad = Part("bad", ("sh", "-c", "echo no such harbour; exit 1"), after=("etcd",), ready=nobody)
     never = Part("never", ("sleep", "600"), after=("bad",))
     with pytest.raises(LongshoreError, match="no such harbour"):
         await own.up(extra_parts=[bad, never])

@@ -109,11 +109,12 @@ class LocalCluster:
                     await self._start_supervisor(progress)
                 elif plan != running:
                     os.kill(before.supervisor.pid, signal.SIGHUP)
+                asked = until or [*CONTROL_PLANE, *(part.name for part in extra_parts)]
+                restarts: dict[str, int] = {}
                 # As soon as can be: what is not ready for lack of this is started again with growing pauses.
-                await self._wait_ready(plan, (ETCD, API), progress)
+                await self._wait_ready(plan, (ETCD, API), asked, restarts, progress)
                 await self._furnish(settings)
-                everything = [*CONTROL_PLANE, *(part.name for part in extra_parts)]
-                await self._wait_ready(plan, until or everything, progress)
+                await self._wait_ready(plan, asked, asked, restarts, progress)
             except BaseException:
                 await asyncio.shield(self._undo(running, progress))
                 raise
@@ -222,20 +223,25 @@ class LocalCluster:
         if await launcher.wait():
             raise self._not_ready("supervisor")
 
-    async def _wait_ready(self, plan: Plan, asked: Sequence[str], progress: Report) -> None:
-        """Until the parts with these names are; what else runs may be in any state."""
+    async def _wait_ready(
+        self, plan: Plan, until: Sequence[str], asked: Sequence[str], restarts: dict[str, int], progress: Report
+    ) -> None:
+        """Until the parts named in `until` are. ClusterFailed when one of them or of `asked` keeps ending.
+
+        `restarts` keeps, from one call to the next, how often each had been started when first looked at.
+        """
         loop = asyncio.get_running_loop()
         began = loop.time()
-        restarts: dict[str, int] = {}
+        names = list(dict.fromkeys((*until, *asked)))
         while True:
             said = self._supervision()
             if said is None and loop.time() - began > SUPERVISOR_WITHIN:
                 raise self._not_ready("supervisor")
             states = said.parts if said and said.number == plan.number else {}
-            waiting = [name for name in asked if not (name in states and states[name].ready)]
-            if not waiting:
+            waiting = [name for name in names if not (name in states and states[name].ready)]
+            if not set(waiting) & set(until):
                 return
-            progress(Step("starting the cluster", ", ".join(waiting), len(asked) - len(waiting), len(asked)))
+            progress(Step("starting the cluster", ", ".join(waiting), len(names) - len(waiting), len(names)))
             for name in waiting:
                 count = states[name].restarts if name in states else 0
                 if count - restarts.setdefault(name, count) >= GIVE_UP_AFTER:

@@ -16,7 +16,9 @@ from typing import Any
 from msgspec import Struct
 
 from longshore.cluster.addons import kwok
+from longshore.cluster.addons.catalog import ADDONS
 from longshore.cluster.cluster import LocalCluster
+from longshore.cluster.controlplane import AUDIT, CONTROL_PLANE
 from longshore.cluster.drain import cordon, drain
 from longshore.cluster.progress import Report, Step, silent
 from longshore.cluster.state import NodeSettings
@@ -29,6 +31,7 @@ MOST = 10  # each is a process of 50 MB
 DRAIN_SECONDS = 60.0
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 Nodes = tuple[NodeSettings, ...]
+_OTHER_PARTS = {*CONTROL_PLANE, *(addon.name for addon in ADDONS), AUDIT, "supervisor"}
 _RAW_NODES = NODES.read_as(dict[str, Any])
 _RAW_PODS = PODS.read_as(dict[str, Any])
 
@@ -81,6 +84,8 @@ async def add(
             raise UserMistake(
                 f"{name!r} cannot name a node.", hint="Use up to 63 lower-case letters, digits and dashes."
             )
+        if name in _OTHER_PARTS:
+            raise UserMistake(f"{name} is the name of another part of every cluster.", hint="Choose another name.")
         if name in taken or names.count(name) > 1:
             raise UserMistake(f"Cluster {cluster.name} has a node {name} already.", hint="Choose another name.")
     if len(present) + len(names) > MOST:

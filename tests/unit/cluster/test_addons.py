@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from longshore.cluster import golang
+from longshore.cluster import golang, nodes
 from longshore.cluster.addons import catalog, installed, kwok
 from longshore.cluster.addons.addon import Addon, pinned
 from longshore.cluster.cluster import LocalCluster
@@ -76,6 +76,13 @@ async def test_an_add_on_that_there_is_not_is_answered_with_those_there_are(clus
     with pytest.raises(UserMistake, match="no add-on 'minio'") as caught:
         await installed.install(cluster, "minio")
     assert caught.value.hint == "There are: kwok, s3."
+
+
+@pytest.mark.parametrize("name", ["kwok", "s3", "etcd", "supervisor"])
+async def test_a_node_may_not_have_the_name_of_an_add_on_or_another_part(cluster: LocalCluster, name: str) -> None:
+    with pytest.raises(UserMistake, match=f"{name} is the name of another part"):
+        await nodes.add(cluster, [name])
+    assert cluster.folder.read_settings().nodes is None
 
 
 def test_s3_keeps_its_keys_and_tells_its_new_port(cluster: LocalCluster, tmp_path: Path) -> None:

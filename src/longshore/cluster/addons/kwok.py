@@ -80,7 +80,7 @@ class Kwok(Addon):
 
     def facts(self, site: Site) -> dict[str, str]:  # noqa: ARG002 - the same everywhere
         return {
-            "nodes": f"those with the annotation {MARK}={MARKED}",
+            "nodes": f"those with the annotation {MARK}={MARKED}, as of longshore cluster node add --simulated",
             "pods": f"those that select {' '.join(f'{key}={value}' for key, value in LABEL.items())} and tolerate "
             f"{MARK}={MARKED}:NoSchedule; a Job's end after their annotation {DURATION}, such as 90s, or at once",
         }
