@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -269,8 +270,9 @@ class Namespace:
         """Delete it with all that is in it."""
         for pod in (await self.client.list_page(RAW_PODS, self.name)).items:
             name = pod["metadata"]["name"]
-            await self.client.delete(RAW_PODS, name, self.name, grace_period_seconds=1)
-            if pod["metadata"].get("finalizers"):
-                body = {"metadata": {"finalizers": None}}
-                await self.client.patch(RAW_PODS, name, body, self.name, type=Patch.MERGE)
+            with suppress(NotFound):  # its ReplicaSet, say, was quicker
+                await self.client.delete(RAW_PODS, name, self.name, grace_period_seconds=1)
+                if pod["metadata"].get("finalizers"):
+                    body = {"metadata": {"finalizers": None}}
+                    await self.client.patch(RAW_PODS, name, body, self.name, type=Patch.MERGE)
         await self.client.delete(NAMESPACES, self.name)
