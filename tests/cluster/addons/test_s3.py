@@ -62,6 +62,7 @@ async def test_data_and_credentials_outlive_the_cluster_s_rest_and_the_add_on_s_
     await equipped.cluster.down()
     typed = await equipped.shell("addon", "remove", "s3")
     assert typed.code == 0, typed.err
+    assert "goes with the next `up`" in typed.err
     typed = await equipped.shell("addon", "install", "s3", "--json")
     assert (typed.code, typed.json["ready"]) == (0, False), typed.err
     assert "starts it with s3" in typed.err

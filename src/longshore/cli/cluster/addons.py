@@ -44,6 +44,8 @@ def remove(name: AddonName, cluster: Name = DEFAULT_CLUSTER) -> None:
     out = Output(json=False)
     shown(out, lambda report: installed.remove(local, name, report))
     out.say(f"{name} is gone from cluster {cluster}")
+    if name in local.folder.read_settings().leaving:
+        out.say("what it made in the cluster goes with the next `up`")
     files = local.addon_site(name).folder
     if files.exists():
         out.say(f"its files stay in {files}")
