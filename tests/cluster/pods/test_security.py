@@ -71,7 +71,7 @@ async def test_a_pod_of_the_restricted_profile_runs(space: Namespace) -> None:
     assert await space.output("id -u", container={"securityContext": context}) == ["1000"]
 
 
-@pytest.mark.process_node(differs="root keeps the capabilities of the node's user")
+@pytest.mark.process_node(differs="root keeps what a container's root has when nothing is dropped")
 async def test_dropped_capabilities_are_gone(space: Namespace) -> None:
     context = {"capabilities": {"drop": ["ALL"]}}
     lines = await space.output("grep CapBnd /proc/self/status", container={"securityContext": context})

@@ -16,7 +16,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from longshore.cluster.node.shim import door, enter, holder, proctree, rootfs
+from longshore.cluster.node.shim import door, enter, holder, proctree, rootfs, syscalls
 from longshore.cluster.node.shim.door import Door
 from longshore.cluster.node.shim.holder import Held, Spec
 from longshore.cluster.node.shim.rootfs import Layout
@@ -62,6 +62,7 @@ def main() -> None:
         os.set_inheritable(descriptor, False)
     if os.read(ready, 1):  # else the launcher died before anybody could know of us
         spec = holder.read_spec(f"/proc/self/fd/{directory}")
+        syscalls.hide()  # the command has the same user and capabilities as we
         holder.hold(spec, directory, log, begin, Door(knocks, partial(enter.execute, spec)))
 
 

@@ -47,6 +47,8 @@ def execute(spec: Spec, argv: list[str]) -> None:
         os.umask(0o022)  # as the container's own command has it, whatever the node's is
         proctree.end_with_parent()
         os.chdir(spec["working_dir"])
+        if spec["root"] is not None:
+            syscalls.limit_capabilities()
         os.execvpe(argv[0], argv, spec["env"])  # noqa: S606 - this is what exec is
     except OSError as error:
         os.write(2, f"cannot run {argv[0]!r}: {error.strerror}\n".encode())

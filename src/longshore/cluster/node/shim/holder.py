@@ -194,6 +194,8 @@ def _exec(spec: Spec, stdout: int, stderr: int, why: int) -> None:
             proctree.end_with_parent()
         os.umask(0o022)
         os.chdir(spec["working_dir"])
+        if spec["root"] is not None:
+            syscalls.limit_capabilities()
         if spec["no_new_privileges"]:
             syscalls.forbid_new_privileges()
         os.execvpe(spec["argv"][0], spec["argv"], spec["env"])  # noqa: S606 - this is what a container is

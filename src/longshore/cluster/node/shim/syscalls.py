@@ -35,8 +35,15 @@ _MOUNT_ATTR_RDONLY = 1
 _SYS_MOUNT_SETATTR = 442  # the same on every architecture
 _SYS_PIVOT_ROOT = 155 if platform.machine() == "x86_64" else 41  # 41: asm-generic (arm64, riscv64, ...)
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+_PR_CAPBSET_READ = 23
+_PR_CAPBSET_DROP = 24
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
+
+# What a container runtime leaves to root: CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SETPCAP NET_BIND_SERVICE
+# NET_RAW SYS_CHROOT MKNOD AUDIT_WRITE SETFCAP (capability.h; containerd, pkg/oci, defaultUnixCaps).
+_CAPABILITIES = frozenset((0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31))
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -112,6 +119,20 @@ def die_with_parent() -> None:
 def forbid_new_privileges() -> None:
     """setuid programs and file capabilities give nothing from here on."""
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
+
+
+def limit_capabilities() -> None:
+    """What root executes may do what root in a container may, and not unmount or remount. Others may nothing anyway."""
+    number = 0  # past the kernel's last one reading fails
+    while os.geteuid() == 0 and (has := _libc.prctl(_PR_CAPBSET_READ, number, 0, 0, 0)) >= 0:
+        if has and number not in _CAPABILITIES:
+            _check(_libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0), "prctl")
+        number += 1
+
+
+def hide() -> None:
+    """Keep our peers from our descriptors in /proc: those of a folder lead to the folders above it."""
+    _check(_libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl")
 
 
 def _check(result: int, what: str) -> None:

@@ -223,6 +223,33 @@ async def test_a_volume_that_is_not_there_is_an_error_of_the_start(held: Holder,
     assert "/no/such/volume" in end.message
 
 
+ESCAPES = """
+umount "$HIDDEN" 2>/dev/null && cat "$HIDDEN/secret"
+mount -o remount,rw,bind /usr 2>/dev/null && echo writable
+for open in /proc/[0-9]*/fd/*; do cat "$open/../secret" 2>/dev/null; done
+echo tried
+"""
+
+
+@pytest.mark.parametrize("uid", [0, 4321])
+async def test_what_is_hidden_stays_so_for_whoever_tries(
+    started: Launcher, sandbox: Powers, tmp_path: Path, uid: int
+) -> None:
+    if not sandbox.users:
+        pytest.skip(f"no user namespaces here: {sandbox.why}")
+    (tmp_path / "secret").write_text("leaked")
+    (tmp_path / "attempt").mkdir()
+    held = Holder(started, sandbox, tmp_path / "attempt")
+    env = {"PATH": os.defpath, "HIDDEN": str(tmp_path)}
+    root: Root = {**held.root(), "hide": [str(tmp_path)]}
+    await held.start(f"{ESCAPES}sleep 60", env=env, user={"uid": uid, "gid": 0}, root=root)
+    await held.said("tried")
+    told = await started.run(held.folder, ["sh", "-c", ESCAPES], 10)
+    held.signal(launcher.KILL)
+    await held.end()
+    assert (held.log(), told.output) == ("tried\n", "tried\n")
+
+
 async def test_a_containers_umask_is_not_the_nodes(sandbox: Powers, tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
