@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from msgspec.structs import replace
 from longshore.cluster.controlplane import API, PORT_NAMES, ControlPlane
 from longshore.cluster.locks import held
 from longshore.cluster.parts import Check, Part
-from longshore.cluster.state import Folder, NodeSettings, choose_ports, is_free, save
+from longshore.cluster.state import Folder, NodeSettings, choose_ports, is_free, remove_tree, save
 
 PROVISIONER_ACCOUNT = ("folder-provisioner", "kube-system")  # its name and namespace
 NODE_GRACE = 25.0  # seconds; the node ends its pods within 20
@@ -88,7 +87,7 @@ class Identities:
             settings = self._folder.read_settings()
             ports = {key: port for key, port in settings.ports.items() if key != f"node.{name}"}
             save(self._folder.settings, replace(settings, ports=ports))
-        shutil.rmtree(self._folder.nodes / name, ignore_errors=True)
+        remove_tree(self._folder.nodes / name)
 
     def _ports(self, wanted: Sequence[str]) -> dict[str, int]:
         settings = self._folder.read_settings()

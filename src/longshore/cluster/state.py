@@ -10,11 +10,11 @@ import errno
 import os
 import random
 import re
-import shutil
 import socket
 from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
+from uuid import uuid4
 
 import msgspec
 from msgspec import Struct
@@ -156,15 +156,31 @@ def load(path: Path, struct: type[S]) -> S | None:
 
 
 def remove_tree(folder: Path) -> None:
-    """Delete a folder, if it is there, with all that is in it, also below folders that a pod made read-only."""
+    """Delete a folder, if it is there, with all that is in it, also below folders that a pod made read-only.
+
+    However deep: what is in its folders is moved up, so that no path is too long and nothing recurses.
+    """
     if not folder.exists():
         return
     folder.chmod(0o700)
-    for parent, names, _ in os.walk(folder):
-        for path in (os.path.join(parent, name) for name in names):
-            if not os.path.islink(path):
-                os.chmod(path, 0o700)
-    shutil.rmtree(folder)
+    while below := [entry.path for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]:
+        for path in below:
+            _empty_into(folder, path)
+    for entry in list(os.scandir(folder)):
+        os.unlink(entry)
+    folder.rmdir()
+
+
+def _empty_into(folder: Path, path: str) -> None:
+    """Delete one folder, after what is in it: its folders by moving them to `folder`."""
+    os.chmod(path, 0o700)
+    for entry in list(os.scandir(path)):
+        if entry.is_dir(follow_symlinks=False):
+            os.chmod(entry, 0o700)  # whose parent changes must be writable itself
+            os.rename(entry, folder / uuid4().hex)
+        else:
+            os.unlink(entry)
+    os.rmdir(path)
 
 
 def choose_ports(wanted: Iterable[str], kept: Mapping[str, int]) -> dict[str, int]:

@@ -180,5 +180,20 @@ def test_read_only_folders_go_too_and_what_links_lead_to_stays(without_root: Pat
     outside.chmod(0o700)
 
 
+@pytest.mark.parametrize(("name", "depth"), [("a", 1100), ("a" * 200, 30)])
+def test_a_folder_goes_however_deep_a_pod_made_it(tmp_path: Path, name: str, depth: int) -> None:
+    top = tmp_path / "volume"
+    top.mkdir()
+    innermost = os.open(top, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir(name, dir_fd=innermost)
+        outer, innermost = innermost, os.open(name, os.O_RDONLY, dir_fd=innermost)
+        os.close(outer)
+    os.close(innermost)
+    (top / "file").touch()
+    remove_tree(top)
+    assert not top.exists()
+
+
 def test_what_is_gone_already_is_no_error(tmp_path: Path) -> None:
     remove_tree(tmp_path / "never")

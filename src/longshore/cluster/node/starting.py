@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from pathlib import Path
 
 import msgspec
@@ -20,6 +19,7 @@ from longshore.cluster.node.model import Container, Pod
 from longshore.cluster.node.shim.holder import Spec
 from longshore.cluster.node.status import IMAGE_PULL
 from longshore.cluster.node.volumes import read_sources
+from longshore.cluster.state import remove_tree
 from longshore.errors import LongshoreError
 
 
@@ -121,10 +121,10 @@ def _read(path: Path) -> str:
 
 def _make(folder: Path) -> None:
     """An empty folder for the attempt; of those before it the last one stays, for its log."""
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_tree(folder)
     for old in folder.parent.glob("[0-9]*"):
         if int(old.name) < int(folder.name) - 1:
-            shutil.rmtree(old, ignore_errors=True)
+            remove_tree(old)
     (folder / "tmp").mkdir(parents=True)
     (folder / "tmp").chmod(0o1777)
     for name in ("message", "log"):
