@@ -16,6 +16,8 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from longshore.cluster import binary, versions
 from longshore.cluster.addons import catalog, objects
 from longshore.cluster.addons.addon import Site
@@ -182,7 +184,9 @@ class LocalCluster:
         coming, going = ([catalog.find(name) for name in addons] for addons in (settings.addons, settings.leaving))
         await objects.settle(self.kubeconfig_path, coming, going)
         if going:
-            self.folder.change_settings(leaving=())
+            self.folder.update_settings(
+                lambda now: replace(now, leaving=tuple(name for name in now.leaving if name not in settings.leaving))
+            )
 
     def _plan(
         self,

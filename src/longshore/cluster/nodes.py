@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from longshore.cluster.addons import kwok
 from longshore.cluster.addons.catalog import ADDONS
@@ -21,7 +22,7 @@ from longshore.cluster.cluster import LocalCluster
 from longshore.cluster.controlplane import AUDIT, CONTROL_PLANE
 from longshore.cluster.drain import cordon, drain
 from longshore.cluster.progress import Report, Step, silent
-from longshore.cluster.state import NodeSettings
+from longshore.cluster.state import NodeSettings, Settings
 from longshore.errors import NotFound, UserMistake
 from longshore.kube.client import Client
 from longshore.kube.config import Config
@@ -61,11 +62,13 @@ def wanted(cluster: LocalCluster, count: int | None = None) -> Iterator[None]:
 
     They are forgotten again when what is done with them, which is to bring them up, fails.
     """
-    present = cluster.folder.read_settings().nodes
-    if count is None:
-        count = 1 if present is None else len(present)
-    names = _free(count - len(present or ()), [node.name for node in present or ()])
-    with _keeping(cluster, present, (*(present or ()), *map(NodeSettings, names))):
+
+    def missing(present: Nodes | None) -> Nodes:
+        least = (1 if present is None else len(present)) if count is None else count
+        names = _free(least - len(present or ()), [node.name for node in present or ()])
+        return tuple(map(NodeSettings, names))
+
+    with _added(cluster, missing):
         yield
 
 
@@ -76,28 +79,17 @@ async def add(
 
     `flags` as in NodeSettings. Answers the names. UserMistake: a name is taken or cannot be one, or there are too many.
     """
-    present = settings(cluster)
-    taken = [node.name for node in present]
-    names = list(names) or _free(count, taken)
-    for name in names:
-        if not _NAME.fullmatch(name):
-            raise UserMistake(
-                f"{name!r} cannot name a node.", hint="Use up to 63 lower-case letters, digits and dashes."
-            )
-        if name in _OTHER_PARTS:
-            raise UserMistake(f"{name} is the name of another part of every cluster.", hint="Choose another name.")
-        if name in taken or names.count(name) > 1:
-            raise UserMistake(f"Cluster {cluster.name} has a node {name} already.", hint="Choose another name.")
-    if len(present) + len(names) > MOST:
-        raise UserMistake(
-            f"{len(present) + len(names)} process nodes are more than this machine should run: {MOST}.",
-            hint="One of them takes 250 pods; `longshore cluster addon install kwok` simulates nodes by the hundred.",
-        )
-    running = (await cluster.status()).running
-    with _keeping(cluster, present, (*present, *(NodeSettings(name, **flags) for name in names))):
-        if running:
+
+    def new(present: Nodes | None) -> Nodes:
+        taken = [node.name for node in present or ()]
+        wanted = list(names) or _free(count, taken)
+        _check(cluster, wanted, taken)
+        return tuple(NodeSettings(name, **flags) for name in wanted)
+
+    with _added(cluster, new) as nodes:
+        if (await cluster.status()).running:
             await cluster.up(progress=progress)
-    return names
+    return [node.name for node in nodes]
 
 
 async def simulate(cluster: LocalCluster, count: int) -> list[str]:
@@ -142,8 +134,8 @@ async def remove(
                 await asyncio.shield(cordon(client, name, False))
                 raise
         progress(Step(f"stopping {name}"))
-        cluster.folder.change_settings(nodes=tuple(node for node in present if node.name != name))
-        await cluster.up(without=[name], progress=progress)
+        with _removed(cluster, name):
+            await cluster.up(without=[name], progress=progress)
         with suppress(NotFound):  # it never got as far as to register
             await client.delete(NODES, name)
     cluster.forget_node(name)
@@ -174,14 +166,58 @@ async def listed(cluster: LocalCluster) -> list[NodeStatus]:
 
 
 @contextmanager
-def _keeping(cluster: LocalCluster, before: Nodes | None, after: Nodes) -> Iterator[None]:
-    if before != after:
-        cluster.folder.change_settings(nodes=after)
+def _added(cluster: LocalCluster, more: Callable[[Nodes | None], Nodes]) -> Iterator[Nodes]:
+    """Keep what `more` answers too, given those that there are; forget it when what is done with it fails."""
+    before: Nodes | None = None
+    added: Nodes = ()
+
+    def add(now: Settings) -> Settings:
+        nonlocal before, added
+        before, added = now.nodes, more(now.nodes)
+        return replace(now, nodes=(*(before or ()), *added))
+
+    def forget(now: Settings) -> Settings:
+        left = tuple(node for node in now.nodes or () if node not in added)
+        return replace(now, nodes=None if before is None and not left else left)
+
+    cluster.folder.update_settings(add)
+    try:
+        yield added
+    except BaseException:
+        cluster.folder.update_settings(forget)
+        raise
+
+
+@contextmanager
+def _removed(cluster: LocalCluster, name: str) -> Iterator[None]:
+    """Keep the node no longer; keep it again when what is done about it fails."""
+    gone = tuple(node for node in settings(cluster) if node.name == name)
+    cluster.folder.update_settings(
+        lambda now: replace(now, nodes=tuple(node for node in now.nodes or () if node.name != name))
+    )
     try:
         yield
     except BaseException:
-        cluster.folder.change_settings(nodes=before)
+        cluster.folder.update_settings(lambda now: replace(now, nodes=(*(now.nodes or ()), *gone)))
         raise
+
+
+def _check(cluster: LocalCluster, names: Sequence[str], taken: Sequence[str]) -> None:
+    """UserMistake unless nodes of these names may be added."""
+    for name in names:
+        if not _NAME.fullmatch(name):
+            raise UserMistake(
+                f"{name!r} cannot name a node.", hint="Use up to 63 lower-case letters, digits and dashes."
+            )
+        if name in _OTHER_PARTS:
+            raise UserMistake(f"{name} is the name of another part of every cluster.", hint="Choose another name.")
+        if name in taken or names.count(name) > 1:
+            raise UserMistake(f"Cluster {cluster.name} has a node {name} already.", hint="Choose another name.")
+    if len(taken) + len(names) > MOST:
+        raise UserMistake(
+            f"{len(taken) + len(names)} process nodes are more than this machine should run: {MOST}.",
+            hint="One of them takes 250 pods; `longshore cluster addon install kwok` simulates nodes by the hundred.",
+        )
 
 
 def _free(count: int, taken: Sequence[str], stem: str = "node") -> list[str]:

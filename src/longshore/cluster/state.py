@@ -11,7 +11,7 @@ import os
 import random
 import re
 import socket
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
@@ -116,9 +116,13 @@ class Folder:
 
     def change_settings(self, **changes: object) -> Settings:
         """Put these in place of what is there, also when another process changes others at the same time."""
+        return self.update_settings(lambda now: msgspec.structs.replace(now, **changes))
+
+    def update_settings(self, change: Callable[[Settings], Settings]) -> Settings:
+        """Put what `change` makes of what is there in its place: for what several processes may add to at once."""
         with held(self.identities_lock):
             self.make()
-            settings = msgspec.structs.replace(self.read_settings(), **changes)
+            settings = change(self.read_settings())
             save(self.settings, settings)
             return settings
 

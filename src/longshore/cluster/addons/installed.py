@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from longshore.cluster.addons import catalog
 from longshore.cluster.cluster import LocalCluster
 from longshore.cluster.progress import Report, silent
+from longshore.cluster.state import Settings
 from longshore.errors import NotFound
 
 
@@ -31,9 +33,7 @@ class AddonStatus(Struct, frozen=True):
 async def install(cluster: LocalCluster, name: str, progress: Report = silent) -> AddonStatus:
     """Build the add-on, and start it if the cluster runs; nothing new if it is there. UserMistake: there is none."""
     await catalog.provide([name], progress)
-    settings = cluster.folder.read_settings()
-    addons = settings.addons if name in settings.addons else (*settings.addons, name)
-    with _keeping(cluster, addons, tuple(one for one in settings.leaving if one != name)):
+    with _keeping(cluster, name, installed=True):
         if (await cluster.status()).running:
             await cluster.up(progress=progress)
     return next(status for status in await listed(cluster) if status.name == name)
@@ -41,12 +41,11 @@ async def install(cluster: LocalCluster, name: str, progress: Report = silent) -
 
 async def remove(cluster: LocalCluster, name: str, progress: Report = silent) -> None:
     """Stop it and delete what it made in the API; files stay. NotFound when it is not installed."""
-    settings = cluster.folder.read_settings()
-    if name not in settings.addons:
-        known = ", ".join(settings.addons) or "none"
+    installed = cluster.folder.read_settings().addons
+    if name not in installed:
+        known = ", ".join(installed) or "none"
         raise NotFound(f"The add-on {name!r} is not installed in cluster {cluster.name}.", hint=f"Installed: {known}.")
-    addons = tuple(one for one in settings.addons if one != name)
-    with _keeping(cluster, addons, (*settings.leaving, name)):
+    with _keeping(cluster, name, installed=False):
         if (await cluster.status()).running:
             await cluster.up(without=[name], progress=progress)
 
@@ -69,12 +68,24 @@ async def listed(cluster: LocalCluster) -> list[AddonStatus]:
 
 
 @contextmanager
-def _keeping(cluster: LocalCluster, addons: tuple[str, ...], leaving: tuple[str, ...]) -> Iterator[None]:
-    """These from now on, and those of before again if what is done with them fails."""
+def _keeping(cluster: LocalCluster, name: str, *, installed: bool) -> Iterator[None]:
+    """That it is installed, or leaves, from now on; as it was before when what is done with it fails."""
     before = cluster.folder.read_settings()
-    cluster.folder.change_settings(addons=addons, leaving=leaving)
+    cluster.folder.update_settings(lambda now: _changed(now, name, installed=installed, leaving=not installed))
     try:
         yield
     except BaseException:
-        cluster.folder.change_settings(addons=before.addons, leaving=before.leaving)
+        was = {"installed": name in before.addons, "leaving": name in before.leaving}
+        cluster.folder.update_settings(lambda now: _changed(now, name, **was))
         raise
+
+
+def _changed(now: Settings, name: str, *, installed: bool, leaving: bool) -> Settings:
+    """The settings with this add-on so, and all others as they are."""
+    return replace(now, addons=_listed(now.addons, name, installed), leaving=_listed(now.leaving, name, leaving))
+
+
+def _listed(names: tuple[str, ...], name: str, there: bool) -> tuple[str, ...]:
+    if there:
+        return names if name in names else (*names, name)
+    return tuple(one for one in names if one != name)
