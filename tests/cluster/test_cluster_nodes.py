@@ -78,8 +78,8 @@ async def bound(admin: Client, claim: str) -> None:
             await asyncio.sleep(0.05)
 
 
-async def deploy(admin: Client, node: str) -> None:
-    """One pod that would rather be on this node, and counts in its volume how often it was started."""
+async def deploy(admin: Client, node: str) -> Raw:
+    """One pod that would rather be on this node, and counts in its volume how often it was started; once it runs."""
     await claim(admin, "web")
     preference = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}
     affinity = {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "preference": preference}]}
@@ -98,17 +98,20 @@ async def deploy(admin: Client, node: str) -> None:
     labels = {"app": "web"}
     body = {
         "metadata": {"name": "web", "namespace": "default"},
-        "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": spec}},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": {**labels, "likes": node}}, "spec": spec},
+        },
     }
     await admin.apply(DEPLOYMENTS, body, field_manager="test")
+    return await pod_of(admin, lambda pod: runs(pod) and pod["metadata"]["labels"]["likes"] == node)
 
 
 async def test_a_node_is_added_drained_and_removed(typed: Shell, admin: Client) -> None:
     assert (await nodes(typed))["node0"]["ready"]
     assert (await typed("node", "add")).out == "node1\n"
     assert (await nodes(typed)).keys() == {"node0", "node1"}
-    await deploy(admin, "node1")
-    first = await pod_of(admin, runs)
+    first = await deploy(admin, "node1")
     assert first["spec"]["nodeName"] == "node1"
 
     ran = await typed("node", "remove", "node1")
@@ -122,8 +125,7 @@ async def test_a_node_is_added_drained_and_removed(typed: Shell, admin: Client) 
 
 
 async def test_a_node_whose_pods_may_not_leave_stays_unless_forced(typed: Shell, admin: Client) -> None:
-    await deploy(admin, "node0")
-    before = await pod_of(admin, runs)
+    before = await deploy(admin, "node0")
     budget = {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}}
     await admin.apply(
         BUDGETS, {"metadata": {"name": "web", "namespace": "default"}, "spec": budget}, field_manager="test"
