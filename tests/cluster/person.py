@@ -90,9 +90,7 @@ class Person:
     def processes(self) -> dict[int, str]:
         """Those that have not ended, and what each is."""
         return {
-            pid: status
-            for pid, status in _told("status")
-            if re.search(rf"^Uid:\t{self.uid}\t", status, re.MULTILINE) and "\nState:\tZ" not in status
+            pid: status for pid, status in _told("status") if _uid(status) == self.uid and "\nState:\tZ" not in status
         }
 
     def mounts(self) -> list[str]:
@@ -119,8 +117,12 @@ class Person:
 
 def _free_uid() -> int:
     """Below 65,536: where tests run in a container there may be no others."""
-    taken = {user.pw_uid for user in pwd.getpwall()} | {entry.stat().st_uid for entry in Path("/proc").glob("[0-9]*")}
+    taken = {user.pw_uid for user in pwd.getpwall()} | {_uid(status) for _, status in _told("status")}
     return random.choice([uid for uid in range(20_000, 60_000) if uid not in taken])
+
+
+def _uid(status: str) -> int:
+    return int(status.partition("\nUid:\t")[2].split()[0])
 
 
 def _link(source: Path, target: Path) -> None:
