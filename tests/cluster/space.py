@@ -190,6 +190,11 @@ class Namespace:
         """A deadline, stretched by the patience that was asked for."""
         return asyncio.timeout(deadline * self.patience)
 
+    async def expire(self, name: str = "pod") -> Raw:
+        """End a pod that runs, by a deadline that has passed; it stays to be asked how it ended."""
+        await self.client.patch(RAW_PODS, name, {"spec": {"activeDeadlineSeconds": 1}}, self.name)
+        return await self.until(is_over, name)
+
     async def gone(self, name: str = "pod", deadline: float = 30.0) -> None:
         async with self.within(deadline):
             while True:

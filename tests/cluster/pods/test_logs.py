@@ -5,7 +5,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.cluster.space import Kubectl, Namespace, is_over, shell, status_of
+from tests.cluster.space import Kubectl, Namespace, shell, status_of
 
 from longshore.errors import LongshoreError
 
@@ -105,6 +105,9 @@ async def test_kubectl_creates_a_job_and_follows_its_log(space: Namespace, kubec
         "echo one; sleep 1; echo two",
     )
     assert code == 0, err
+    await space.job_until(lambda job: job.get("status", {}).get("active") == 1, "hello")
+    (pod,) = await space.pods_of("hello")
+    await space.until(lambda pod: pod["status"]["phase"] != "Pending", pod["metadata"]["name"])
     code, out, err = await kubectl("logs", "-f", "job/hello", "--pod-running-timeout=20s")
     assert (code, out) == (0, "one\ntwo\n"), err
     code, _, err = await kubectl("wait", "--for=condition=complete", "job/hello", "--timeout=20s")
@@ -112,10 +115,11 @@ async def test_kubectl_creates_a_job_and_follows_its_log(space: Namespace, kubec
 
 
 async def test_an_unfinished_line_is_not_lost_when_the_container_is_killed(space: Namespace) -> None:
-    script = "printf partial; trap '' TERM; while :; do sleep 0.05; done"
-    await space.create(shell(script), activeDeadlineSeconds=2, terminationGracePeriodSeconds=1)
-    await space.until(is_over)
-    assert (await space.log()).rstrip() == "partial"
+    script = "trap '' TERM; echo up; printf partial; while :; do sleep 0.05; done"
+    await space.create(shell(script), terminationGracePeriodSeconds=1)
+    await space.says("up")
+    await space.expire()
+    assert (await space.log()).splitlines() == ["up", "partial"]
 
 
 async def test_two_followers_see_the_same(space: Namespace) -> None:

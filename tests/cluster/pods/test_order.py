@@ -64,9 +64,11 @@ async def test_sidecars_run_beside_the_others_and_end_after_them_in_reverse(spac
 
 
 async def test_sidecars_outlive_the_others_of_a_pod_that_is_ended(space: Namespace) -> None:
-    main = shell("trap 'echo main >> /log/order; exit 0' TERM; while :; do sleep 0.05; done", **LOG)
+    main = shell("trap 'echo main >> /log/order; exit 0' TERM; echo up; while :; do sleep 0.05; done", **LOG)
     reader = sidecar("trap 'cat /log/order; exit 0' TERM; while :; do sleep 0.05; done", "reader")
-    await space.run(main, initContainers=[reader], activeDeadlineSeconds=2, **VOLUMES)
+    await space.create(main, initContainers=[reader], **VOLUMES)
+    await space.says("up")
+    await space.expire()
     assert await space.log(container="reader") == "main\n"
 
 

@@ -103,7 +103,7 @@ async def test_files_of_the_downward_api_tell_of_the_pod(space: Namespace) -> No
         {"path": "cpu", "resourceFieldRef": {"containerName": "main", "resource": "limits.cpu"}},
     ]
     spec, mounts = mounted({"downwardAPI": {"items": items}}, "/podinfo")
-    container = {**mounts, "resources": {"limits": {"cpu": "3", "memory": "16Mi"}}}
+    container = {**mounts, "resources": {"limits": {"cpu": "3"}, "requests": {"cpu": "10m"}}}
     script = "cat /podinfo/labels; echo; cat /podinfo/cpu"
     meta = {"labels": {"app": "x", "tier": "back end".replace(" ", "-")}}
     lines = await space.output(script, container=container, meta=meta, **spec)
