@@ -119,6 +119,8 @@ async def _try(launcher: Launcher, folder: Path, bubblewrap: str, user: User | N
         return await _outcome(folder)
     except LongshoreError as error:
         return error.message
+    except TimeoutError:
+        return f"a container that does nothing did not end within {_PROBE_SECONDS:g} s"
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
