@@ -48,9 +48,17 @@ async def test_a_user_may_write_to_an_empty_dir(space: Namespace) -> None:
 @pytest.mark.every_sandbox
 async def test_a_read_only_root_cannot_be_written_to(space: Namespace) -> None:
     context = {"readOnlyRootFilesystem": True}
-    script = "touch /x 2>/dev/null || echo refused; echo fine > /data/x && cat /data/x"
+    script = """for folder in / /tmp; do touch $folder/x 2>/dev/null || echo "$folder refused"; done
+        echo fine > /data/x && cat /data/x"""
     lines = await space.output(script, container={"securityContext": context, **MOUNT}, **VOLUME)
-    assert lines == ["refused", "fine"]
+    assert lines == ["/ refused", "/tmp refused", "fine"]
+
+
+async def test_a_volume_in_a_read_only_root_can_be_written_to(space: Namespace) -> None:
+    context = {"readOnlyRootFilesystem": True}
+    mounts = {"volumeMounts": [{"name": VOLUME["volumes"][0]["name"], "mountPath": "/tmp"}]}
+    script = "echo fine > /tmp/x && cat /tmp/x"
+    assert await space.output(script, container={"securityContext": context, **mounts}, **VOLUME) == ["fine"]
 
 
 async def test_no_privileges_are_gained_when_that_is_forbidden(space: Namespace) -> None:

@@ -130,7 +130,7 @@ def _file_system(layout: Layout, readonly: bool) -> Iterator[tuple[str, ...]]:
     yield "--dir", layout.working_dir
     yield from (("--remount-ro", folder) for folder in layout.mirrors)
     if readonly:
-        yield "--remount-ro", "/"
+        yield from (("--remount-ro", folder) for folder in rootfs.image_folders(layout))
 
 
 def _mirror(folder: str, skip: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -59,7 +59,8 @@ def enter(root: Root, working_dir: str) -> None:
     _show_host(layout)
     _add_own(layout)
     if root["readonly"]:
-        syscalls.set_readonly(_NEW, True)
+        for folder in image_folders(layout):
+            syscalls.set_readonly(_NEW + folder, True)
     os.chdir(_NEW)
     syscalls.pivot_root(".", ".")
     syscalls.detach(".")  # the old root, which is stacked on the new one
@@ -90,6 +91,11 @@ def plan(root: Root, working_dir: str) -> Layout:
     missing = {_nearest(path) for path in places if not os.path.lexists(path)}
     mirrors = sorted(missing - {"/"}, key=lambda path: path.count("/"))
     return Layout(os.path.realpath(root["tmp"]), mirrors, places, hide, mounts, working_dir)
+
+
+def image_folders(layout: Layout) -> list[str]:
+    """What stands for an image's own files, and may be written to unless the root is read-only; volumes are not."""
+    return ["/", *(OWN[-1:] if all(mount["target"] != OWN[-1] for mount in layout.mounts) else ())]
 
 
 def _step_aside() -> None:
