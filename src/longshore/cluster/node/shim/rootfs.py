@@ -22,7 +22,7 @@ _TMPFS = syscalls.MS_NOSUID | syscalls.MS_NODEV
 
 
 class Mount(TypedDict):
-    """A file or folder of the host, shown at `target`."""
+    """A file or folder of the host, shown at `target`; the path `source` has no links in it."""
 
     source: str
     target: str
@@ -74,15 +74,14 @@ def plan(root: Root, working_dir: str) -> Layout:
         if not _inside(path, [*OWN, *hide]):  # else it is hidden already
             hide.append(path)
     covered = [*OWN, *hide]
-    kept = [Mount(source=path, target=path, readonly=True) for path in root["keep"] if _inside(path, covered)]
+    kept = [os.path.realpath(path) for path in root["keep"] if _inside(path, covered)]
     mounts = [
-        Mount(
-            source=os.path.realpath(mount["source"]),
-            target=os.path.realpath(mount["target"]),
-            readonly=mount["readonly"],
-        )
-        for mount in [*kept, *root["mounts"]]
+        Mount(source=mount["source"], target=os.path.realpath(mount["target"]), readonly=mount["readonly"])
+        for mount in [*(Mount(source=path, target=path, readonly=True) for path in kept), *root["mounts"]]
     ]
+    for mount in mounts:
+        if os.path.realpath(mount["source"]) != mount["source"]:  # a pod put a link there after it was checked
+            raise RuntimeError(f"{mount['source']} has become a link")
     mounts.sort(key=lambda mount: mount["target"].count("/"))
     working_dir = os.path.realpath(working_dir)
     covered += [mount["target"] for mount in mounts]

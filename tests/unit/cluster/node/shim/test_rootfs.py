@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from longshore.cluster.node.shim.rootfs import Mount, Root, plan
 
 
@@ -47,3 +49,10 @@ def test_kept_folders_are_shown_only_where_they_would_be_hidden() -> None:
     layout = plan(root(hide=(Path("/usr"),), keep=(Path("/usr/lib"), Path("/etc"))), "/")
     assert [mount["target"] for mount in layout.mounts] == [os.path.realpath("/usr/lib")]
     assert layout.mounts[0]["readonly"]
+
+
+def test_a_source_that_has_become_a_link_is_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "volume").symlink_to("/etc")
+    mount = Mount(source=str(tmp_path / "volume"), target="/data", readonly=False)
+    with pytest.raises(RuntimeError, match="has become a link"):
+        plan({**root(), "mounts": [mount]}, "/")
