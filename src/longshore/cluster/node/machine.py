@@ -62,3 +62,9 @@ def variables(server: str) -> dict[str, str]:
         "KUBERNETES_SERVICE_PORT": port,
         "KUBERNETES_SERVICE_PORT_HTTPS": port,
     }
+
+
+def hidden(root: Path) -> tuple[str, ...]:
+    """Folders that pods see empty: the node's own, and those of all clusters of this user, whose keys are in them."""
+    clusters = (str(Path(os.environ[MARKER]).parent),) if MARKER in os.environ else ()
+    return (*clusters, str(root))

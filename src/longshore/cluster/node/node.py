@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,7 +20,6 @@ from longshore.cluster.node.model import NODE_PODS
 from longshore.cluster.node.pods import Pods
 from longshore.cluster.node.registration import Registration
 from longshore.cluster.node.server import Server
-from longshore.cluster.processes import MARKER
 from longshore.cluster.state import cache_home
 from longshore.kube.client import Client
 from longshore.kube.config import Config
@@ -100,5 +98,5 @@ async def _machine(options: Options, config: Config, client: Client) -> AsyncIte
             powers=await powers.probe(started, root, options.sandbox),
             capacity=machine.capacity(root, options.cpu_factor),
             variables=machine.variables(config.server),
-            hide=(os.environ.get(MARKER, str(root)), str(root)),
+            hide=machine.hidden(root),
         )
