@@ -150,7 +150,7 @@ class Probes:
                     await asyncio.sleep(handler.sleep.seconds)
         except TimeoutError:
             return f"no answer within {seconds:g} s"
-        except (LongshoreError, OSError, aiohttp.ClientError) as error:
+        except (LongshoreError, OSError, aiohttp.ClientError, ValueError) as error:  # a header may be no header
             return str(error) or type(error).__name__
         return ""
 
