@@ -21,6 +21,7 @@ async def kills_whole_containers(space: Namespace) -> None:
         pytest.skip("the node has cgroup v1, where the kernel kills single processes")
 
 
+@pytest.mark.process_node(kubelet="with cgroup v2; with v1 the kernel kills one process")
 async def test_a_container_over_its_memory_limit_is_killed_whole(space: Namespace) -> None:
     await kills_whole_containers(space)
     script = f"{HOG} & while :; do sleep 1; done"
