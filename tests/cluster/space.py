@@ -42,13 +42,6 @@ def shell(script: str, name: str = "main", **fields: Any) -> Raw:
     return {"name": name, "image": "busybox", "command": ["sh", "-c", script], **fields}
 
 
-def prefers(node: str) -> Raw:
-    """The spec of a pod that would rather be on this node, and may be elsewhere."""
-    here = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}
-    preferred = [{"weight": 100, "preference": here}]
-    return {"affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}}
-
-
 def status_of(pod: Raw, container: str = "main") -> Raw:
     """The status of one container, {} before there is one."""
     status = pod.get("status", {})

@@ -29,6 +29,10 @@ class NodeProcess:
         await until(self._is_healthy)
         await self._client.patch(NODES, self.name, {"spec": {"unschedulable": True}})
 
+    async def open(self) -> None:
+        """Let pods come: those of other tests ask for another node."""
+        await self._client.patch(NODES, self.name, {"spec": {"unschedulable": None}})
+
     async def end(self, number: int) -> int:
         assert self.process is not None
         if self.process.returncode is None:
@@ -45,6 +49,11 @@ class NodeProcess:
                 return response.status == 200
         except aiohttp.ClientError:
             return False
+
+
+async def label(client: Client, node: str, **labels: str | None) -> None:
+    """What pods can ask for by nodeSelector; the node keeps its other labels."""
+    await client.patch(NODES, node, {"metadata": {"labels": labels}})
 
 
 async def until(holds: Callable[[], Any], deadline: float = 30.0) -> None:

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import pytest
 from msgspec.structs import replace
-from tests.cluster.node.process import NodeProcess
+from tests.cluster.node.process import NodeProcess, label
+from tests.cluster.nodes import NODE
 from tests.cluster.space import Namespace, Where
 
 from longshore.cluster.cluster import LocalCluster
@@ -111,8 +112,9 @@ async def where(usual: Where) -> Where:
 async def node1(cluster: LocalCluster, client: Client) -> AsyncIterator[None]:
     node = NodeProcess(cluster.node_part("node1"), client)
     await node.start()
-    await client.patch(NODES, "node1", {"spec": {"unschedulable": None}})
+    await node.open()
     yield
+    await label(client, NODE, pool=None)
     await node.end(signal.SIGKILL)
     await kill_leftovers(node.root)
     await client.delete(NODES, "node1")

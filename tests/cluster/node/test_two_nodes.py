@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 from msgspec.structs import replace
-from tests.cluster.node.process import NodeProcess
+from tests.cluster.node.process import NodeProcess, label
 from tests.cluster.nodes import NODE
-from tests.cluster.space import DEPLOYMENTS, RAW_PODS, Kubectl, Namespace, Raw, Where, is_ready, prefers, shell
+from tests.cluster.space import DEPLOYMENTS, RAW_PODS, Kubectl, Namespace, Raw, Where, is_ready, shell
 
 from longshore.cluster.cluster import LocalCluster
 from longshore.cluster.node.attempts import kill_leftovers, leftovers
@@ -29,22 +29,24 @@ async def where(usual: Where) -> Where:
 async def second(cluster: LocalCluster, client: Client) -> AsyncIterator[NodeProcess]:
     node = NodeProcess(cluster.node_part(SECOND), client)
     await node.start()
-    await client.patch(NODES, SECOND, {"spec": {"unschedulable": None}})
+    await node.open()
+    await label(client, SECOND, pool="web")
     yield node
+    await label(client, NODE, pool=None)
     await node.end(signal.SIGKILL)
     await kill_leftovers(node.root)
     await client.delete(NODES, SECOND)
 
 
 async def deploy(space: Namespace) -> None:
-    """Two pods that would rather be on the second node, with a folder of their own and one that is kept."""
+    """Two pods on the second node, which may go to the first, with a folder of their own and one that is kept."""
     claim = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
     await space.client.create(PERSISTENT_VOLUME_CLAIMS, {"metadata": {"name": "kept"}, "spec": claim}, space.name)
     volumes = [
         {"name": "own", "emptyDir": {}},
         {"name": "kept", "persistentVolumeClaim": {"claimName": "kept"}},
     ]
-    spec = {"containers": [shell(SLOW_TO_END, **MOUNTS)], "volumes": volumes, **prefers(SECOND)}
+    spec = {"containers": [shell(SLOW_TO_END, **MOUNTS)], "volumes": volumes, "nodeSelector": {"pool": "web"}}
     labels = {"app": "web"}
     template = {"metadata": {"labels": labels}, "spec": spec}
     body = {"replicas": 2, "selector": {"matchLabels": labels}, "template": template}
@@ -66,6 +68,7 @@ async def test_kubectl_drain_moves_pods_to_the_other_node_with_their_grace(
     code, _, err = await kubectl("rollout", "status", "deployment/web", "--timeout=30s")
     assert code == 0, err
     assert await nodes_of(space) == [SECOND, SECOND]
+    await label(space.client, NODE, pool="web")
     code, _, err = await kubectl("drain", SECOND)
     assert code != 0
     assert "local storage" in err
