@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import pytest
 from rich.console import Console
+from tests.cluster.minutes import changed_files, cron_job, evicted_job, failing_job, minute  # noqa: F401 - fixtures
 from tests.cluster.nodes import NODE, node, other_node
 from tests.cluster.space import NOTHING_MOUNTED, Kubectl, Namespace, Raw, Refusal, Refused, Where
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +23,15 @@ _ROLE = "longshore:folder-provisioner"
 
 
 async def bootstrap(kubeconfig: Path) -> None:
-    """Apply everything. What somebody else has changed since, such as which StorageClass is the default, stays so."""
+    """Apply everything. What somebody changed of the StorageClass, such as that it is the default, stays so."""
     async with Client(Config.load(kubeconfig)) as admin, asyncio.TaskGroup() as group:
         for resource, body in manifests():
             group.create_task(_apply(admin, resource, body))
 
 
 async def _apply(admin: Client, resource: Resource[AnyObject], body: dict[str, Any]) -> None:
-    try:
-        await admin.apply(resource, body, field_manager=FIELD_MANAGER, force=False)
-    except Conflict:
-        return
+    with suppress(Conflict):
+        await admin.apply(resource, body, field_manager=FIELD_MANAGER, force=resource is not STORAGE_CLASSES)
 
 
 def manifests() -> tuple[tuple[Resource[AnyObject], dict[str, Any]], ...]:

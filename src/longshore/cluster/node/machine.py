@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,6 +19,7 @@ from longshore.cluster.processes import MARKER
 from longshore.kube.client import Client
 
 PODS = 250
+_PROGRAMS = tuple(map(Path, ("/bin", "/etc", "/lib", "/sbin", "/usr")))  # in or above these is no person's home
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,24 @@ def variables(server: str) -> dict[str, str]:
 
 
 def hidden(root: Path) -> tuple[str, ...]:
-    """Folders that pods see empty: the node's own, and those of all clusters of this user, whose keys are in them."""
+    """Folders that pods see empty: the node's own, those of all clusters of this user, whose keys are in them; the
+    user's homes, for the same reason; and /run, whose sockets lead out of any sandbox, however read-only it is.
+    """
     clusters = (str(Path(os.environ[MARKER]).parent),) if MARKER in os.environ else ()
-    return (*clusters, str(root))
+    return (*clusters, str(root), *_homes(), "/run")
+
+
+def shown() -> tuple[str, ...]:
+    """What pods see of hidden folders: where the host keeps its name servers, often a link into /run."""
+    return (os.path.realpath("/etc/resolv.conf"),)
+
+
+def _homes() -> Iterator[str]:
+    """Not those of system users, which hold the programs of everybody."""
+    homes = {os.environ.get("HOME", "")}
+    with suppress(KeyError):  # a user without an account
+        homes.add(pwd.getpwuid(os.geteuid()).pw_dir)
+    for home in sorted(homes):
+        path = Path(home)
+        if path.is_absolute() and not any(p.is_relative_to(path) or path.is_relative_to(p) for p in _PROGRAMS):
+            yield home

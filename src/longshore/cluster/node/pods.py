@@ -67,8 +67,9 @@ class Pods:
                 async with self._store.subscribe() as changes:
                     for pod in changes.snapshot:
                         self._seen(pod)
-                    for uid in self._workers.keys() - {pod.metadata.uid for pod in changes.snapshot}:
-                        self._workers[uid].vanish()
+                    there = {pod.metadata.uid for pod in changes.snapshot}
+                    for uid in (self._workers.keys() | self._over) - there:
+                        self._gone(uid)
                     while True:
                         for delta in await changes.next():
                             if delta.new is not None:

@@ -160,7 +160,11 @@ class Probes:
         headers = {header.name: header.value for header in get.http_headers}
         unverified = ssl.create_default_context()
         unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE  # as the kubelet asks
-        async with aiohttp.ClientSession() as session, session.get(url, headers=headers, ssl=unverified) as response:
+        async with (
+            aiohttp.ClientSession() as session,
+            # A pod must not send the node elsewhere: a redirect is a success, as to another host it is for a kubelet.
+            session.get(url, headers=headers, ssl=unverified, allow_redirects=False) as response,
+        ):
             return "" if 200 <= response.status < 400 else f"HTTP status {response.status}"
 
     def _port(self, port: int | str) -> int:

@@ -172,8 +172,8 @@ def isolation(powers: Powers) -> str:
     spaces = f"{'user, ' if powers.users else ''}mount, PID, IPC and UTS namespaces"
     made = " made by bubblewrap" if powers.sandbox == "bubblewrap" else ""
     return (
-        f"Pods are processes of this user in {spaces}{made}; {user}; the host's files are read-only, the network is "
-        f"the host's; {_limits()}.{better}"
+        f"Pods are processes of this user in {spaces}{made}; {user}; the host's files are read-only, "
+        f"save /run and the user's home, which are hidden; the network is the host's; {_limits()}.{better}"
     )
 
 

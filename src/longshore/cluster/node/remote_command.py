@@ -17,10 +17,11 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 from aiohttp import WSMsgType, web
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from longshore.errors import UserMistake
 
@@ -30,9 +31,12 @@ _CHUNK = 32768
 _HEARTBEAT_SECONDS = 30.0
 
 
+_Cells = Annotated[int, Meta(ge=0, lt=1 << 16)]
+
+
 class _Size(Struct):
-    Width: int
-    Height: int
+    Width: _Cells
+    Height: _Cells
 
 
 class _Streams(Struct, frozen=True):
@@ -118,8 +122,9 @@ async def _listen(socket: web.WebSocketResponse, process: Process, terminal: int
             continue
         channel, data = message.data[0], message.data[1:]
         if channel == _RESIZE and terminal is not None:
-            size = msgspec.json.decode(data, type=_Size)
-            fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", size.Height, size.Width, 0, 0))
+            with suppress(msgspec.DecodeError):  # a size that is none leaves the terminal as it is
+                size = msgspec.json.decode(data, type=_Size)
+                fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", size.Height, size.Width, 0, 0))
         elif channel == _STDIN and terminal is not None:
             await asyncio.to_thread(os.write, terminal, data)
         elif channel == _STDIN and process.stdin is not None:

@@ -13,7 +13,7 @@ from longshore.cluster.node.claims.mounted import claimed
 from longshore.cluster.node.env import Sources
 from longshore.cluster.node.fields import Place
 from longshore.cluster.node.images.install import Environment
-from longshore.cluster.node.machine import Machine
+from longshore.cluster.node.machine import Machine, shown
 from longshore.cluster.node.model import Container, Pod, VolumeMount
 from longshore.cluster.node.powers import Powers
 from longshore.cluster.node.shim.holder import Spec, User
@@ -98,7 +98,7 @@ def _root(container: Container, machine: Machine, image: Environment, folder: Pa
         tmp=str(folder / "tmp"),
         mounts=[*mounts, *own],
         hide=list(machine.hide),
-        keep=list(image.keep),
+        keep=[*image.keep, *shown()],
         readonly=container.security_context.read_only_root_filesystem,
     )
 

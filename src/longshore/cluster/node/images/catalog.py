@@ -29,6 +29,7 @@ class Image(Struct, frozen=True, forbid_unknown_fields=True):
     kind: Literal["self", "host", "environment"]
     requirements: str = ""
     path: tuple[str, ...] = ("{bin}",)
+    keep: tuple[str, ...] = ()
     env: dict[str, str] = {}
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()

@@ -142,10 +142,10 @@ class Images:
 def _without_folder(image: Image) -> Environment:
     identity = f"{image.kind}://{platform.node()}"
     if image.kind == "host":
-        return Environment(identity, (), image.env, image.entrypoint, image.command)
+        return Environment(identity, (), image.env, image.entrypoint, image.command, _kept(image))
     source = Path(__file__).parents[4]
     bin_folder = sysconfig.get_path("scripts")
-    keep = (str(source), sys.prefix, sys.base_prefix)
+    keep = (str(source), sys.prefix, sys.base_prefix, *_kept(image))
     return Environment(identity, (bin_folder,), image.env, image.entrypoint, image.command, keep)
 
 
@@ -157,8 +157,12 @@ def _environment(image: Image, folder: Path) -> Environment:
         variables={name: value.format(**places) for name, value in image.env.items()},
         entrypoint=image.entrypoint,
         command=image.command,
-        keep=(str(folder), sys.base_prefix),
+        keep=(str(folder), sys.base_prefix, *_kept(image)),
     )
+
+
+def _kept(image: Image) -> tuple[str, ...]:
+    return tuple(os.path.expanduser(path) for path in image.keep)
 
 
 def _places(folder: Path) -> dict[str, str]:

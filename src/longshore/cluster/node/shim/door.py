@@ -13,6 +13,7 @@ import select
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 
 _NAME = "door"
 _KIND = socket.SOCK_SEQPACKET
@@ -49,14 +50,15 @@ class Door:
         return self._door.fileno()
 
     def admit(self) -> None:
-        """Fork a process that serves whoever knocked."""
-        caller, _ = self._door.accept()
-        with caller:
-            if os.fork() == 0:
-                try:
-                    self._serve(caller)
-                finally:  # whatever happened, this process must not go on as a second holder
-                    os._exit(0)
+        """Fork a process that serves whoever knocked; where there is no room for one, the caller is told by silence."""
+        with suppress(OSError):  # the container itself goes on
+            caller, _ = self._door.accept()
+            with caller:
+                if os.fork() == 0:
+                    try:
+                        self._serve(caller)
+                    finally:  # whatever happened, this process must not go on as a second holder
+                        os._exit(0)
 
     def _serve(self, caller: socket.socket) -> None:
         for number in signal.valid_signals():

@@ -42,8 +42,7 @@ def execute(spec: Spec, argv: list[str]) -> None:
         if os.isatty(0):  # the session and its terminal must be of the command's own PID namespace
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        for number in (signal.SIGPIPE, signal.SIGXFSZ):
-            signal.signal(number, signal.SIG_DFL)
+        syscalls.forget_signals()
         os.umask(0o022)  # as the container's own command has it, whatever the node's is
         proctree.end_with_parent()
         os.chdir(spec["working_dir"])

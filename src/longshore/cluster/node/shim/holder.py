@@ -187,8 +187,7 @@ def _exec(spec: Spec, stdout: int, stderr: int, why: int) -> None:
         os.setsid()
         os.dup2(stdout, 1)
         os.dup2(stderr, 2)
-        for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them
-            signal.signal(number, signal.SIG_DFL)
+        syscalls.forget_signals()
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         if spec["root"] is None:  # else it ends with the PID namespace
             proctree.end_with_parent()

@@ -66,12 +66,15 @@ def resident(pid: int) -> int:
 
 
 def unshared(pid: int) -> int:
-    """Bytes that are no file's, of what is shared this process's part; all that is resident where we may not know."""
+    """Bytes that are no file's, of what is shared this process's part; without what is shared where we may not know."""
     with suppress(OSError):
         lines = [line.split() for line in _read(f"/proc/{pid}/smaps_rollup").splitlines()[1:]]
         found = {line[0]: int(line[1]) * 1024 for line in lines}
         return sum(found[name] for name in _MEASURED) if _MEASURED[0] in found else found.get(b"Pss:", 0)
-    return resident(pid)
+    with suppress(OSError):
+        pages, shared = map(int, _read(f"/proc/{pid}/statm").split()[1:3])
+        return (pages - shared) * _PAGE
+    return 0
 
 
 class _Processes:

@@ -8,6 +8,7 @@ namespace. The shim calls `enter` in the process that becomes the container's in
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple, TypedDict
 
@@ -74,10 +75,10 @@ def plan(root: Root, working_dir: str) -> Layout:
         if not _inside(path, [*OWN, *hide]):  # else it is hidden already
             hide.append(path)
     covered = [*OWN, *hide]
-    kept = [os.path.realpath(path) for path in root["keep"] if _inside(path, covered)]
-    mounts = [
+    mounts = [mount for path in root["keep"] for mount in _kept(path, covered)]
+    mounts += [
         Mount(source=mount["source"], target=os.path.realpath(mount["target"]), readonly=mount["readonly"])
-        for mount in [*(Mount(source=path, target=path, readonly=True) for path in kept), *root["mounts"]]
+        for mount in root["mounts"]
     ]
     for mount in mounts:
         if os.path.realpath(mount["source"]) != mount["source"]:  # a pod put a link there after it was checked
@@ -90,6 +91,15 @@ def plan(root: Root, working_dir: str) -> Layout:
     missing = {_nearest(path) for path in places if not os.path.lexists(path)}
     mirrors = sorted(missing - {"/"}, key=lambda path: path.count("/"))
     return Layout(os.path.realpath(root["tmp"]), mirrors, places, hide, mounts, working_dir)
+
+
+def _kept(path: str, covered: list[str]) -> Iterator[Mount]:
+    """Where it is, and where its name says: a Python that uv installed is known by a link to it."""
+    source = os.path.realpath(path)
+    named = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+    for target in dict.fromkeys((source, named)):
+        if _inside(target, covered):
+            yield Mount(source=source, target=target, readonly=True)
 
 
 def image_folders(layout: Layout) -> list[str]:

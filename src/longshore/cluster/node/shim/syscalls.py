@@ -10,6 +10,7 @@ import ctypes
 import errno
 import os
 import platform
+import signal
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
@@ -109,6 +110,12 @@ def punch_hole(descriptor: int, start: int, size: int) -> None:
 def become_subreaper() -> None:
     """Orphans below this process become its children rather than those of init."""
     _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
+
+
+def forget_signals() -> None:
+    """Take every signal as a new program should: Python ignores some, and who started us in the background others."""
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def die_with_parent() -> None:

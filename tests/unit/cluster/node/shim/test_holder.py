@@ -134,10 +134,12 @@ async def test_what_cannot_be_run_says_why(held: Holder) -> None:
     assert "/no/such/program" in end.message
 
 
-async def test_the_stop_signal_is_passed_on(held: Holder) -> None:
+async def test_the_stop_signal_is_passed_on_also_if_the_node_runs_in_the_background(held: Holder) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell without job control starts what ends with &
     await held.start("trap 'exit 7' INT; echo up; while :; do sleep 0.01; done", stop_signal=signal.SIGINT)
     await held.said("up")
     held.signal(launcher.STOP)
+    signal.signal(signal.SIGINT, before)
     assert (await held.end()).code == 7
 
 

@@ -56,3 +56,11 @@ def test_a_source_that_has_become_a_link_is_not_shown(tmp_path: Path) -> None:
     mount = Mount(source=str(tmp_path / "volume"), target="/data", readonly=False)
     with pytest.raises(RuntimeError, match="has become a link"):
         plan({**root(), "mounts": [mount]}, "/")
+
+
+def test_what_is_kept_is_shown_where_it_is_and_where_its_name_says(tmp_path: Path) -> None:
+    real, link = tmp_path / "cpython-3.11.7", tmp_path / "cpython-3.11"
+    real.mkdir()
+    link.symlink_to(real)
+    layout = plan(root(hide=(tmp_path,), keep=(link,)), "/")
+    assert {mount["target"]: mount["source"] for mount in layout.mounts} == {str(real): str(real), str(link): str(real)}

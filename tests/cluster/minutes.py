@@ -1,4 +1,4 @@
-"""What the list of pod behaviours begins before its first test, because it takes a minute."""
+"""What the list of pod behaviours begins before the session's first test on a cluster, because it takes a minute."""
 
 from collections.abc import AsyncIterator
 from uuid import uuid4
