@@ -173,3 +173,15 @@ async def test_a_pod_deleted_while_no_node_runs_is_ended_by_the_next_one(
         return not leftovers(node.root) and not list((node.root / "pods").iterdir())
 
     await until(is_clean)
+
+
+async def test_a_pod_deleted_by_force_leaves_no_process(node: NodeProcess, here: Here, client: Client) -> None:
+    await here.create("trap '' TERM; while :; do sleep 0.05; done", terminationGracePeriodSeconds=600)
+    await here.until(_runs)
+    assert leftovers(node.root)
+    await client.delete(RAW_PODS, "pod", here.namespace, grace_period_seconds=0)
+
+    async def is_clean() -> bool:
+        return not leftovers(node.root) and not list((node.root / "pods").iterdir())
+
+    await until(is_clean)

@@ -237,6 +237,8 @@ class PodStatus(Struct, frozen=True, rename="camel"):
     """What is read back of what this node wrote, perhaps before it was restarted."""
 
     phase: str = "Pending"
+    reason: str = ""
+    message: str = ""
     start_time: datetime | None = None
     conditions: tuple[Condition, ...] = ()
     init_container_statuses: tuple[ContainerStatus, ...] = ()

@@ -90,6 +90,8 @@ class Server:
         pod = self._pods.get(names["pod"], names["namespace"])
         if pod is None:
             raise NotFound(f'pod "{names["pod"]}" is not on this node')
+        if pod.status.reason == refusal.REASON:
+            raise UserMistake(pod.status.message)
         for container, refused in refusal.ephemeral(pod):
             if container.name == names["container"]:
                 raise UserMistake(refused.message)
@@ -99,12 +101,13 @@ class Server:
 
 
 async def _attach(_request: web.Request) -> web.StreamResponse:
-    raise UserMistake("attach is not possible on a process node: use kubectl logs -f, or kubectl exec")
+    """Without a colon: an API server before 1.36 takes what reads as YAML for a Status, and drops it."""
+    raise UserMistake("attach is not possible on a process node; use kubectl logs -f, or kubectl exec")
 
 
 async def _port_forward(request: web.Request) -> web.StreamResponse:
     raise UserMistake(
-        f"port-forward is not possible on a process node, nor needed: the ports of {request.match_info['pod']} are "
+        f"port-forward is not possible on a process node, nor needed; the ports of {request.match_info['pod']} are "
         "this machine's, at the pod's address (status.podIP) or, for servers that listen everywhere, at 127.0.0.1"
     )
 
