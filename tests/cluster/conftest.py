@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import pytest
 from rich.console import Console
+from tests.cluster.lost import lost_node  # noqa: F401 - a fixture
 from tests.cluster.minutes import changed_files, cron_job, evicted_job, failing_job, minute  # noqa: F401 - fixtures
 from tests.cluster.nodes import NODE, node, other_node
 from tests.cluster.space import NOTHING_MOUNTED, Kubectl, Namespace, Raw, Refusal, Refused, Where
@@ -22,6 +23,7 @@ from tests.cluster.space import NOTHING_MOUNTED, Kubectl, Namespace, Raw, Refusa
 from longshore.cli.steps import Steps
 from longshore.cluster import binary
 from longshore.cluster.cluster import LocalCluster
+from longshore.errors import LongshoreError
 from longshore.kube.client import Client
 from longshore.kube.config import Config
 from longshore.kube.objects import NAMESPACES, NODES
@@ -55,7 +57,7 @@ def begun(request: pytest.FixtureRequest) -> None:
         for name in slow.args
     }
     for name in sorted(names):
-        with suppress(Exception):  # the tests that ask for it fail by it, and no others
+        with suppress(LongshoreError, AssertionError, TimeoutError):  # the tests that ask for it fail by it, no others
             request.getfixturevalue(name)
 
 
