@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo down test check fmt bench wheels lock clean
+.PHONY: help env demo down test check fmt bench wheels lock clean
 
 RUN := .venv/bin/python
 ENVIRONMENT := .venv/.made-of-the-lock
@@ -11,6 +11,8 @@ COMPILE := .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-h
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+env: $(ENVIRONMENT) ## Make .venv, with the command .venv/bin/longshore
 
 demo: $(ENVIRONMENT) ## Start a local cluster and run a real traffic simulation in it
 	@$(RUN) deploy/examples/sumo/demo.py

@@ -32,7 +32,11 @@ async def test_before_the_first_up_everything_says_what_to_do(typed: Shell) -> N
         assert ran.code != 0
         assert ran.out == ""
         assert "longshore cluster up --cluster typed" in ran.err
-    assert (await typed("down")).code == 0
+    for ending in ("down", "reset"):
+        ran = await typed(ending, *(["--yes"] if ending == "reset" else []))
+        assert ran.code == 0
+        assert ran.err.startswith("there is no cluster typed")
+    assert not typed.folder.lock.exists()
 
 
 async def test_up_prints_where_the_kubeconfig_is_and_nothing_else(up: Shell) -> None:
@@ -69,6 +73,7 @@ async def test_merging_makes_the_cluster_the_one_that_kubectl_takes(up: Shell) -
 async def test_logs_print_the_end_and_follow_goes_on(up: Shell) -> None:
     assert len((await up("logs", "etcd", "-n", "3")).out.splitlines()) == 3
     assert "kube-scheduler" in (await up("logs", "nobody")).err
+    assert "kube-scheduler" in (await up("logs")).out.splitlines()
     following = await up.start("logs", "etcd", "-n", "1", "-f")
     assert following.stdout is not None
     async with asyncio.timeout(20):
@@ -87,6 +92,13 @@ async def test_reset_wants_to_be_meant(up: Shell) -> None:
     assert ran.code == 2
     assert "--yes" in ran.err
     assert (await up("status")).code == 0
+
+
+async def test_kubectl_of_a_cluster_that_is_down_says_so(up: Shell) -> None:
+    await up("down")
+    ran = await up("kubectl", "get", "pods")
+    assert (ran.code, ran.out) == (3, "")
+    assert "cluster typed is down" in ran.err
 
 
 async def test_ctrl_c_during_up_stops_what_it_started(typed: Shell) -> None:

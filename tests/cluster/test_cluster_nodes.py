@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from longshore.cluster.processes import marked
+from longshore.errors import NotFound
 from longshore.kube.client import Client
 from longshore.kube.config import Config
 from longshore.kube.objects import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, SECRETS, Resource
@@ -164,12 +165,29 @@ async def test_when_the_node_that_makes_volumes_is_killed_another_does(typed: Sh
     assert len(list(typed.folder.volumes.glob("default-claim-*"))) == 8
 
 
+async def test_a_pod_that_nobody_makes_anew_keeps_its_node_and_goes_with_it_when_forced(
+    typed: Shell, admin: Client
+) -> None:
+    assert (await typed("node", "add", "lonely")).code == 0
+    container = {"name": "main", "image": "busybox", "command": ["sleep", "1000"]}
+    spec = {"nodeName": "lonely", "containers": [container]}
+    await admin.create(PODS, {"metadata": {"name": "alone", "namespace": "default"}, "spec": spec})
+    ran = await typed("node", "remove", "lonely")
+    assert ran.code == 2
+    assert "default/alone" in ran.err
+    assert (await nodes(typed))["lonely"]["schedulable"]
+    assert (await typed("node", "remove", "lonely", "--force")).code == 0
+    with pytest.raises(NotFound):
+        await admin.get(PODS, "alone", "default")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (("add", "Upper"), "cannot name a node"),
         (("add", "twice", "twice"), "has a node twice already"),
         (("add", "--count", "11"), "addon install kwok"),
+        (("add", "one", "--count", "2"), "exclude each other"),
         (("remove", "nobody"), "There are: "),
         (("add", "--sandbox", "docker"), "namespaces"),
     ],

@@ -13,6 +13,7 @@ import typer
 from longshore import __version__, errors
 from longshore.cli import jobs, roles, simulations, tenants, up
 from longshore.cli.cluster import main as cluster
+from longshore.cli.command import INTERRUPTED
 from longshore.cli.output import Output
 from longshore.cluster.state import unusable
 
@@ -55,6 +56,8 @@ def run(argv: Sequence[str] | None = None) -> int:
         return build()(args=argv, prog_name="longshore", standalone_mode=False) or 0
     except typer.TyperException as error:
         return _misused(error)
+    except typer.Abort:  # Ctrl-C where a question was asked
+        return INTERRUPTED
     except Exception as error:
         known = known_error(error)
         if known is None:

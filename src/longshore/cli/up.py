@@ -46,7 +46,8 @@ def up(cluster: ClusterName = DEFAULT_CLUSTER, json: Json = False) -> None:
         out.document({"cluster": cluster, "api": api.url, "kubeconfig": str(local.kubeconfig_path)})
         return
     out.card((("api", api.url), ("kubectl", f"kubectl --kubeconfig {local.kubeconfig_path} get pods -A")))
-    out.say("`longshore down` stops it and keeps its state")
+    named = "" if cluster == DEFAULT_CLUSTER else f" --cluster {cluster}"
+    out.say(f"`longshore down{named}` stops it and keeps its state")
 
 
 def down(cluster: ClusterName = DEFAULT_CLUSTER, json: Json = False) -> None:

@@ -74,6 +74,11 @@ class LocalCluster:
         return self.folder.kubeconfig
 
     @property
+    def is_supervised(self) -> bool:
+        """Whether somebody keeps it running now; `status` tells how that goes."""
+        return self._supervision() is not None
+
+    @property
     def kubernetes(self) -> str:
         """The version that last wrote into it, such as 1.37.1; "" before its first `up`."""
         return self.folder.read_settings().kubernetes
@@ -140,10 +145,13 @@ class LocalCluster:
         """The log file of a part, or of the `supervisor`; NotFound when there is none."""
         path = (self.folder.audit if part == AUDIT else self.folder.logs) / f"{part}.log"
         if path.parent not in (self.folder.logs, self.folder.audit) or not path.exists():
-            logs = [*self.folder.logs.glob("*.log"), *self.folder.audit.glob(f"{AUDIT}.log")]
-            known = ", ".join(sorted(log.stem for log in logs)) or "none yet"
+            known = ", ".join(self.logs()) or "none yet"
             raise NotFound(f"Cluster {self.name} has no log of {part!r}.", hint=f"There are: {known}.")
         return path
+
+    def logs(self) -> list[str]:
+        """Whose logs there are, of parts that run and of others."""
+        return sorted(log.stem for log in (*self.folder.logs.glob("*.log"), *self.folder.audit.glob(f"{AUDIT}.log")))
 
     def identity_kubeconfig(self, service_account: str, namespace: str = "longshore-system") -> Path:
         """A kubeconfig that logs in as that ServiceAccount, by certificate."""

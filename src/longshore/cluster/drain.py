@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from longshore.cluster.progress import Report, Step
-from longshore.errors import Conflict, EvictionRefused, NotFound, Unavailable
+from longshore.errors import Conflict, EvictionRefused, NotFound, Unavailable, UserMistake
 from longshore.kube.client import Client
 from longshore.kube.eviction import evict
 from longshore.kube.objects import NODES, PODS, Patch
@@ -26,13 +26,22 @@ async def cordon(client: Client, node: str, cordoned: bool) -> None:
 
 
 async def drain(client: Client, node: str, deadline: float, report: Report) -> None:
-    """Evict all pods and wait until they have left. Unavailable names those that are there after `deadline` seconds."""
+    """Evict all pods and wait until they have left.
+
+    UserMistake when nobody would make some of them anew elsewhere; Unavailable names those that are there after
+    `deadline` seconds.
+    """
+    if alone := [pod for pod in await _pods(client, node) if not _has_controller(pod)]:
+        raise UserMistake(
+            f"nobody makes these pods anew elsewhere: {_names(alone)}",
+            hint="Delete them yourself, or use --force, which ends them with the node.",
+        )
     loop = asyncio.get_running_loop()
     until = loop.time() + deadline
     total, refused = 0, ""
     while pods := await _pods(client, node):
         total = max(total, len(pods))
-        names = ", ".join(f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in pods[:3])
+        names = _names(pods)
         report(Step(f"draining {node}", refused or names, total - len(pods), total))
         if loop.time() > until:
             raise Unavailable(
@@ -42,6 +51,23 @@ async def drain(client: Client, node: str, deadline: float, report: Report) -> N
         refusals = [await _evict(client, pod["metadata"]) for pod in pods]
         refused = next(filter(None, refusals), "")
         await asyncio.sleep(_POLL_SECONDS)
+
+
+async def delete_all(client: Client, node: str) -> None:
+    """Delete the objects of the pods of a node that is gone: nothing of them runs any more."""
+    page = await client.list_page(_RAW_PODS, field_selector=f"spec.nodeName={node}", limit=None)
+    for meta in (pod["metadata"] for pod in page.items):
+        with suppress(NotFound, Conflict):
+            await client.delete(_RAW_PODS, meta["name"], meta["namespace"], uid=meta["uid"], grace_period_seconds=0)
+
+
+def _names(pods: list[dict[str, Any]]) -> str:
+    shown = ", ".join(f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in pods[:3])
+    return shown if len(pods) <= 3 else f"{shown} and {len(pods) - 3} more"
+
+
+def _has_controller(pod: dict[str, Any]) -> bool:
+    return any(owner.get("controller") for owner in pod["metadata"].get("ownerReferences", ()))
 
 
 async def _pods(client: Client, node: str) -> list[dict[str, Any]]:

@@ -50,6 +50,24 @@ def merge(source: Path, into: Path) -> str:
     return selected
 
 
+def unmerge(source: Path, into: Path) -> str:
+    """Take out of `into` what `merge` put there: the name of the context, "" when it is not there or is another's."""
+    try:
+        gone, config = (yaml.safe_load(path.read_text()) for path in (source, into))
+    except (FileNotFoundError, yaml.YAMLError):
+        return ""
+    context: str = gone["current-context"]
+    if not isinstance(config, dict) or not any(entry in (config.get("users") or ()) for entry in gone["users"]):
+        return ""
+    for kind in ("clusters", "users", "contexts"):
+        names = {entry["name"] for entry in gone[kind]}
+        config[kind] = [entry for entry in config.get(kind) or [] if entry.get("name") not in names]
+    if config.get("current-context") == context:
+        config["current-context"] = ""
+    write_private(into.resolve(), yaml.safe_dump(config, sort_keys=False).encode())
+    return context
+
+
 def users_own() -> Path:
     """Where kubectl keeps its configuration: the first of $KUBECONFIG, else ~/.kube/config."""
     given = [entry for entry in os.environ.get("KUBECONFIG", "").split(os.pathsep) if entry]

@@ -20,7 +20,7 @@ from longshore.cluster.addons import kwok
 from longshore.cluster.addons.catalog import ADDONS
 from longshore.cluster.cluster import LocalCluster
 from longshore.cluster.controlplane import AUDIT, CONTROL_PLANE
-from longshore.cluster.drain import cordon, drain
+from longshore.cluster.drain import cordon, delete_all, drain
 from longshore.cluster.progress import Report, Step, silent
 from longshore.cluster.state import NodeSettings, Settings
 from longshore.errors import NotFound, UserMistake
@@ -138,6 +138,8 @@ async def remove(
             await cluster.up(without=[name], progress=progress)
         with suppress(NotFound):  # it never got as far as to register
             await client.delete(NODES, name)
+        if force:  # Kubernetes would take a minute to see that they are gone
+            await delete_all(client, name)
     cluster.forget_node(name)
 
 

@@ -130,7 +130,7 @@ class Folder:
 def names(state_root: Path | None = None) -> list[str]:
     """The clusters that there are, up or down."""
     clusters = (state_root or state_home()).resolve() / "clusters"
-    return sorted(folder.name for folder in clusters.glob("*") if _NAME.fullmatch(folder.name) and folder.is_dir())
+    return sorted(kubeconfig.parent.name for kubeconfig in clusters.glob("*/kubeconfig"))
 
 
 def write_private(path: Path, content: bytes) -> None:

@@ -79,3 +79,23 @@ def test_the_users_own_is_the_first_that_kubectl_would_take(monkeypatch: pytest.
     monkeypatch.setenv("KUBECONFIG", "")
     monkeypatch.setenv("HOME", "/home/someone")
     assert kubeconfig.users_own() == Path("/home/someone/.kube/config")
+
+
+def test_what_was_merged_is_taken_out_again_and_nothing_else(written: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    before = {"contexts": [{"name": "work"}], "clusters": [], "users": [{"name": "me"}], "current-context": "work"}
+    own.write_text(yaml.safe_dump(before))
+    context = kubeconfig.merge(written, own)
+    assert kubeconfig.unmerge(written, own) == context
+    assert yaml.safe_load(own.read_text()) == {**before, "current-context": ""}
+    assert kubeconfig.unmerge(written, own) == ""
+
+
+def test_a_namesake_of_another_cluster_is_left_alone(written: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    context = kubeconfig.merge(written, own)
+    another = own.read_text().replace("client-key-data", "another-key")
+    own.write_text(another)
+    assert kubeconfig.unmerge(written, own) == ""
+    assert own.read_text() == another
+    assert context in another

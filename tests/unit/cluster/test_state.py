@@ -141,6 +141,8 @@ def test_what_two_change_at_once_is_both_kept(tmp_path: Path) -> None:
 def test_clusters_are_listed_by_name_and_nothing_else_is(tmp_path: Path) -> None:
     for name in ("b", "a"):
         Folder(name, tmp_path).make()
+        Folder(name, tmp_path).kubeconfig.touch()
+    Folder("never-came-up", tmp_path).make()
     (tmp_path / "clusters" / ".a.lock").touch()
     assert names(tmp_path) == ["a", "b"]
 

@@ -47,8 +47,12 @@ def up(
 
     local = LocalCluster(cluster, fsync=fsync, audit=audit, kubernetes=kubernetes)
     out = Output(json=json)
-    with process_nodes.wanted(local, nodes):
-        shown(out, lambda report: local.up(progress=report))
+    try:
+        with process_nodes.wanted(local, nodes):
+            shown(out, lambda report: local.up(progress=report))
+    except KeyboardInterrupt:
+        out.say("interrupted; what this `up` started is stopped again")
+        raise
     status = asyncio.run(local.status())
     if json:
         out.document(status)
@@ -61,24 +65,35 @@ def up(
 def down(cluster: Name = DEFAULT_CLUSTER) -> None:
     """Stop the cluster and every process of it; what is in it stays for the next `up`."""
     out = Output(json=False)
-    shown(out, named(cluster).down)
-    out.say(f"cluster {cluster} is down")
+    if _is_there(cluster, out):
+        shown(out, named(cluster).down)
+        out.say(f"cluster {cluster} is down")
 
 
 def reset(
     cluster: Name = DEFAULT_CLUSTER,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Stop the cluster and delete everything in it."""
+    """Stop the cluster and delete everything in it, and its context in your own kubeconfig."""
+    out = Output(json=False)
+    if not _is_there(cluster, out):
+        return
+    from longshore.cluster import kubeconfig
+
     if not yes and not sys.stdin.isatty():
         raise errors.UserMistake(
             f"this deletes cluster {cluster} and everything in it", hint="--yes says that you mean it"
         )
-    if not yes:
-        typer.confirm(f"Delete cluster {cluster} and everything in it?", abort=True, err=True)
-    out = Output(json=False)
-    shown(out, named(cluster).reset)
+    if not yes and not typer.confirm(f"Delete cluster {cluster} and everything in it?", err=True):
+        out.say("nothing was deleted")
+        raise typer.Exit(1)
+    local = named(cluster)
+    own = kubeconfig.users_own()
+    forgotten = kubeconfig.unmerge(local.kubeconfig_path, own)
+    shown(out, local.reset)
     out.say(f"cluster {cluster} is deleted")
+    if forgotten:
+        out.say(f"{own} no longer has the context {forgotten}")
 
 
 def status(cluster: Name = DEFAULT_CLUSTER, json: Json = False) -> None:
@@ -91,7 +106,7 @@ def status(cluster: Name = DEFAULT_CLUSTER, json: Json = False) -> None:
         columns = ("part", "pid", "ready", "uptime", "memory", "restarts", "last exit")
         out.table(columns, [_row(part) for part in found.parts])
         out.say(f"{size(_memory(found))} in all")
-    if not found.running:
+    if not found.running and _is_there(cluster, out):
         out.say(f"cluster {cluster} is not running; `longshore cluster up --cluster {cluster}` starts it")
     raise typer.Exit(0 if found.ready else 1)
 
@@ -119,6 +134,14 @@ def register(app: typer.Typer) -> None:
     for command in (up, down, reset, status):
         app.command()(command)
     app.command("list")(list_)
+
+
+def _is_there(cluster: str, out: Output) -> bool:
+    """Whether there is such a cluster, up or down; what is typed of one that is not may be a slip."""
+    if named(cluster).folder.root.exists():
+        return True
+    out.say(f"there is no cluster {cluster}; `longshore cluster up --cluster {cluster}` makes it")
+    return False
 
 
 def _summary(status: "ClusterStatus") -> tuple[object, ...]:

@@ -5,22 +5,27 @@ from typing import Annotated
 
 import typer
 
-from longshore.cli.cluster.command import Name, existing, named, shown
+from longshore import errors
+from longshore.cli.cluster.command import Name, existing, shown
 from longshore.cli.local import DEFAULT_CLUSTER
 from longshore.cli.output import Output
 
 
 def logs(
-    part: Annotated[str, typer.Argument(help="etcd, kube-apiserver, node0, supervisor, audit, ...")],
+    part: Annotated[str | None, typer.Argument(help="etcd, kube-apiserver, node0, ...  [left out: lists them]")] = None,
     cluster: Name = DEFAULT_CLUSTER,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is added.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines.")] = 200,
 ) -> None:
-    """Print the log of one part."""
+    """Print the log of one part, or the names of those that have one."""
     from longshore.cluster import logs as parts_logs
 
     out = Output(json=False)
-    log = named(cluster).log(part)
+    if part is None:
+        for name in existing(cluster).logs():
+            out.text(name)
+        return
+    log = existing(cluster).log(part)
     end, last = parts_logs.tail(log, lines)
     out.raw(last)
     if follow:
@@ -49,6 +54,9 @@ def kubectl(context: typer.Context, cluster: Name = DEFAULT_CLUSTER) -> None:
     from longshore.cluster import binary, versions
 
     local = existing(cluster)
+    if not local.is_supervised:
+        hint = f"`longshore cluster up --cluster {cluster}` starts it"
+        raise errors.Unavailable(f"cluster {cluster} is down", hint=hint)
     environment = {**os.environ, "KUBECONFIG": str(local.kubeconfig_path)}
     program = versions.control_plane(versions.minor(local.kubernetes))
     built = shown(Output(json=False), lambda report: binary.provide(report, program))

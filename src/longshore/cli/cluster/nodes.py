@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from longshore import errors
 from longshore.cli.cluster.command import Json, Name, existing, shown
 from longshore.cli.local import DEFAULT_CLUSTER
 from longshore.cli.output import Output
@@ -30,7 +31,7 @@ class Sandbox(StrEnum):
 def add(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Left out: the next free one.")] = None,
     cluster: Name = DEFAULT_CLUSTER,
-    count: Annotated[int, typer.Option(min=1, help="How many, where no name is given.")] = 1,
+    count: Annotated[int | None, typer.Option(min=1, help="How many, where no name is given.  [1]")] = None,
     sandbox: Annotated[Sandbox, typer.Option(help="What holds the pods.")] = Sandbox.AUTO,
     cpu_factor: Annotated[int, typer.Option(min=1, max=100, help="How many times the machine's cores to offer.")] = 8,
     simulated: Annotated[
@@ -40,14 +41,16 @@ def add(
     """Add nodes that run pods as processes; their names on stdout. They come back with the next `up`."""
     from longshore.cluster import nodes
 
+    if names and (count is not None or simulated):
+        raise errors.UserMistake("names and --count or --simulated exclude each other", hint="give one of them")
     local = existing(cluster)
     out = Output(json=False)
 
     async def work(report: Report) -> list[str]:
         if simulated:
-            return await nodes.simulate(local, count)
+            return await nodes.simulate(local, count or 1)
         flags = {"sandbox": sandbox.value, "cpu_factor": cpu_factor}
-        return await nodes.add(local, names or (), count=count, progress=report, **flags)
+        return await nodes.add(local, names or (), count=count or 1, progress=report, **flags)
 
     for name in shown(out, work):
         out.text(name)

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from longshore.cluster.node import refusal
-from longshore.cluster.node.attempts import Run
+from longshore.cluster.node.attempts import LOST, Run
 from longshore.cluster.node.decide import failed_init, is_initialized, restart_at, restarts
 from longshore.cluster.node.fields import Place
 from longshore.cluster.node.model import Container, Pod, is_sidecar
@@ -22,6 +22,11 @@ from longshore.kube.objects import Condition
 
 Status = dict[str, Any]
 _REPLACE = {"$patch": "replace"}  # a strategic merge would otherwise add to what is there
+_NEVER_RAN = {  # the kubelet's words for a container of a pod that ended before it began
+    "exitCode": LOST,
+    "reason": "ContainerStatusUnknown",
+    "message": "The container could not be located when the pod was terminated",
+}
 IMAGE_PULL = "ErrImagePull"
 
 
@@ -171,6 +176,8 @@ def _state(container: Container, pod: Pod, world: World, step: Step, now: dateti
         return {"running": {"startedAt": timestamp(run.started_at)}}
     if view.trouble and not step.ending:
         return {"waiting": _waiting(view.trouble, container, now)}
+    if run is None and step.is_over and is_initialized(pod, world):
+        return {"terminated": dict(_NEVER_RAN)}
     if run is None:
         is_first = is_initialized(pod, world) or container in pod.spec.init_containers[:1]
         reason = "ContainerCreating" if is_first and not failed_init(pod, world) else "PodInitializing"

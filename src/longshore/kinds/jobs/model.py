@@ -262,14 +262,15 @@ def state_of(job: Job, pods: Iterable[Pod]) -> State:
         return State(Status.QUEUED, "WaitingForTurn", "Waits until the tenant's limits allow it to start.")
     if any(p.status.phase == "Running" for p in pods):
         return State(Status.RUNNING, "Running", "The job is running.")
-    ended = sum(p.status.phase in ("Succeeded", "Failed") for p in pods)
-    if ended > job.status.succeeded + job.status.failed:
-        return State(Status.RUNNING, "Finishing", "Its pod has ended; the Job is about to say how.")
-    return _pending(job, pods)
+    coming = [p for p in pods if p.status.phase not in ("Succeeded", "Failed")]
+    # Of those that ended some may never be counted: a policy ignores pods that were ended with their node.
+    if not coming and len(pods) > job.status.succeeded + job.status.failed:
+        return State(Status.RUNNING, "Finishing", "Its pod has ended, which Kubernetes has yet to record in the job.")
+    return _pending(job, coming)
 
 
-def _pending(job: Job, pods: tuple[Pod, ...]) -> State:
-    for pod in pods:
+def _pending(job: Job, coming: Iterable[Pod]) -> State:
+    for pod in coming:
         for c in pod.status.conditions:
             if c.type == "PodScheduled" and c.status == "False":
                 return State(Status.PENDING, c.reason or "Unschedulable", c.message)

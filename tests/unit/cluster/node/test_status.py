@@ -75,6 +75,13 @@ def test_a_node_that_stops_is_not_the_pods_fault() -> None:
     assert told(pod(restartPolicy="Always"), leaving, 4)["phase"] == "Running"
 
 
+def test_a_container_that_its_pods_end_forestalled_is_not_said_to_wait() -> None:
+    result = told(pod(meta={"deletionTimestamp": T0}), world())
+    assert container(result)["state"]["terminated"]["reason"] == "ContainerStatusUnknown"
+    behind = told(pod(init=("one",), meta={"deletionTimestamp": T0}), world(one=ended(1)))
+    assert container(behind)["state"] == {"waiting": {"reason": "PodInitializing"}}
+
+
 def test_an_evicted_pod_failed_whatever_its_restart_policy_and_says_why() -> None:
     evicted = World(T0, {"main": ended(137, when=3)}, prepared=True, evicted=Eviction("too much", at(2)))
     result = told(pod(restartPolicy="Always"), evicted, 4)

@@ -72,6 +72,12 @@ def test_a_pod_that_has_ended_but_is_not_counted_yet_does_not_look_pending() -> 
     assert model.state_of(job(), [pod("Succeeded", ended(0, "Completed"))]).status is Status.RUNNING
 
 
+def test_a_pod_that_never_counts_does_not_hide_the_next_one() -> None:
+    waiting = ContainerStatus(name="main", state=ContainerState(waiting=ContainerStateWaiting(reason="ErrImagePull")))
+    state = model.state_of(job(), [pod("Failed", age=9), pod("Pending", waiting)])
+    assert (state.status, state.reason) == (Status.PENDING, "ErrImagePull")
+
+
 def test_a_failure_says_how_the_newest_attempt_ended() -> None:
     over = job(Condition("Failed", "True", reason="BackoffLimitExceeded"))
     state = model.state_of(over, [pod("Failed", ended(137, "OOMKilled", 9), age=1), pod("Failed", ended(2), age=9)])
