@@ -17,7 +17,7 @@ FILES = re.compile(r"(licen[cs]e|copying|copyright|notice|patents)([-._].*)?", r
 RULE = "=" * 80
 HEAD = """\
 What is linked into the program beside this file, and the terms of each. Every line above a text names a Go module: its
-sources are at proxy.golang.org under that name and version.
+sources are at the public Go module proxy under that name and version.
 """
 # The module that replaces another is the one whose text is linked.
 LISTED = '{{$dir := .Dir}}{{with .Module}}{{$it := or .Replace .}}{{$it}}\t{{.Dir}}\t{{$dir}}{{"\\n"}}{{end}}'
