@@ -57,7 +57,7 @@ class Demo:
         began = time.monotonic()
         with Steps(self.out.people) as report:
             said = self._noting(report)
-            was_running = (await self._cluster.status()).running
+            was_running = self._cluster.is_supervised
             api = self._api = await compose(self._cluster, said)
             self._started_cluster = not was_running
             tenant = await self._tenant(api, said)

@@ -68,7 +68,7 @@ async def compose(cluster: "LocalCluster", report: Report) -> LocalApi:
     from longshore.cluster import nodes
     from longshore.cluster.controlplane import API
 
-    was_running = (await cluster.status()).running
+    was_running = cluster.is_supervised
     try:
         with nodes.wanted(cluster):
             installed = local_api(cluster.folder) is not None

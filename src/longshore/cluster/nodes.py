@@ -87,14 +87,14 @@ async def add(
         return tuple(NodeSettings(name, **flags) for name in wanted)
 
     with _added(cluster, new) as nodes:
-        if (await cluster.status()).running:
+        if cluster.is_supervised:
             await cluster.up(progress=progress)
     return [node.name for node in nodes]
 
 
 async def simulate(cluster: LocalCluster, count: int) -> list[str]:
     """Add nodes that kwok plays, and answer their names. UserMistake unless the cluster is up and has that add-on."""
-    if "kwok" not in cluster.folder.read_settings().addons or not (await cluster.status()).running:
+    if "kwok" not in cluster.folder.read_settings().addons or not cluster.is_supervised:
         raise UserMistake(
             f"Cluster {cluster.name} cannot simulate nodes: kwok does not run in it.",
             hint=f"longshore cluster addon install kwok --cluster {cluster.name}",
@@ -120,7 +120,7 @@ async def remove(
     if all(node.name != name for node in present):
         known = ", ".join(node.name for node in present) or "none"
         raise NotFound(f"Cluster {cluster.name} has no process node {name}.", hint=f"There are: {known}.")
-    if not (await cluster.status()).running:
+    if not cluster.is_supervised:
         raise UserMistake(
             f"Cluster {cluster.name} is down: what is on {name} cannot be moved.",
             hint=f"Start it first: longshore cluster up --cluster {cluster.name}",
@@ -145,7 +145,7 @@ async def remove(
 
 async def _remove_simulated(cluster: LocalCluster, name: str) -> bool:
     """Delete the node if it is one that kwok plays: nothing runs on it that could be lost. Whether it was."""
-    if "kwok" not in cluster.folder.read_settings().addons or not (await cluster.status()).running:
+    if "kwok" not in cluster.folder.read_settings().addons or not cluster.is_supervised:
         return False
     async with Client(Config.load(cluster.kubeconfig_path)) as client:
         with suppress(NotFound):
@@ -158,7 +158,7 @@ async def _remove_simulated(cluster: LocalCluster, name: str) -> bool:
 async def listed(cluster: LocalCluster) -> list[NodeStatus]:
     """Every node that the API knows, and those that it does not know yet or cannot tell of, in the order of names."""
     wanted = {node.name: NodeStatus(node.name, "process", False, why="not running") for node in settings(cluster)}
-    if (await cluster.status()).running:
+    if cluster.is_supervised:
         async with Client(Config.load(cluster.kubeconfig_path)) as client:
             nodes = (await client.list_page(_RAW_NODES, limit=None)).items
             pods = (await client.list_page(_RAW_PODS, limit=None)).items

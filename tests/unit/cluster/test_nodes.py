@@ -1,12 +1,12 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from longshore.cluster import nodes
 from longshore.cluster.addons import installed
 from longshore.cluster.cluster import LocalCluster
-from longshore.cluster.status import ClusterStatus
 
 
 @pytest.fixture
@@ -43,7 +43,9 @@ async def test_an_up_that_fails_leaves_a_new_cluster_as_new(cluster: LocalCluste
 class Failing(LocalCluster):
     """Somebody installs `s3` from elsewhere before it fails."""
 
-    async def status(self) -> ClusterStatus:
+    is_supervised = True
+
+    async def up(self, **_: Any) -> None:
         await installed.install(LocalCluster(self.name, state_root=self.folder.root.parents[1]), "s3")
         raise ZeroDivisionError
 

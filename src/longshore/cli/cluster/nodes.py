@@ -54,7 +54,7 @@ def add(
 
     for name in shown(out, work):
         out.text(name)
-    if not asyncio.run(local.status()).running:
+    if not local.is_supervised:
         out.say(f"cluster {cluster} is down; `longshore cluster up --cluster {cluster}` starts it with them")
 
 

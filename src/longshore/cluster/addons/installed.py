@@ -34,7 +34,7 @@ async def install(cluster: LocalCluster, name: str, progress: Report = silent) -
     """Build the add-on, and start it if the cluster runs; nothing new if it is there. UserMistake: there is none."""
     await catalog.provide([name], progress)
     with _keeping(cluster, name, installed=True):
-        if (await cluster.status()).running:
+        if cluster.is_supervised:
             await cluster.up(progress=progress)
     return next(status for status in await listed(cluster) if status.name == name)
 
@@ -46,7 +46,7 @@ async def remove(cluster: LocalCluster, name: str, progress: Report = silent) ->
         known = ", ".join(installed) or "none"
         raise NotFound(f"The add-on {name!r} is not installed in cluster {cluster.name}.", hint=f"Installed: {known}.")
     with _keeping(cluster, name, installed=False):
-        if (await cluster.status()).running:
+        if cluster.is_supervised:
             await cluster.up(without=[name], progress=progress)
 
 
