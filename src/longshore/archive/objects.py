@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Literal
 from uuid import uuid4
 
 import obstore
@@ -23,7 +23,7 @@ from obstore.exceptions import (
     PreconditionError,
     UnauthenticatedError,
 )
-from obstore.store import from_url
+from obstore.store import LocalStore, from_url
 
 from longshore.errors import AlreadyExists, LongshoreError, NotFound, Unavailable, UserMistake
 
@@ -107,6 +107,11 @@ class Objects:
 
     async def list(self, prefix: str) -> AsyncIterator[tuple[str, int]]:
         """(path, bytes) of all below `prefix`, which ends at a slash; sorted in S3, GCS and Azure, not in a folder."""
+        async for path, size, _ in self.aged(prefix):
+            yield path, size
+
+    async def aged(self, prefix: str) -> AsyncIterator[tuple[str, int, datetime]]:
+        """As `list`, and when each was written, by the store's clock."""
         with _translated(prefix):
             found = obstore.list(self._store, prefix, chunk_size=LIST_PAGE)
         while True:
@@ -115,7 +120,23 @@ class Objects:
             if page is None:
                 return
             for each in page:
-                yield each["path"], each["size"]
+                yield each["path"], each["size"], each["last_modified"]
+
+    async def copy(self, source: str, target: str) -> None:
+        """Make `target` what `source` is, on the store's own side, whole or not at all; NotFound. S3: up to 5 GiB."""
+        with _translated(source):
+            await obstore.copy_async(self._store, source, target)
+
+    @property
+    def signs(self) -> bool:
+        """Whether others can be given URLs to read and write here; a folder has none."""
+        return not isinstance(self._store, LocalStore)
+
+    async def sign(self, method: Literal["GET", "PUT"], path: str, expires: timedelta) -> str:
+        """A URL with which anybody may do just this with `path`, until it expires. Only for a store that `signs`."""
+        assert not isinstance(self._store, LocalStore)
+        with _translated(path):
+            return await obstore.sign_async(self._store, method, path, expires)  # type: ignore[arg-type]
 
     async def folders(self, prefix: str) -> Sequence[str]:
         """The names one level below `prefix` that have something below them, sorted."""

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from longshore.cli.local import DEFAULT_CLUSTER, LocalApi, local_api, token_file, write_local_api
+from longshore.cli.local import (
+    DEFAULT_CLUSTER,
+    OF_ADDON,
+    LocalApi,
+    choose_archive,
+    local_api,
+    token_file,
+    write_local_api,
+)
 from longshore.cli.output import Output
 from longshore.cli.steps import Steps
 from longshore.cluster.progress import Report, Step
@@ -23,12 +31,18 @@ if TYPE_CHECKING:
 
 METRICS: Final = "control-metrics"  # the port on which `control` shows its metrics, by this name
 _STOP_GRACE: Final = 15.0
+# by way of a file: what is in a part's arguments or environment is shown by `cluster status`
+_WITH_CREDENTIALS: Final = 'set -a; . "$0"; set +a; exec "$@"'
 
 ClusterName = Annotated[str, typer.Option("--cluster", "-c", envvar="LONGSHORE_CLUSTER", help="Name of the cluster.")]
 Json = Annotated[bool, typer.Option("--json", help="For programs: JSON on stdout.")]
+ArchiveUrl = Annotated[
+    str | None,
+    typer.Option("--archive", metavar="URL|s3", help="Where history goes, chosen once; s3: this cluster's add-on."),
+]
 
 
-def up(cluster: ClusterName = DEFAULT_CLUSTER, json: Json = False) -> None:
+def up(cluster: ClusterName = DEFAULT_CLUSTER, archive: ArchiveUrl = None, json: Json = False) -> None:
     """Start a local Kubernetes with a node and longshore in it; returns when all of it is ready."""
     from longshore.cluster.cluster import LocalCluster
     from longshore.telemetry import configure_logging
@@ -38,7 +52,7 @@ def up(cluster: ClusterName = DEFAULT_CLUSTER, json: Json = False) -> None:
     local = LocalCluster(cluster)
     with Steps(out.people) as report:
         try:
-            api = asyncio.run(compose(local, report))
+            api = asyncio.run(compose(local, report, archive=archive))
         except KeyboardInterrupt:
             out.say("interrupted; what this `up` started is stopped again")
             raise
@@ -63,17 +77,21 @@ def down(cluster: ClusterName = DEFAULT_CLUSTER, json: Json = False) -> None:
         out.say(f"cluster {cluster} is down")
 
 
-async def compose(cluster: "LocalCluster", report: Report) -> LocalApi:
+async def compose(cluster: "LocalCluster", report: Report, *, archive: str | None = None) -> LocalApi:
     """Bring everything up, or put what is missing back; a cluster that it started is taken down again if it fails."""
     from longshore.cluster import nodes
+    from longshore.cluster.addons import installed as addons
     from longshore.cluster.controlplane import API
 
     was_running = cluster.is_supervised
+    archive = choose_archive(cluster.folder, archive)
+    if archive == OF_ADDON:
+        await addons.install(cluster, OF_ADDON, report)
     try:
         with nodes.wanted(cluster):
             installed = local_api(cluster.folder) is not None
             api = LocalApi(f"http://127.0.0.1:{cluster.port('serve')}", _admin_token(cluster.folder))
-            parts = longshore_parts(cluster, api)
+            parts = longshore_parts(cluster, api, archive)
             # Where it was installed before it starts with the rest, and finds what is new when that is there.
             await cluster.up(extra_parts=parts if installed else (), until=(API,), progress=report)
             report(Step("installing longshore into the cluster"))
@@ -103,14 +121,22 @@ def _admin_token(folder: "Folder") -> str:
     return before.admin_token if before and before.admin_token else f"lsa_{secrets.token_urlsafe(32)}"
 
 
-def longshore_parts(cluster: "LocalCluster", api: LocalApi) -> "tuple[Part, Part]":
+def longshore_parts(cluster: "LocalCluster", api: LocalApi, archive: str) -> "tuple[Part, Part]":
     """The two processes that make a local cluster a longshore."""
     from longshore.cluster.controlplane import API
     from longshore.cluster.parts import Check, Part
 
+    # -P: a module in the current folder must not stand in for one that Python ships.
+    command: tuple[str, ...] = (sys.executable, "-P", "-m", "longshore")
+    after: tuple[str, ...] = (API,)
+    if archive == OF_ADDON:
+        facts = addon_facts(cluster)
+        archive = f"s3://{facts['bucket']}"
+        command = ("/bin/sh", "-c", _WITH_CREDENTIALS, facts["credentials"], *command)
+        after = (API, OF_ADDON)
     shared = {
         "LONGSHORE_API_URL": api.url,
-        "LONGSHORE_ARCHIVE": (cluster.folder.root / "archive").as_uri(),
+        "LONGSHORE_ARCHIVE": archive,
         "LONGSHORE_HOST": "127.0.0.1",
         "LONGSHORE_PORT": api.url.rpartition(":")[2],
         "LONGSHORE_ADMIN_TOKEN_FILE": str(token_file(cluster.folder)),
@@ -118,12 +144,17 @@ def longshore_parts(cluster: "LocalCluster", api: LocalApi) -> "tuple[Part, Part
 
     def part(role: str, ready: Check | None) -> Part:
         login = cluster.identity_kubeconfig(f"longshore-{role}")
-        # -P: a module in the current folder must not stand in for one that Python ships.
-        argv = (sys.executable, "-P", "-m", "longshore", role)
         env = shared | {"LONGSHORE_KUBECONFIG": str(login), "LONGSHORE_METRICS_PORT": str(cluster.port(METRICS))}
-        return Part(role, argv, env=env, after=(API,), ready=ready, grace=_STOP_GRACE)
+        return Part(role, (*command, role), env=env, after=after, ready=ready, grace=_STOP_GRACE)
 
     return part("serve", Check(f"{api.url}/readyz")), part("control", None)
+
+
+def addon_facts(cluster: "LocalCluster") -> dict[str, str]:
+    """What the add-on says of its bucket and where its credentials are."""
+    from longshore.cluster.addons import catalog
+
+    return catalog.find(OF_ADDON).facts(cluster.addon_site(OF_ADDON))
 
 
 def register(app: typer.Typer) -> None:

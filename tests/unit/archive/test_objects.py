@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -165,3 +166,21 @@ def test_a_url_that_is_no_archive_is_refused_with_a_hint(url: str) -> None:
     with pytest.raises(UserMistake) as caught:
         Objects(url)
     assert "LONGSHORE_ARCHIVE" in (caught.value.hint or "")
+
+
+async def test_a_copy_is_made_by_the_store_and_replaces_what_was_there(objects: Objects) -> None:
+    await objects.put("from/a", b"new")
+    await objects.put("to/a", b"old and longer")
+    await objects.copy("from/a", "to/a")
+    assert await objects.get("to/a") == b"new"
+    with pytest.raises(NotFound):
+        await objects.copy("nothing", "to/b")
+    assert await objects.size("to/b") is None
+
+
+async def test_a_listing_tells_when_things_were_written(objects: Objects) -> None:
+    began = datetime.now(UTC) - timedelta(seconds=2)
+    await objects.put("aged/a", b"x")
+    ((path, size, written),) = [found async for found in objects.aged("aged/")]
+    assert (path, size) == ("aged/a", 1)
+    assert began <= written <= datetime.now(UTC) + timedelta(seconds=2)
