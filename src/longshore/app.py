@@ -10,7 +10,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import uuid4
 
 import structlog
@@ -36,12 +36,15 @@ from longshore.kinds.tenants.model import LABEL_KEY, LABEL_TENANT, TENANTS
 from longshore.kube.client import Client
 from longshore.kube.config import Config
 from longshore.kube.metrics import CacheMetrics
-from longshore.kube.objects import JOBS, PODS, SECRETS
+from longshore.kube.objects import JOBS, LEASES, PODS, SECRETS, Lease
 from longshore.kube.reflector import Reflector
 from longshore.kube.store import Order, Store, created
 from longshore.kube.warmup import warmed_up
 from longshore.runtime.bus import Bus
 from longshore.runtime.leader import Leader
+from longshore.runtime.relay import Relay
+from longshore.runtime.replicas import LABEL as LABEL_REPLICA
+from longshore.runtime.replicas import Presence, Replicas, Role
 from longshore.runtime.term import Term
 from longshore.settings import Settings
 from longshore.telemetry import configure_logging
@@ -52,7 +55,6 @@ from longshore.web.uploads import BoundedBodies
 
 log = structlog.get_logger(__name__)
 
-Role = Literal["serve", "control"]
 SYNC_SECONDS = 60.0
 NOTE_KEYS_EVERY_SECONDS = 60.0
 COMPACT_EVERY_SECONDS = 30.0
@@ -73,7 +75,13 @@ async def services(settings: Settings, *, role: Role) -> AsyncIterator[Services]
     Only `serve` reads API keys, only `control` the tenants' bundles; each may no more than that.
     """
     config = Config.load(settings.kubeconfig)
-    async with Client(config, user_agent=f"longshore/{__version__}") as client, asyncio.TaskGroup() as tasks:
+    name = f"longshore-{role}-{uuid4().hex[:12]}"
+    async with (
+        Client(config, user_agent=f"longshore/{__version__}") as client,
+        Relay(settings.relay_host, settings.relay_port) as relay,
+        asyncio.TaskGroup() as tasks,
+    ):
+        leases: Store[Lease] = Store(LEASES)
         stores = Stores(
             jobs=Store(
                 JOBS,
@@ -92,6 +100,7 @@ async def services(settings: Settings, *, role: Role) -> AsyncIterator[Services]
             Reflector(client, stores.jobs, label_selector=jobs.LABEL_KIND).run(),
             Reflector(client, stores.pods, label_selector=jobs.LABEL_KIND).run(),
             Reflector(client, stores.tenants).run(),
+            Reflector(client, leases, namespace=settings.namespace, label_selector=LABEL_REPLICA).run(),
         ]
         if role == "serve":
             own = Reflector(client, stores.keys, namespace=settings.namespace, label_selector=LABEL_KEY)
@@ -99,9 +108,13 @@ async def services(settings: Settings, *, role: Role) -> AsyncIterator[Services]
         else:
             parts = stores.bundle.values()
             reflectors += [Reflector(client, store, label_selector=LABEL_TENANT).run() for store in parts]
-        running = [tasks.create_task(reflector) for reflector in reflectors]
+        replicas = Replicas(leases, name)
+        presence = Presence(client, settings.namespace, role, name, relay.address)
+        known = (replicas.run(), presence.run(replicas), relay.learn(client, settings.namespace))
+        running = [tasks.create_task(work) for work in (*reflectors, *known)]
         explain = {kind.name: kind.explain for kind in KINDS if kind.explain}
-        yield Services(settings, client, stores, open_archive(settings.archive), Bus(), utc_now, explain)
+        archive = open_archive(settings.archive)
+        yield Services(settings, client, stores, archive, Bus(), utc_now, explain, replicas, relay)
         for task in running:
             task.cancel()
 

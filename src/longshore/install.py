@@ -6,16 +6,19 @@ Applied by `longshore up`, and as often as wanted: everything is server-side app
 from __future__ import annotations
 
 import asyncio
+import secrets
+from contextlib import suppress
 from typing import Any
 
 import structlog
 
-from longshore.errors import NotFound, Unavailable
+from longshore.errors import AlreadyExists, NotFound, Unavailable
 from longshore.kinds.registry import KINDS
 from longshore.kinds.tenants import bundle, fence
 from longshore.kube import objects as kube
 from longshore.kube.client import Client
 from longshore.kube.objects import AnyObject, Resource
+from longshore.runtime.relay import SECRET as RELAY_SECRET
 from longshore.settings import Settings
 
 FIELD_MANAGER = "longshore-install"
@@ -54,14 +57,24 @@ CONTROL_RULES = [
     *bundle.READ_RULES,
 ]
 # in longshore's own namespace
-SERVE_OWN_RULES = [_rule("", ["secrets"], [*_READ, *_WRITE])]
-CONTROL_OWN_RULES = [_rule("coordination.k8s.io", ["leases"], ["get", "create", "patch"])]
+SERVE_OWN_RULES = [
+    _rule("", ["secrets"], [*_READ, *_WRITE]),
+    # its own, by which the other replicas know it, and theirs; the secret between them is among its Secrets
+    _rule("coordination.k8s.io", ["leases"], [*_READ, *_WRITE]),
+]
+CONTROL_OWN_RULES = [
+    # to lead, and as above
+    _rule("coordination.k8s.io", ["leases"], [*_READ, *_WRITE]),
+    # what replicas know each other by
+    {**_rule("", ["secrets"], ["get"]), "resourceNames": [RELAY_SECRET]},
+]
 
 
 async def install(client: Client, settings: Settings) -> None:
     """Apply everything and wait until the CRDs are served and the policies are in force (at most 60 s)."""
     for resource, body in manifests(settings.namespace):
         await client.apply(resource, body, field_manager=FIELD_MANAGER)
+    await _make_relay_secret(client, settings.namespace)
     for kind in KINDS:
         for body in kind.definitions:
             await client.apply(kube.CUSTOM_RESOURCE_DEFINITIONS, body, field_manager=FIELD_MANAGER)
@@ -71,6 +84,13 @@ async def install(client: Client, settings: Settings) -> None:
     for resource, body in fence.manifests(settings.namespace):
         await client.apply(resource, body, field_manager=FIELD_MANAGER)
     log.info("installed", namespace=settings.namespace)
+
+
+async def _make_relay_secret(client: Client, namespace: str) -> None:
+    """Once; whoever wants another deletes it, installs again and restarts the replicas."""
+    body = _object(kube.SECRETS, RELAY_SECRET, namespace, stringData={"secret": secrets.token_hex(32)})
+    with suppress(AlreadyExists):
+        await client.create(kube.SECRETS, body, namespace)
 
 
 async def _wait_served(client: Client, resource: Resource[Any]) -> None:
@@ -102,7 +122,7 @@ def manifests(namespace: str) -> list[tuple[Resource[AnyObject], dict[str, Any]]
 
 
 def _object(
-    resource: Resource[AnyObject],
+    resource: Resource[Any],
     name: str,
     namespace: str | None = None,
     *,

@@ -55,6 +55,14 @@ class Settings(BaseSettings):
         le=65535,
         description="Port on `host` where `control` shows Prometheus its metrics; `serve` does so at /metrics.",
     )
+    relay_host: str = Field(
+        default="127.0.0.1",
+        description="Address at which this process listens for the other replicas, and which it tells them; its pod's "
+        "IP in a cluster.",
+    )
+    relay_port: int = Field(
+        default=0, ge=0, le=65535, description="Port at which it listens for the other replicas; 0: any free one."
+    )
     log_level: str = Field(
         default="INFO",
         validation_alias=AliasChoices("LONGSHORE_LOG_LEVEL", "LOG_LEVEL"),

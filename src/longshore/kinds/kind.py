@@ -21,9 +21,11 @@ from longshore.kinds.jobs.view import JobRecord
 from longshore.kinds.tenants.bundle import Bundled
 from longshore.kinds.tenants.model import Tenant
 from longshore.kube.client import Client
-from longshore.kube.objects import Job, Pod, Resource, Secret
+from longshore.kube.objects import LEASES, Job, Pod, Resource, Secret
 from longshore.kube.store import Store
 from longshore.runtime.bus import Bus
+from longshore.runtime.relay import Relay
+from longshore.runtime.replicas import Replicas
 from longshore.runtime.term import Term
 from longshore.settings import Settings
 
@@ -62,6 +64,9 @@ class Services:
     now: Callable[[], datetime]
     # by kind: adds to a record what only that kind can read out of it, such as a simulator's own error line
     explain: Mapping[str, Callable[[JobRecord], JobRecord]] = field(default_factory=dict)
+    # the other processes of `serve` and `control`, and how to reach them; without any, one works alone
+    replicas: Replicas = field(default_factory=lambda: Replicas(Store(LEASES)))
+    relay: Relay = field(default_factory=Relay)
 
 
 class Runs(Protocol):

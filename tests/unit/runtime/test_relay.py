@@ -1,0 +1,95 @@
+"""Messages between two relays, over real connections."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
+
+import aiohttp
+import pytest
+
+from longshore.errors import Forbidden, NotFound, Unavailable
+from longshore.runtime import relay as module
+from longshore.runtime.relay import Relay
+
+
+@pytest.fixture
+async def here() -> AsyncIterator[Relay]:
+    async with Relay() as relay:
+        relay.trust(b"secret")
+        yield relay
+
+
+@pytest.fixture
+async def there() -> AsyncIterator[Relay]:
+    async with Relay() as relay:
+        relay.trust(b"secret")
+        relay.offer("count", count)
+        yield relay
+
+
+async def count(params: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
+    if params["to"] == "nowhere":
+        raise NotFound("there is no such number")
+    for n in range(int(params["to"])):
+        yield b"%d" % n * 1000
+    if params.get("then") == "break":
+        raise Unavailable("it broke")
+
+
+async def called(relay: Relay, address: str, **params: str) -> list[bytes]:
+    return [message async for message in relay.call(address, "count", params)]
+
+
+async def test_messages_arrive_whole_and_in_order_and_end(here: Relay, there: Relay) -> None:
+    assert await called(here, there.address, to="50") == [b"%d" % n * 1000 for n in range(50)]
+    assert await called(here, there.address, to="0") == []
+
+
+async def test_what_is_not_there_is_told_from_who_is_not_there(here: Relay, there: Relay) -> None:
+    with pytest.raises(NotFound, match="no such number"):
+        await called(here, there.address, to="nowhere")
+    with pytest.raises(NotFound):
+        await anext(here.call(there.address, "other", {}))
+    with pytest.raises(Unavailable):
+        await called(here, "127.0.0.1:9", to="1")
+
+
+async def test_a_stream_that_breaks_off_does_not_look_like_its_end(here: Relay, there: Relay) -> None:
+    with pytest.raises(Unavailable):
+        await called(here, there.address, to="3", then="break")
+
+
+async def test_nobody_without_the_secret_is_answered(here: Relay, there: Relay) -> None:
+    async with aiohttp.ClientSession() as session, session.get(f"http://{there.address}/relay/count?to=3") as answer:
+        assert answer.status == 403
+    here.trust(b"another")
+    with pytest.raises(Forbidden) as refused:
+        await called(here, there.address, to="3")
+    assert b"another".hex() not in str(refused.value)
+    async with Relay() as untold:
+        untold.offer("count", count)
+        with pytest.raises(Forbidden):
+            await called(here, untold.address, to="3")
+
+
+async def test_silence_is_filled_with_signs_of_life_and_a_caller_that_leaves_ends_the_stream(
+    here: Relay, there: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(module, "SILENCE_SECONDS", 0.4)
+    ended, speak = asyncio.Event(), asyncio.Event()
+
+    async def late(_: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
+        try:
+            await speak.wait()
+            yield b"at last"
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    there.offer("late", late)
+    asyncio.get_running_loop().call_later(1.0, speak.set)  # past the silence that a reader bears
+    async with aclosing(here.call(there.address, "late", {})) as messages:
+        assert await anext(messages) == b"at last"
+    async with asyncio.timeout(30):
+        await ended.wait()
