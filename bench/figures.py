@@ -104,4 +104,12 @@ FIGURES: dict[str, tuple[Figure, ...]] = {
         Figure("process_node_mb_per_pod", "memory in MB of each of them, shared pages by their share"),
         Figure("process_node_200_idle_cpu", "cores that 200 of them use while they do nothing"),
     ),
+    "submissions": (
+        Figure("submissions_per_second", "POST /v1/jobs until the lists show them, 16 callers, 60 s", at_least=250),
+        Figure("submit_ratio_vs_raw", "that ÷ bare POSTs of the same Jobs to the API server", at_least=0.25),
+        Figure("submit_raw_per_second", "the bare POSTs"),
+        Figure("submit_loaded_p99_ms", "until the answer under that load, p99 ms"),
+        Figure("submit_ack_p50_ms", "until the answer at 10 requests a second, p50 ms", at_most=8),
+        Figure("submit_ack_p99_ms", "the same at p99", at_most=30),
+    ),
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from longshore.kinds.jobs.model import RUNNER_CPU_MILLIS, RUNNER_MEMORY_MI, SERVICE_ACCOUNT
-from longshore.kinds.tenants.model import LABEL_TENANT, Tenant, namespace_of
+from longshore.kinds.tenants.model import LABEL_TENANT, Tenant, amount_of, namespace_of
 from longshore.kube import objects as kube
 from longshore.kube.objects import Object, Resource
 
@@ -81,7 +81,15 @@ def _within(wanted: Any, found: Any) -> bool:
     if isinstance(wanted, list):
         same_length = isinstance(found, list) and len(found) == len(wanted)
         return same_length and all(_within(w, f) for w, f in zip(wanted, found, strict=True))
-    return bool(wanted == found)
+    return bool(wanted == found) or _same_amount(wanted, found)
+
+
+def _same_amount(wanted: Any, found: Any) -> bool:
+    """The API server writes quantities its own way: "1000" comes back as "1k"."""
+    if not (isinstance(wanted, str) and isinstance(found, str)):
+        return False
+    amount = amount_of(wanted)
+    return amount is not None and amount == amount_of(found)
 
 
 def _finish(resource: Resource[Bundled], body: dict[str, Any], tenant: str, namespace: str) -> dict[str, Any]:

@@ -161,12 +161,18 @@ _SUFFIXES = _DECIMAL | _BINARY
 _QUANTITY = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?")
 
 
-def _amount(quantity: str, field: str) -> Decimal:
-    match = _QUANTITY.fullmatch(quantity)
-    if match is None:
+def amount_of(text: str) -> Decimal | None:
+    """The amount that a Kubernetes quantity says, None if it is not one."""
+    match = _QUANTITY.fullmatch(text)
+    return None if match is None else Decimal(match[1]) * _SUFFIXES[match[2] or ""]
+
+
+def _amount(text: str, field: str) -> Decimal:
+    amount = amount_of(text)
+    if amount is None:
         raise UserMistake(
-            f"{quantity!r} is not an amount of {field}",
+            f"{text!r} is not an amount of {field}",
             hint="write it as Kubernetes does: 500m or 2 for cpu, 512Mi or 4Gi for memory",
             field=f"resources.{field}",
         )
-    return Decimal(match[1]) * _SUFFIXES[match[2] or ""]
+    return amount

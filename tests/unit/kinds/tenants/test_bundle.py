@@ -64,3 +64,14 @@ def test_quota_amounts_are_legal_and_cover_the_limits(cpu: float, memory: float)
     millis = int(hard["requests.cpu"].removesuffix("m")) * (1 if hard["requests.cpu"].endswith("m") else 1000)
     assert millis >= int(cpu * 1000)
     assert hard["requests.memory"].endswith(("Mi", "Gi"))
+
+
+def test_an_amount_that_the_api_server_writes_its_own_way_has_not_drifted() -> None:
+    tenant = Tenant(metadata=ObjectMeta(name="acme"), spec=TenantSpec("acme", limits=Limits(objects=100_000, cpu=2)))
+    quota = next(body for resource, body in bundle.manifests(tenant) if resource.kind == "ResourceQuota")
+    stored = copy.deepcopy(quota)
+    assert stored["spec"]["hard"]["count/jobs.batch"] == "100000"
+    stored["spec"]["hard"]["count/jobs.batch"] = "100k"
+    assert not bundle.drifted(quota, as_found(stored))
+    stored["spec"]["hard"]["count/jobs.batch"] = "10k"
+    assert bundle.drifted(quota, as_found(stored))
