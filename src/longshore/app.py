@@ -28,6 +28,7 @@ from longshore.archive.records import Records
 from longshore.errors import LongshoreError, UserMistake
 from longshore.kinds.jobs import find
 from longshore.kinds.jobs import model as jobs
+from longshore.kinds.jobs.lag import LagMetrics
 from longshore.kinds.kind import Archive, Services, Stores
 from longshore.kinds.registry import KINDS
 from longshore.kinds.tenants import bundle
@@ -85,7 +86,7 @@ async def services(settings: Settings, *, role: Role) -> AsyncIterator[Services]
         stores = Stores(
             jobs=Store(
                 JOBS,
-                {"id": jobs.own_id, "tenant": jobs.own_tenant},
+                {"id": jobs.own_id, "tenant": jobs.own_tenant, jobs.UNARCHIVED: jobs.unarchived},
                 {find.ORDER: Order(created, within="tenant", fixed=True)},
             ),
             pods=Store(PODS, {"job": jobs.owner_uid}),
@@ -179,6 +180,7 @@ async def _control(settings: Settings) -> None:
     async with services(settings, role="control") as parts:
         stores: list[Store[Any]] = [parts.stores.tenants, parts.stores.jobs, parts.stores.pods]
         stores += parts.stores.bundle.values()
+        REGISTRY.register(LagMetrics(parts.stores.jobs, parts.now))
         with _metrics(settings, stores):
             await warmed_up(stores, SYNC_SECONDS)
             await _campaign(parts)

@@ -49,13 +49,17 @@ class Index:
         self._now = now
 
     async def add(self, entries: Sequence[Entry]) -> None:
-        """Make `entries` part of history, with one file a tenant; adding the same again is harmless."""
+        """Make `entries` part of history, with one file a tenant, read back; adding the same again is harmless."""
         by_tenant: defaultdict[str, list[Entry]] = defaultdict(list)
         for entry in entries:
             by_tenant[entry.tenant].append(entry)
-        for tenant, mine in by_tenant.items():
-            mine.sort(key=lambda entry: entry.position)
-            await self._batches.write(tenant, "e0", mine, mine[0].created, mine[-1].created)
+        await gathered(self._add(tenant, mine) for tenant, mine in by_tenant.items())
+
+    async def _add(self, tenant: str, entries: list[Entry]) -> None:
+        entries.sort(key=lambda entry: entry.position)
+        written = await self._batches.write(tenant, "e0", entries, entries[0].created, entries[-1].created)
+        if await self._batches.read(written, Entry, cache=False) != entries:
+            raise Unavailable("the archive gave back other than was written to its index", hint="try again")
 
     async def hide(self, tenant: str, uid: str) -> None:
         """Show this entry no more."""

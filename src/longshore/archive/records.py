@@ -20,14 +20,18 @@ class Records:
 
     async def put(self, tenant: str, id: str, record: bytes) -> None:
         """Write once and read back; the same again is fine, Conflict when another content is (or comes) there."""
-        path = record_path(tenant, id)
-        with suppress(AlreadyExists):  # an earlier try got this far, or it is another content: the comparison tells
-            await self._objects.put(path, record, if_absent=True)
-        if await self._objects.get(path) != record:
+        if await self.put_first(tenant, id, record) != record:
             raise Conflict(
                 f"another record of {id} is archived already",
                 hint="the archived one stays; compare both before removing either",
             )
+
+    async def put_first(self, tenant: str, id: str, record: bytes) -> bytes:
+        """Write unless there is one already; what is there now, read back from the store."""
+        path = record_path(tenant, id)
+        with suppress(AlreadyExists):
+            await self._objects.put(path, record, if_absent=True)
+        return await self._objects.get(path)
 
     async def get(self, tenant: str, id: str) -> bytes | None:
         """The record, None when there is none."""

@@ -82,6 +82,10 @@ class Store(Versioned, Generic[T]):
         held = self._held
         return [held[key].obj for key in self._arrangement.under(index, value)]
 
+    def count(self, index: str, value: str) -> int:
+        """How many `by` would give, without making the list."""
+        return len(self._arrangement.under(index, value))
+
     def list(self, namespace: str | None = None) -> list[T]:
         """All objects, or those of one namespace, in no particular order."""
         if namespace is not None:

@@ -1,23 +1,25 @@
 """Carries out ArchiveJob: the log, then the record, then its index entry, each read back, before the Job may go.
 
-Every step may be repeated: whoever takes over after a crash in the middle writes the same again.
+Every step may be repeated: whoever takes over after a crash in the middle writes the same again. What it costs is one
+write and one read of a record for each job, and of an index file for all that end at the same time.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import msgspec
 import structlog
 
 from longshore.archive.index import Entry
+from longshore.archive.ledger import Ledger
 from longshore.errors import LongshoreError, NotFound, Retry, Terminal
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.collector import Collector
 from longshore.kinds.jobs.livelog import has_log
 from longshore.kinds.jobs.reconcile import ArchiveJob
-from longshore.kinds.jobs.view import JobRecord, LogView, OutputsView, record_of
+from longshore.kinds.jobs.view import ArtifactView, JobRecord, LogView, OutputsView, record_of
 from longshore.kinds.kind import Archive, Services
 from longshore.kube.objects import Job, Pod
 
@@ -41,28 +43,26 @@ class Archiver:
     def __init__(self, parts: Services, collector: Collector) -> None:
         self._parts = parts
         self._collector = collector
+        self._ledger = Ledger(parts.archive.index)
 
     async def __call__(self, effect: ArchiveJob) -> None:
         """Raises Retry while a kubelet may still answer, Unavailable while the archive is away."""
-        job, archive = effect.job, self._parts.archive
-        tenant, id = model.tenant_of(job), job.metadata.name
-        record = await self._existing(tenant, id, job)
-        if record is None:
-            record = await self._compose(job, model.attempts(effect.pods))
-            await archive.records.put(tenant, id, msgspec.json.encode(record))
-        await archive.index.add([entry_of(record, tenant)])
-        self._collector.forget(id)
-        log.info("archived", job=id, tenant=tenant, status=record.status.value, reason=record.reason)
+        job, tenant = effect.job, model.tenant_of(effect.job)
+        record = await self._keep(tenant, await self._compose(job, model.attempts(effect.pods)))
+        await self._ledger.add(entry_of(record, tenant))
+        self._collector.forget(job.metadata.name)
+        log.info("archived", job=record.id, tenant=tenant, status=record.status.value, reason=record.reason)
 
-    async def _existing(self, tenant: str, id: str, job: Job) -> JobRecord | None:
-        """The record that an earlier try wrote before it was cut off: it stands, the first one wins."""
-        found = await self._parts.archive.records.get(tenant, id)
-        if found is None:
-            return None
-        record = msgspec.json.decode(found, type=JobRecord)
-        if record.uid != job.metadata.uid:
-            raise Terminal(f"the archive has a record of another job {id}; it is not overwritten")
-        return record
+    async def _keep(self, tenant: str, record: JobRecord) -> JobRecord:
+        """The record that is in the archive now: one that an earlier try wrote before it was cut off stands."""
+        written = msgspec.json.encode(record)
+        kept = await self._parts.archive.records.put_first(tenant, record.id, written)
+        if kept == written:
+            return record
+        earlier = msgspec.json.decode(kept, type=JobRecord)
+        if earlier.uid != record.uid:
+            raise Terminal(f"the archive has a record of another job {record.id}; it is not overwritten")
+        return earlier
 
     async def _compose(self, job: Job, pods: list[Pod]) -> JobRecord:
         kept = await self._keep_log(job, pods)
@@ -73,11 +73,13 @@ class Archiver:
             tenant_id=tenant.id if tenant else model.tenant_of(job),
             outputs=await outputs_of(self._parts.archive, job),
         )
+        artifacts = await artifacts_of(self._parts.archive, job)
         explain = self._parts.explain.get(record.kind)
         return msgspec.structs.replace(
             explain(record) if explain else record,
             archived=True,
             log=kept,
+            artifacts=artifacts,
             request=model.request_of(job),
             resource_version="",
         )
@@ -95,7 +97,7 @@ class Archiver:
                 await self._parts.archive.logs.write(tenant, id, stream, self._lines(pod, container))
                 gaps.pop(stream, None)
             except KubeletAway as away:
-                if self._parts.now() - ended_at(job, self._parts.now()) < KUBELET_PATIENCE:
+                if self._parts.now() - model.ended_at(job, self._parts.now()) < KUBELET_PATIENCE:
                     why = f"the log of {pod.metadata.name} is not to be had yet"
                     raise Retry(why, after=KUBELET_RETRY_SECONDS) from away
                 gaps[stream] = away.message
@@ -141,8 +143,12 @@ async def outputs_of(archive: Archive, job: Job) -> OutputsView | None:
     return OutputsView(sent.outputs, sent.why)
 
 
-def ended_at(job: Job, now: datetime) -> datetime:
-    return max((c.last_transition_time or now for c in job.status.conditions), default=now)
+async def artifacts_of(archive: Archive, job: Job) -> tuple[ArtifactView, ...]:
+    """The files it gave out; where none were asked for, nobody needs to look."""
+    if not model.request_of(job).outputs:
+        return ()
+    kept = await archive.artifacts.list(model.tenant_of(job), job.metadata.name, "outputs")
+    return tuple(ArtifactView(each.name, each.size, each.sha256) for each in kept)
 
 
 def entry_of(record: JobRecord, tenant: str) -> Entry:

@@ -17,6 +17,8 @@ from longshore.runtime.plan import Plan
 from longshore.runtime.queue import Queue
 
 Key = tuple[str, str]
+# most of the time of an archiving is waiting for the object store; each holds at most a few MiB of log at a time
+WORKERS = 32
 
 
 def controllers(parts: Services) -> Sequence[Runs]:
@@ -31,9 +33,8 @@ def controllers(parts: Services) -> Sequence[Runs]:
         pods = stores.pods.by("job", job.metadata.uid)
         return reconcile.plan(job, pods, now, ttl_seconds=parts.settings.ttl_seconds)
 
-    controller = Controller(
-        "jobs", Queue[Key](), plan, Executor(parts.client, {ArchiveJob: Archiver(parts, collector)})
-    )
+    executor = Executor(parts.client, {ArchiveJob: Archiver(parts, collector)})
+    controller = Controller("jobs", Queue[Key](), plan, executor, WORKERS)
     controller.watch(stores.jobs, _own_key)
     controller.watch(stores.pods, _job_of)
     return (controller, collector)

@@ -174,6 +174,20 @@ def is_released(job: Job) -> bool:
     return is_over(job) and FINALIZER not in job.metadata.finalizers
 
 
+def ended_at(job: Job, now: datetime) -> datetime:
+    """When the newest of its conditions came; `now` where none says."""
+    return max((c.last_transition_time or now for c in job.status.conditions), default=now)
+
+
+UNARCHIVED = "unarchived"
+
+
+def unarchived(job: Job) -> str | None:
+    """Index of the jobs that are over and still wait for the archive, all under one value."""
+    waits = is_over(job) and FINALIZER in job.metadata.finalizers and tenant_of(job)
+    return UNARCHIVED if waits else None
+
+
 def stop_requested(job: Job) -> bool:
     """Whether the Job controller has been told to end it, or tells so itself (too late, too many failures)."""
     return condition(job.status.conditions, "FailureTarget") is not None

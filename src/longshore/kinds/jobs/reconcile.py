@@ -55,7 +55,7 @@ def stop(job: Job, now: datetime, message: str) -> PatchObject:
 
 
 def _archive(job: Job, pods: Sequence[Pod], now: datetime, ttl_seconds: int) -> Plan:
-    ended = max((c.last_transition_time or now for c in job.status.conditions), default=now)
+    ended = model.ended_at(job, now)
     unsettled = any(p.status.phase in ("Pending", "Running") for p in pods)
     if unsettled and now - ended < timedelta(seconds=PODS_SETTLE_SECONDS):
         # the sidecar may still be sending outputs; a pod's change wakes this key, the timer is only the bound

@@ -66,6 +66,14 @@ class LogView(Struct, frozen=True):
     streams: dict[str, int] = {}
 
 
+class ArtifactView(Struct, frozen=True, gc=False):
+    """A file that a job gave out: bytes, and the hex digest of its content."""
+
+    name: str
+    size: int
+    sha256: str
+
+
 class JobRecord(Struct, frozen=True, kw_only=True):
     """One work item. Times are RFC 3339 in UTC; `archived` says whether the Kubernetes object may be gone."""
 
@@ -95,6 +103,7 @@ class JobRecord(Struct, frozen=True, kw_only=True):
     outputs: OutputsView | None = None
     log_tail: str | None = None
     log: LogView | None = None
+    artifacts: tuple[ArtifactView, ...] = ()
     archived: bool = False
     links: dict[str, str] = {}
     resource_version: str = ""
