@@ -25,6 +25,8 @@ from longshore.archive.index import Index
 from longshore.archive.logs import Logs
 from longshore.archive.objects import Objects
 from longshore.archive.records import Records
+from longshore.archive.removal import Removal
+from longshore.archive.retention import Retention
 from longshore.errors import LongshoreError, UserMistake
 from longshore.kinds.jobs import find
 from longshore.kinds.jobs import model as jobs
@@ -42,6 +44,7 @@ from longshore.kube.reflector import Reflector
 from longshore.kube.store import Order, Store, created
 from longshore.kube.warmup import warmed_up
 from longshore.runtime.bus import Bus
+from longshore.runtime.clock import boottime
 from longshore.runtime.leader import Leader
 from longshore.runtime.relay import Relay
 from longshore.runtime.replicas import LABEL as LABEL_REPLICA
@@ -58,7 +61,6 @@ log = structlog.get_logger(__name__)
 
 SYNC_SECONDS = 60.0
 NOTE_KEYS_EVERY_SECONDS = 60.0
-COMPACT_EVERY_SECONDS = 30.0
 DRAIN_SECONDS = 10
 MAX_JSON_BYTES = 4 << 20
 # a cache this old has missed a watch's longest silence: the replica is not fit to answer
@@ -122,7 +124,10 @@ async def services(settings: Settings, *, role: Role) -> AsyncIterator[Services]
 
 def open_archive(url: str) -> Archive:
     objects = Objects(url)
-    return Archive(Records(objects), Logs(objects), Artifacts(objects), Index(objects))
+    records, index = Records(objects), Index(objects)
+    removal = Removal(objects, records, index)
+    retention = Retention(objects, index, removal, boottime)
+    return Archive(records, Logs(objects), Artifacts(objects), index, removal, retention)
 
 
 def serve(settings: Settings) -> None:
@@ -220,26 +225,6 @@ async def _lead(parts: Services, term: Term) -> None:
         for kind in KINDS:
             for controller in kind.controllers(parts) if kind.controllers else ():
                 tasks.create_task(controller.run(term))
-        tasks.create_task(_compact(parts.archive.index))
-
-
-async def _compact(index: Index) -> None:
-    """Keep the archive's index in few files, however many jobs pass through."""
-    while True:
-        await asyncio.sleep(COMPACT_EVERY_SECONDS)
-        for tenant in await _or_none(index.tenants()):
-            try:
-                await index.compact(tenant)
-            except LongshoreError as error:
-                log.warning("the index was not compacted", tenant=tenant, why=error.message)
-
-
-async def _or_none(tenants: Awaitable[Sequence[str]]) -> Sequence[str]:
-    try:
-        return await tenants
-    except LongshoreError as error:
-        log.warning("the index cannot be read", why=error.message)
-        return ()
 
 
 async def _until_signalled(work: Callable[[], Awaitable[None]]) -> None:

@@ -63,8 +63,12 @@ class Index:
 
     async def hide(self, tenant: str, uid: str) -> None:
         """Show this entry no more."""
+        await self.hide_all(tenant, [uid])
+
+    async def hide_all(self, tenant: str, uids: Sequence[str]) -> None:
+        """Show these entries no more."""
         now = self._now()
-        await self._batches.write(tenant, "h0", [Mark(uid, now)], now, now)
+        await self._batches.write(tenant, "h0", [Mark(uid, now) for uid in uids], now, now)
 
     async def page(
         self,

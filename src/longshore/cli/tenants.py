@@ -39,6 +39,7 @@ async def create(
     queued_jobs: Annotated[int | None, typer.Option(help="Jobs that may wait.")] = None,
     objects: Annotated[int | None, typer.Option(help="Kubernetes objects at once.")] = None,
     overflow: Annotated[str | None, typer.Option(help="Over the limit: queue or reject.")] = None,
+    retention_days: Annotated[int | None, typer.Option(min=0, help="Days that finished work is kept.")] = None,
 ) -> None:
     """Make a tenant; limits that are not named get the server's defaults."""
     limits = {
@@ -50,7 +51,11 @@ async def create(
     }
     chosen = {name: value for name, value in limits.items() if value is not None}
     tenant = await call.client.tenants.create(
-        tenant_id, display_name=display_name, limits=chosen or None, overflow=overflow
+        tenant_id,
+        display_name=display_name,
+        limits=chosen or None,
+        overflow=overflow,
+        retention_days=retention_days,
     )
     _show(call, tenant)
     if not call.out.json:

@@ -17,6 +17,8 @@ from longshore.archive.artifacts import Artifacts
 from longshore.archive.index import Index
 from longshore.archive.logs import Logs
 from longshore.archive.records import Records
+from longshore.archive.removal import Removal
+from longshore.archive.retention import Retention
 from longshore.kinds.jobs.view import JobRecord
 from longshore.kinds.tenants.bundle import Bundled
 from longshore.kinds.tenants.model import Tenant
@@ -38,6 +40,8 @@ class Archive:
     logs: Logs
     artifacts: Artifacts
     index: Index
+    removal: Removal
+    retention: Retention
 
 
 @dataclass(frozen=True)

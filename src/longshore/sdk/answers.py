@@ -42,6 +42,7 @@ class Tenant(Struct, frozen=True, kw_only=True):
     ready: bool = False
     message: str | None = None
     overflow: str | None = None
+    retention_days: int | None = None
     limits: Limits = field(default_factory=Limits)
     use: Use = field(default_factory=Use)
     created: datetime | None = None

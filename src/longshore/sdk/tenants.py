@@ -29,9 +29,11 @@ class Tenants:
         display_name: str | None = None,
         limits: Mapping[str, float] | None = None,
         overflow: str | None = None,
+        retention_days: int | None = None,
     ) -> Tenant:
         """Make a tenant; it is `ready` a moment later. `limits`: as in `Limits`. Raises Conflict when it exists."""
-        wanted = {"id": tenant, "display_name": display_name, "limits": limits, "overflow": overflow}
+        wanted: dict[str, object] = {"id": tenant, "display_name": display_name, "limits": limits}
+        wanted |= {"overflow": overflow, "retention_days": retention_days}
         body, headers = json_body(wanted)
         return await self._transport.call("POST", "/v1/tenants", Tenant, body=body, headers=headers, repeatable=False)
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from longshore.kinds.jobs import model, reconcile
 from longshore.kinds.jobs.archiver import Archiver
 from longshore.kinds.jobs.collector import Collector
+from longshore.kinds.jobs.housekeeping import Housekeeping
 from longshore.kinds.jobs.reconcile import ArchiveJob
 from longshore.kinds.kind import Runs, Services
 from longshore.kube.objects import Job, Pod
@@ -37,7 +38,7 @@ def controllers(parts: Services) -> Sequence[Runs]:
     controller = Controller("jobs", Queue[Key](), plan, executor, WORKERS)
     controller.watch(stores.jobs, _own_key)
     controller.watch(stores.pods, _job_of)
-    return (controller, collector)
+    return (controller, collector, Housekeeping(parts))
 
 
 def _own_key(job: Job) -> list[Key]:

@@ -56,6 +56,9 @@ class TenantSpec(Struct, frozen=True, rename="camel"):
     display_name: Annotated[str, Meta(max_length=200, description="For people.")] = ""
     limits: Limits = Limits()
     overflow: Annotated[Overflow, Meta(description="Queue work over the limits, or reject it.")] = Overflow.QUEUE
+    retention_days: Annotated[
+        int, Meta(ge=0, le=36_500, description="Days that finished work is kept after its end; 0: for ever.")
+    ] = 0
 
 
 class Admitted(Struct, frozen=True, rename="camel"):

@@ -38,6 +38,9 @@ class TenantChange(BaseModel):
     display_name: str | None = Field(None, max_length=200)
     limits: LimitsInput = LimitsInput()
     overflow: Overflow | None = Field(None, description="Queue work over the limits, or reject it.")
+    retention_days: int | None = Field(
+        None, ge=0, le=36_500, description="Days that finished work is kept after its end; 0: for ever."
+    )
 
     def spec(self) -> dict[str, Any]:
         """As a partial Tenant spec."""
@@ -46,7 +49,8 @@ class TenantChange(BaseModel):
         limits = {names.get(name, name): value for name, value in given.items()}
         display = {"displayName": self.display_name} if self.display_name is not None else {}
         overflow = {"overflow": self.overflow.value} if self.overflow else {}
-        return {**display, **overflow, **({"limits": limits} if limits else {})}
+        kept = {"retentionDays": self.retention_days} if self.retention_days is not None else {}
+        return {**display, **overflow, **kept, **({"limits": limits} if limits else {})}
 
 
 class TenantInput(TenantChange):

@@ -38,6 +38,7 @@ class TenantView(Struct, frozen=True):
     message: str
     limits: LimitsView
     overflow: str
+    retention_days: int
     use: UseView
     created: datetime | None
     resource_version: str
@@ -77,6 +78,7 @@ def tenant_view(tenant: Tenant, jobs: Sequence[Job]) -> TenantView:
             spec.limits.objects,
         ),
         overflow=spec.overflow.value,
+        retention_days=spec.retention_days,
         use=UseView(use.cpu_millis / 1000, use.memory_bytes / GIB, use.running, len(waiting(jobs))),
         created=tenant.metadata.creation_timestamp,
         resource_version=tenant.metadata.resource_version,
