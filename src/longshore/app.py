@@ -33,6 +33,7 @@ from longshore.kinds.jobs import model as jobs
 from longshore.kinds.jobs.lag import LagMetrics
 from longshore.kinds.kind import Archive, Services, Stores
 from longshore.kinds.registry import KINDS
+from longshore.kinds.tasks import desk
 from longshore.kinds.tenants import bundle
 from longshore.kinds.tenants.commands import KeyAuthenticator
 from longshore.kinds.tenants.model import LABEL_KEY, LABEL_TENANT, TENANTS
@@ -91,7 +92,7 @@ async def services(settings: Settings, *, role: Role) -> AsyncIterator[Services]
                 {"id": jobs.own_id, "tenant": jobs.own_tenant, jobs.UNARCHIVED: jobs.unarchived},
                 {find.ORDER: Order(created, within="tenant", fixed=True)},
             ),
-            pods=Store(PODS, {"job": jobs.owner_uid}),
+            pods=Store(PODS, {"job": jobs.owner_uid, "foreign": jobs.foreign_owner_uid}),
             tenants=Store(TENANTS),
             keys=Store(SECRETS, {"tenant": lambda s: s.metadata.labels.get(LABEL_TENANT)}),
             bundle={
@@ -100,8 +101,8 @@ async def services(settings: Settings, *, role: Role) -> AsyncIterator[Services]
             },
         )
         reflectors = [
-            Reflector(client, stores.jobs, label_selector=jobs.LABEL_KIND).run(),
-            Reflector(client, stores.pods, label_selector=jobs.LABEL_KIND).run(),
+            Reflector(client, stores.jobs).run(),
+            Reflector(client, stores.pods, label_selector=jobs.LABEL_JOB_NAME).run(),
             Reflector(client, stores.tenants).run(),
             Reflector(client, leases, namespace=settings.namespace, label_selector=LABEL_REPLICA).run(),
         ]
@@ -143,10 +144,11 @@ def control(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings) -> None:
-    async with services(settings, role="serve") as parts:
+    async with services(settings, role="serve") as parts, desk.opened(settings, parts) as tasks_desk:
         stores = parts.stores
         REGISTRY.register(CacheMetrics((stores.jobs, stores.pods, stores.tenants, stores.keys)))
         app = build_api(parts)
+        app.state.tasks = tasks_desk
         config = uvicorn.Config(
             app,
             log_config=None,

@@ -63,6 +63,11 @@ class Settings(BaseSettings):
     relay_port: int = Field(
         default=0, ge=0, le=65535, description="Port at which it listens for the other replicas; 0: any free one."
     )
+    task_template: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("LONGSHORE_TASK_TEMPLATE", "TASK_TEMPLATE"),
+        description="What every task of /api/tasks is made from: a YAML file, or the YAML itself (docs/tasks.md).",
+    )
     log_level: str = Field(
         default="INFO",
         validation_alias=AliasChoices("LONGSHORE_LOG_LEVEL", "LOG_LEVEL"),

@@ -8,6 +8,8 @@ from longshore.kinds.kind import Kind
 from longshore.kinds.simulations import compat as simulation_compat
 from longshore.kinds.simulations import routes as simulation_routes
 from longshore.kinds.simulations import view as simulation_view
+from longshore.kinds.tasks import compat as task_compat
+from longshore.kinds.tasks import sockets as task_sockets
 from longshore.kinds.tenants import control as tenants
 from longshore.kinds.tenants import routes as tenant_routes
 from longshore.kinds.tenants.model import TENANTS, TenantSpec, TenantStatus
@@ -35,4 +37,5 @@ KINDS: tuple[Kind, ...] = (
         routers=(simulation_routes.router, simulation_compat.router),
         explain=simulation_view.explain,
     ),
+    Kind(name="task", routers=(task_compat.router, task_sockets.router)),
 )

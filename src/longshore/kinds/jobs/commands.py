@@ -103,15 +103,17 @@ async def submit(
     kind: str = "job",
     letter: str = "j",
     idempotency_key: str | None = None,
+    id: str | None = None,
     prepare: Callable[[str], Awaitable[None]] | None = None,
 ) -> Submitted:
     """Create the Job of this request, suspended; the leader starts it when the tenant's limits allow.
 
     The same idempotency key with the same request answers the same job, with another request Conflict; also after the
-    Job is gone, by its record. `prepare` is called with the id of a new job before it is created, to keep its inputs.
+    Job is gone, by its record. `id`: of a kind that has names of its own; the same key must give the same. `prepare`
+    is called with the id of a new job before it is created, to keep its inputs.
     """
     name, namespace = tenant.metadata.name, namespace_of(tenant.metadata.name)
-    id = model.job_id(letter, name, kind, idempotency_key)
+    id = model.job_id(letter, name, kind, idempotency_key) if id is None else id
     earlier = await _earlier(parts, name, id, request) if idempotency_key else None
     if earlier is not None:
         return earlier

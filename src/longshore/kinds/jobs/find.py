@@ -5,6 +5,7 @@ What is another tenant's is not there. The live object wins wherever both exist.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Set
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from longshore.kube.store import Listing, Position, created, sortable
 from longshore.web.answers import answer
 from longshore.web.auth import Caller
 
+_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # what longshore names a Job
 ORDER = "created"  # of the store of jobs, within the index "tenant"
 
 
@@ -81,7 +83,7 @@ def live(parts: Services, who: Caller, id: str) -> Job | None:
 
 
 async def archived(parts: Services, who: Caller, id: str) -> Found | None:
-    if not id.isalnum() or (who.tenant is None and not who.admin):
+    if not _ID.fullmatch(id) or (who.tenant is None and not who.admin):
         return None
     entry = await parts.archive.index.find(who.tenant, id)
     if entry is None:

@@ -156,6 +156,12 @@ def owner_uid(pod: Pod) -> str | None:
     return next(owners, None) if tenant_of(pod) else None
 
 
+def foreign_owner_uid(pod: Pod) -> str | None:
+    """Index of other people's pods by the uid of the Job that controls them; compare the namespace too."""
+    owners = (o.uid for o in pod.metadata.owner_references if o.controller and o.kind == "Job")
+    return None if tenant_of(pod) else next(owners, None)
+
+
 def condition(conditions: Iterable[Condition], type_: str) -> Condition | None:
     """The condition of that type if it is True."""
     return next((c for c in conditions if c.type == type_ and c.status == "True"), None)

@@ -140,7 +140,7 @@ def record_of(
         hint=hint_for(state.reason, job.metadata.name) if failed else None,
         created=job.metadata.creation_timestamp or model.EPOCH,
         started=_started(pods) or (job.status.start_time if ran and not pods and model.is_over(job) else None),
-        finished=_finished(job),
+        finished=finished_at(job),
         image=request.image,
         command=request.command,
         args=request.args,
@@ -225,7 +225,7 @@ def _started(pods: Sequence[Pod]) -> datetime | None:
     return min(times, default=None)
 
 
-def _finished(job: Job) -> datetime | None:
+def finished_at(job: Job) -> datetime | None:
     if job.status.completion_time is not None:
         return job.status.completion_time
     failed = model.condition(job.status.conditions, "Failed")

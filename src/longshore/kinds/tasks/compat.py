@@ -1,0 +1,123 @@
+"""The REST half of seed 3: /api/tasks and /api/task-status. `sockets` has the other half, `desk` what both work with.
+
+Fields and words are the seed's: a status that is NotFound or Error comes in the status document (404, 503), so that a
+page which polls reads one shape; every other refusal is a problem document as everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import structlog
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from longshore.errors import LongshoreError
+from longshore.kinds.tasks.desk import Desk, Made
+from longshore.kinds.tasks.model import Asked
+from longshore.kinds.tasks.view import TaskStatus, Word
+from longshore.web.answers import answer
+from longshore.web.auth import Caller, Who
+
+router = APIRouter(prefix="/api", tags=["tasks"])
+log = structlog.get_logger(__name__)
+
+_Id = Annotated[str, Field(min_length=1, max_length=200, description="Of the pipeline run; part of the Job's name.")]
+_Parameter = Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$", max_length=100)]
+_Value = Annotated[str, Field(max_length=4096, pattern=r"^[^\x00]*$")]
+RETRY_AFTER = {"Retry-After": "2"}
+
+
+class TaskInput(BaseModel):
+    """A task to run from the operator's template."""
+
+    model_config = ConfigDict(extra="forbid")
+    pipeline_run_id: _Id
+    parameters: dict[_Parameter, _Value] = Field(
+        {}, max_length=100, description="Seen by the command as environment variables TASK_PARAM_<NAME>."
+    )
+    heartbeat: bool | None = Field(
+        None, description="Whether it promises heartbeats: silent for too long, it is ended and tried again."
+    )
+
+    def asked(self) -> Asked:
+        return Asked(self.pipeline_run_id, None, self.parameters, self.heartbeat)
+
+
+class CommissionInput(BaseModel):
+    """A donation to process; the same donation is the same task, however often it is sent."""
+
+    model_config = ConfigDict(extra="forbid")
+    donation_id: _Id
+    pipeline_run_id: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    parameters: dict[_Parameter, _Value] = Field({}, max_length=100)
+    heartbeat: bool | None = None
+
+    def asked(self) -> Asked:
+        return Asked(self.pipeline_run_id or self.donation_id, self.donation_id, self.parameters, self.heartbeat)
+
+
+class Beat(BaseModel):
+    """A sign of life, with how far the task is where it knows."""
+
+    model_config = ConfigDict(extra="forbid")
+    progress: float | None = Field(None, ge=0, le=1, description="From 0 to 1.")
+    stage: str = Field("", max_length=100)
+    message: str = Field("", max_length=500)
+
+
+@router.post("/tasks", status_code=202)
+async def submit(body: TaskInput, who: Who, desk: Desk, tenant: str | None = None) -> Response:
+    """Run a task: as a Job, or by the service itself, as USE_K8S_JOBS says."""
+    return await _submitted(desk, who, body.asked(), tenant)
+
+
+@router.post("/tasks/commission", status_code=202)
+async def commission(body: CommissionInput, who: Who, desk: Desk, tenant: str | None = None) -> Response:
+    """Run the task of a donation, once: 202 for a new task, 200 for the one there is, 409 with other parameters."""
+    return await _submitted(desk, who, body.asked(), tenant)
+
+
+async def _submitted(desk: Desk, who: Caller, asked: Asked, tenant: str | None) -> Response:
+    try:
+        made = await desk.submit(who, asked, tenant)
+    except LongshoreError as error:
+        log.warning("task refused", run=asked.pipeline_run_id, why=error.message)
+        raise
+    return _made(made)
+
+
+def _made(made: Made) -> Response:
+    body = {"task_id": made.id, "job_name": made.id, "mode": made.mode}
+    return answer(body, 202 if made.created else 200, headers={"Location": f"/api/tasks/{made.id}"})
+
+
+@router.get("/tasks/{task_id}")
+async def get_task(task_id: str, who: Who, desk: Desk) -> Response:
+    """One task: its status, how far it is, and where the rest is."""
+    return answer(await desk.task(who, task_id))
+
+
+@router.post("/tasks/{task_id}/heartbeat")
+async def heartbeat(task_id: str, who: Who, desk: Desk, body: Beat | None = None) -> Response:
+    """Say that a task is alive, and how far it is; the answer says its status, by which a lost one knows to end."""
+    beat = body or Beat()
+    return answer(await desk.heartbeat(who, task_id, beat.progress, beat.stage, beat.message))
+
+
+@router.get("/task-status")
+async def task_status(
+    who: Who,
+    desk: Desk,
+    job_name: Annotated[str, Query(min_length=1, max_length=253)],
+    namespace: Annotated[str | None, Query(max_length=63)] = None,
+) -> Response:
+    """The status of a Job, whoever made it: in the caller's own namespace, or in one that he may read."""
+    return status_answer(await desk.status(who, job_name, namespace))
+
+
+def status_answer(status: TaskStatus) -> Response:
+    if status.status is Word.ERROR:
+        return answer(status, 503, headers=RETRY_AFTER)
+    return answer(status, 404 if status.status is Word.NOT_FOUND else 200)

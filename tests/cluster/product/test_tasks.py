@@ -1,0 +1,154 @@
+"""Seed 3 on the real control plane: tasks as Jobs, their status over REST and WebSocket, and Jobs of other people."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+from tests.cluster.product.serving import Serving, replica_env, serving
+
+from longshore.cli.local import LocalApi
+from longshore.cluster.cluster import LocalCluster
+from longshore.kube.client import Client
+from longshore.kube.objects import JOBS
+
+NewTenant = Callable[..., Awaitable[Any]]
+Eventually = Callable[..., Awaitable[Any]]
+TEMPLATE = """
+image: bash
+command: [bash, -c, 'echo run $PIPELINE_RUN_ID of $TASK_PARAM_WHO; eval "$TASK_PARAM_DO"']
+env: {LEVEL: 3}
+resources: {cpu: 100m, memory: 64Mi}
+"""
+
+
+@pytest.fixture(scope="module")
+async def replica(
+    cluster: LocalCluster, api: LocalApi, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Serving]:
+    """A replica that has a template; the module's tests share it."""
+    env = {**replica_env(cluster), "TASK_TEMPLATE": TEMPLATE}
+    async with serving(tmp_path_factory.mktemp("replica"), env) as one:
+        yield one
+
+
+class Caller:
+    """Asks one replica with one tenant's key."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self.session = session
+
+    async def ask(self, method: str, path: str, **body: Any) -> tuple[int, dict[str, Any]]:
+        async with self.session.request(method, path, json=body or None) as answer:
+            return answer.status, await answer.json(content_type=None)
+
+    async def submit(self, do: str, run: str = "run-7", **more: Any) -> str:
+        status, made = await self.ask(
+            "POST", "/api/tasks", pipeline_run_id=run, parameters={"who": "us", "do": do}, **more
+        )
+        assert status == 202, made
+        assert made["mode"] == "kubernetes"
+        return str(made["task_id"])
+
+    async def statuses(self, path: str) -> tuple[list[dict[str, Any]], int | None]:
+        """Everything that a socket says until it is closed, and the code it is closed with."""
+        async with self.session.ws_connect(path) as socket, asyncio.timeout(60):
+            said = [json.loads(message.data) async for message in socket]
+            return said, socket.close_code
+
+
+@pytest.fixture
+async def tenant(new_tenant: NewTenant) -> Any:
+    return await new_tenant()
+
+
+@pytest.fixture
+async def caller(replica: Serving, tenant: Any) -> AsyncIterator[Caller]:
+    async with aiohttp.ClientSession(replica.url, headers={"X-API-Key": tenant.key}) as session:
+        yield Caller(session)
+
+
+async def test_a_task_is_a_job_that_a_socket_follows_to_its_end_and_that_answers_once_it_is_gone(
+    caller: Caller, tenant: Any, client: Client, replica: Serving, eventually: Eventually
+) -> None:
+    id = await caller.submit("sleep 1; echo done", run="Run 7/β")
+    assert id.startswith("task-runner-run-7-")
+    assert len(id) <= 63
+    said, code = await caller.statuses(f"/ws/task-status/{id}")
+    words = [each["status"] for each in said]
+    assert words == [word for word in ("Pending", "Running", "Succeeded") if word in words], said
+    assert words[-2:] == ["Running", "Succeeded"]
+    assert code == 1000
+    status, document = await caller.ask("GET", f"/api/task-status?job_name={id}&namespace={tenant.namespace}")
+    assert status == 200
+    assert (document["status"], document["succeeded"], document["failed"], document["active"]) == ("Succeeded", 1, 0, 0)
+    assert document["start_time"] < document["completion_time"]
+    assert [pod["phase"] for pod in document["pods"]] == ["Succeeded"]
+    log = b"".join([chunk async for chunk in tenant.client.jobs.logs(id)]).decode()
+    assert log == "run Run 7/β of us\ndone\n"
+    record = await tenant.client.jobs.get(id)
+    assert (record.kind, record.tags["pipeline_run_id"]) == ("task", "Run 7/β")
+
+    async def released() -> bool | None:
+        return True if (await tenant.client.jobs.get(id)).archived else None
+
+    await eventually(released)
+    await client.delete(JOBS, id, tenant.namespace)
+
+    async def from_archive() -> dict[str, Any] | None:
+        document = (await caller.ask("GET", f"/api/task-status?job_name={id}"))[1]
+        return document if not document["pods"] else None
+
+    document = await eventually(from_archive)
+    assert (document["status"], document["succeeded"]) == ("Succeeded", 1)
+    assert (await caller.statuses(f"/ws/task-status/{id}"))[0][0]["status"] == "Succeeded"
+    assert (await caller.ask("GET", f"/api/tasks/{id}"))[1]["status"] == "Succeeded"
+    assert f'"task": "{id}"' in replica.log()
+
+
+async def test_a_donation_is_one_task_however_often_and_by_however_many_it_is_sent(caller: Caller) -> None:
+    body = {"donation_id": "D-1", "parameters": {"do": "true", "who": "x"}}
+    answers = await asyncio.gather(*(caller.ask("POST", "/api/tasks/commission", **body) for _ in range(8)))
+    assert len({made["task_id"] for _, made in answers}) == 1
+    assert sorted(status for status, _ in answers) == [200] * 7 + [202]
+    assert (await caller.ask("POST", "/api/tasks/commission", donation_id="D-1", parameters={"who": "y"}))[0] == 409
+
+
+async def test_a_job_that_longshore_did_not_make_answers_to_those_who_may_read_it(
+    replica: Serving, api: LocalApi, caller: Caller, client: Client, namespace: str
+) -> None:
+    pod = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "bash", "command": ["sleep", "2"]}]}
+    body = {"metadata": {"name": "theirs"}, "spec": {"backoffLimit": 0, "template": {"spec": pod}}}
+    await client.create(JOBS, body, namespace)
+    assert (await caller.ask("GET", f"/api/task-status?job_name=theirs&namespace={namespace}"))[0] == 403
+    assert (await caller.statuses(f"/ws/task-status/theirs?namespace={namespace}"))[1] == 4403
+    async with aiohttp.ClientSession(replica.url, headers={"X-API-Key": api.admin_token}) as session:
+        admin = Caller(session)
+        said, code = await admin.statuses(f"/ws/task-status/theirs?namespace={namespace}")
+        assert [each["status"] for each in said][-2:] == ["Running", "Succeeded"]
+        assert code == 1000
+        document = (await admin.ask("GET", f"/api/task-status?job_name=theirs&namespace={namespace}"))[1]
+        assert (document["status"], len(document["pods"])) == ("Succeeded", 1)
+
+
+async def test_what_is_not_there_or_not_yours_is_not_found_and_the_socket_closes_cleanly(
+    caller: Caller, new_tenant: NewTenant, replica: Serving
+) -> None:
+    id = await caller.submit("sleep 30")
+    other = await new_tenant()
+    async with aiohttp.ClientSession(replica.url, headers={"X-API-Key": other.key}) as session:
+        stranger = Caller(session)
+        for name in (id, "nothing", "a%20b"):
+            said, code = await stranger.statuses(f"/ws/task-status/{name}")
+            assert ([each["status"] for each in said], code) == (["NotFound"], 1000)
+        status, document = await stranger.ask("GET", f"/api/task-status?job_name={id}")
+        assert (status, document["status"]) == (404, "NotFound")
+        assert (await stranger.ask("GET", f"/api/tasks/{id}"))[0] == 404
+        assert (await stranger.ask("POST", f"/api/tasks/{id}/heartbeat"))[0] == 404
+    async with aiohttp.ClientSession(replica.url) as session:
+        assert (await Caller(session).statuses(f"/ws/task-status/{id}"))[1] == 4401
+        assert (await Caller(session).ask("GET", f"/api/task-status?job_name={id}"))[0] == 401
