@@ -112,4 +112,11 @@ FIGURES: dict[str, tuple[Figure, ...]] = {
         Figure("submit_ack_p50_ms", "until the answer at 10 requests a second, p50 ms", at_most=8),
         Figure("submit_ack_p99_ms", "the same at p99", at_most=30),
     ),
+    "lifecycle": (
+        Figure("lifecycle_jobs_per_second", "submitted, admitted, ended on kwok nodes, archived; 2,000", at_least=35),
+        Figure("lifecycle_ratio_vs_bare", "that ÷ bare Jobs with the same pods, until complete", at_least=0.6),
+        Figure("lifecycle_bare_per_second", "the bare Jobs"),
+        Figure("lifecycle_argo_default_per_second", "workflows of one such pod, Argo Workflows as it ships"),
+        Figure("lifecycle_argo_tuned_per_second", "the same with its limits on requests raised"),
+    ),
 }

@@ -30,13 +30,45 @@ from longshore.sdk.client import LongshoreClient
 ROLES = ("serve", "control")
 READY_SECONDS = 120.0
 LINE = "2026-01-01T00:00:00.000000000Z stdout F simulated\n"
-LOGS = """apiVersion: kwok.x-k8s.io/v1alpha1
+# beside kwok's own stages: a pod of an Argo workflow ends as one of a Job does
+MORE = """apiVersion: kwok.x-k8s.io/v1alpha1
 kind: ClusterLogs
 metadata:
   name: all
 spec:
   logs:
   - {{logsFile: {file}, follow: false}}
+---
+apiVersion: kwok.x-k8s.io/v1alpha1
+kind: Stage
+metadata:
+  name: pod-of-workflow-complete
+spec:
+  resourceRef: {{apiGroup: v1, kind: Pod}}
+  selector:
+    matchExpressions:
+    - {{key: '.metadata.deletionTimestamp', operator: DoesNotExist}}
+    - {{key: '.status.phase', operator: In, values: [Running]}}
+    - {{key: '.metadata.ownerReferences.[].kind', operator: In, values: [Workflow]}}
+  next:
+    statusTemplate: |
+      {{{{ $now := Now }}}}
+      {{{{ $started := .status.startTime }}}}
+      containerStatuses:
+      {{{{ range .spec.containers }}}}
+      - image: {{{{ .image | Quote }}}}
+        name: {{{{ .name | Quote }}}}
+        ready: false
+        started: false
+        restartCount: 0
+        state:
+          terminated:
+            exitCode: 0
+            finishedAt: {{{{ $now | Quote }}}}
+            reason: Completed
+            startedAt: {{{{ $started | Quote }}}}
+      {{{{ end }}}}
+      phase: Succeeded
 """
 
 
@@ -87,9 +119,9 @@ async def _simulate(cluster: LocalCluster, admin: Client, version: str, count: i
 
 def _talking(kwok: Part, cluster: LocalCluster) -> Part:
     """kwok whose containers have said one line."""
-    line, config = cluster.folder.root / "line.log", cluster.folder.root / "logs.yaml"
+    line, config = cluster.folder.root / "line.log", cluster.folder.root / "kwok.yaml"
     line.write_text(LINE)
-    config.write_text(LOGS.format(file=line))
+    config.write_text(MORE.format(file=line))
     return msgspec.structs.replace(kwok, argv=(*kwok.argv, f"--config={config}"))
 
 
