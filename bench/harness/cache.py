@@ -7,13 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from longshore.kinds.jobs import model
-from longshore.kinds.jobs.find import ORDER
+from longshore.kinds.jobs.places import INDEXES, ORDERS
 from longshore.kube.client import Client
 from longshore.kube.config import Config
 from longshore.kube.objects import JOBS, Job, Object
 from longshore.kube.reflector import Reflector
-from longshore.kube.store import IndexValues, Order, Store, created
+from longshore.kube.store import Store
 
 T = TypeVar("T", bound=Object)
 SYNC_WITHIN = 100.0
@@ -21,8 +20,7 @@ SYNC_WITHIN = 100.0
 
 def job_store() -> Store[Job]:
     """With the indexes and orders that `longshore.app` declares."""
-    indexes: dict[str, IndexValues[Job]] = {"id": model.own_id, "tenant": model.own_tenant}
-    return Store(JOBS, indexes, {ORDER: Order(created, within="tenant", fixed=True)})
+    return Store(JOBS, INDEXES, ORDERS)
 
 
 @asynccontextmanager

@@ -28,8 +28,8 @@ from longshore.archive.records import Records
 from longshore.archive.removal import Removal
 from longshore.archive.retention import Retention
 from longshore.errors import LongshoreError, UserMistake
-from longshore.kinds.jobs import find
 from longshore.kinds.jobs import model as jobs
+from longshore.kinds.jobs import places
 from longshore.kinds.jobs.lag import LagMetrics
 from longshore.kinds.kind import Archive, Services, Stores
 from longshore.kinds.registry import KINDS
@@ -42,7 +42,7 @@ from longshore.kube.config import Config
 from longshore.kube.metrics import CacheMetrics
 from longshore.kube.objects import JOBS, LEASES, PODS, SECRETS, Lease
 from longshore.kube.reflector import Reflector
-from longshore.kube.store import Order, Store, created
+from longshore.kube.store import Store
 from longshore.kube.warmup import warmed_up
 from longshore.runtime.bus import Bus
 from longshore.runtime.clock import boottime
@@ -87,11 +87,7 @@ async def services(settings: Settings, *, role: Role) -> AsyncIterator[Services]
     ):
         leases: Store[Lease] = Store(LEASES)
         stores = Stores(
-            jobs=Store(
-                JOBS,
-                {"id": jobs.own_id, "tenant": jobs.own_tenant, jobs.UNARCHIVED: jobs.unarchived},
-                {find.ORDER: Order(created, within="tenant", fixed=True)},
-            ),
+            jobs=Store(JOBS, places.INDEXES, places.ORDERS),
             pods=Store(PODS, {"job": jobs.owner_uid, "foreign": jobs.foreign_owner_uid}),
             tenants=Store(TENANTS),
             keys=Store(SECRETS, {"tenant": lambda s: s.metadata.labels.get(LABEL_TENANT)}),

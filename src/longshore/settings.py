@@ -45,6 +45,10 @@ class Settings(BaseSettings):
         default=f"longshore/runner:{__version__}", description="Image of the runner's containers."
     )
     sumo_image: str = Field(default="longshore/sumo:1", description="Image that simulations run in.")
+    gpu_resource: str = Field(default="nvidia.com/gpu", description="What the cluster calls a GPU, as a resource.")
+    gpu_type_label: str = Field(
+        default="nvidia.com/gpu.product", description="Label of nodes that says which model of GPU they have."
+    )
     ttl_seconds: int = Field(
         default=3600, ge=60, description="How long a finished Job stays in the cluster once archived."
     )

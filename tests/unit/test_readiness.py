@@ -11,13 +11,14 @@ import pytest
 import uvicorn
 
 from longshore.app import build_api, listen, open_archive
-from longshore.kinds.jobs import find, model
+from longshore.kinds.jobs import model
+from longshore.kinds.jobs.places import INDEXES, ORDERS
 from longshore.kinds.kind import Services, Stores
 from longshore.kinds.tenants.model import TENANTS
 from longshore.kube.client import Client
 from longshore.kube.config import Config
 from longshore.kube.objects import JOBS, PODS, SECRETS, Job
-from longshore.kube.store import Order, Store, Writer, created
+from longshore.kube.store import Store, Writer
 from longshore.runtime.bus import Bus
 from longshore.settings import Settings
 
@@ -27,11 +28,7 @@ ADMIN = {"Authorization": "Bearer the-admin"}
 
 @pytest.fixture
 def stores() -> Stores:
-    jobs: Store[Job] = Store(
-        JOBS,
-        {"id": model.own_id, "tenant": model.own_tenant},
-        {find.ORDER: Order(created, within="tenant", fixed=True)},
-    )
+    jobs: Store[Job] = Store(JOBS, INDEXES, ORDERS)
     return Stores(jobs, Store(PODS, {"job": model.owner_uid}), Store(TENANTS), Store(SECRETS))
 
 

@@ -56,6 +56,12 @@ class Arrangement(Generic[T]):
         """See `Ordered.walk`."""
         return _declared("order", self._orders, order).walk(value, after, prefix, descending)
 
+    def ahead(self, order: str, value: str, key: Key, obj: T) -> int:
+        """See `Store.ahead`."""
+        ordered = _declared("order", self._orders, order)
+        entry = ordered.entry(key, obj, None)
+        return ordered.before(value, entry) if entry is not None else 0
+
     def place(self, key: Key, was: Places, obj: T | None) -> Places:
         """Move an object from where it was to where it belongs now, nowhere if it is gone; returns its places."""
         if obj is None:

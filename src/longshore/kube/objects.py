@@ -103,6 +103,8 @@ class JobStatus(Struct, frozen=True, gc=False, rename="camel"):
     succeeded: int = 0
     failed: int = 0
     terminating: int = 0
+    completed_indexes: str = ""
+    failed_indexes: str = ""
     start_time: datetime | None = None
     completion_time: datetime | None = None
     conditions: tuple[Condition, ...] = ()

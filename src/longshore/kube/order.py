@@ -137,6 +137,11 @@ class Ordered(Generic[T]):
             low = max(low, (after.key, after.uid, LAST))
         return entries.irange(low, high, inclusive=(True, False), reverse=descending)
 
+    def before(self, value: str, entry: Entry) -> int:
+        """How many of those under `value` come before this entry."""
+        group = self._groups.get(value)
+        return int(group.bisect_left(entry)) if group is not None else 0
+
     def _discard(self, value: str, entry: Entry) -> None:
         group = self._groups.get(value)
         if group is not None:

@@ -86,6 +86,11 @@ class Store(Versioned, Generic[T]):
         """How many `by` would give, without making the list."""
         return len(self._arrangement.under(index, value))
 
+    def ahead(self, order: str, value: str, obj: T) -> int:
+        """How many objects under `value` of the index that the order is within come before this one; none is looked
+        at for that."""
+        return self._arrangement.ahead(order, value, key_of(obj.metadata), obj)
+
     def list(self, namespace: str | None = None) -> list[T]:
         """All objects, or those of one namespace, in no particular order."""
         if namespace is not None:

@@ -25,6 +25,8 @@ class Input(NamedTuple):
     path: str = "."
     unpack: bool = False
     sha256: str | None = None
+    # what the file is called, where that is not what it is asked for by
+    name: str | None = None
 
 
 class ProgressFile(NamedTuple):

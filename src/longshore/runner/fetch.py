@@ -25,7 +25,7 @@ def fetch(environment: Environment, api: Api) -> None:
 
 def _fetch_one(item: Input, environment: Environment, api: Api) -> None:
     folder = environment.workspace / inside(item.path)
-    target = folder / inside(item.artifact)
+    target = folder / inside(item.name or item.artifact)
     partial = environment.workspace / _PARTIAL
     try:
         (folder if item.unpack else target.parent).mkdir(parents=True, exist_ok=True)

@@ -10,18 +10,16 @@ from dataclasses import dataclass
 
 import msgspec
 
-from longshore.errors import AlreadyExists, Conflict, Forbidden, NotFound, TooManyRequests, Unavailable, UserMistake
+from longshore.errors import AlreadyExists, Conflict, Forbidden, NotFound, Unavailable, UserMistake
 from longshore.kinds.jobs import model
+from longshore.kinds.jobs.intake import Counts, check_limits, priority_of
 from longshore.kinds.jobs.manifest import job_manifest
 from longshore.kinds.jobs.model import JobRequest
 from longshore.kinds.jobs.view import JobRecord
 from longshore.kinds.kind import Services
-from longshore.kinds.tenants.model import Overflow, Tenant, cpu_millis, memory_bytes, namespace_of, object_name
+from longshore.kinds.tenants.model import Tenant, namespace_of, object_name
 from longshore.kube.objects import JOBS, Job, Patch
 from longshore.web.auth import Caller
-
-GIB = 1 << 30
-MIN_MEMORY = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -50,49 +48,25 @@ def tenant_for_work(parts: Services, who: Caller, asked: str | None) -> Tenant:
     return tenant
 
 
-def check_limits(tenant: Tenant, request: JobRequest, live: list[Job]) -> None:
-    """Refuse what could never start, and what there is no place for in the queue. Raises UserMistake naming the
-    field, TooManyRequests when the queue is full."""
-    limits = tenant.spec.limits
-    cpu, memory = cpu_millis(request.resources.cpu), memory_bytes(request.resources.memory)
-    if cpu <= 0 or memory < MIN_MEMORY:
-        raise UserMistake(
-            "a job asks for at least 1m of cpu and 1Mi of memory: none would mean without limit",
-            hint="say what it needs, or leave it out for 1 core and 1Gi",
-            field="resources.cpu" if cpu <= 0 else "resources.memory",
-        )
-    if cpu > limits.cpu * 1000:
-        raise UserMistake(
-            f"the job asks for {cpu / 1000:g} cores, tenant {tenant.id} may use {limits.cpu:g}",
-            hint=f"ask for {limits.cpu:g} or less, or have the tenant's limit raised",
-            field="resources.cpu",
-        )
-    if memory > limits.memory_gi * GIB:
-        raise UserMistake(
-            f"the job asks for {memory / GIB:.3g} GiB, tenant {tenant.id} may use {limits.memory_gi:g}",
-            hint=f"ask for {limits.memory_gi:g}Gi or less, or have the tenant's limit raised",
-            field="resources.memory",
-        )
-    if len(live) >= limits.objects:
-        raise TooManyRequests(
-            f"tenant {tenant.id} has {len(live)} jobs in the cluster, at most {limits.objects} fit",
-            hint="finished ones leave an hour after their end; try again later, or have the limit raised",
-            retry_after=60,
-        )
-    unfinished = [j for j in live if not model.is_over(j)]
-    queued = sum(j.spec.suspend for j in unfinished)
-    if tenant.spec.overflow is Overflow.REJECT and len(unfinished) >= limits.concurrent_jobs:
-        raise TooManyRequests(
-            f"tenant {tenant.id} has {len(unfinished)} of {limits.concurrent_jobs} jobs and queues none",
-            hint="wait until one ends",
-            retry_after=10,
-        )
-    if queued >= limits.queued_jobs:
-        raise TooManyRequests(
-            f"{queued} jobs of tenant {tenant.id} are waiting, at most {limits.queued_jobs} may",
-            hint="wait until some have started, or stop some",
-            retry_after=10,
-        )
+def counts_of(parts: Services, tenant: str) -> Counts:
+    """By the name of the Tenant object; costs the same however many jobs there are."""
+    jobs = parts.stores.jobs
+    return Counts(jobs.count("tenant", tenant), jobs.count("unfinished", tenant), jobs.count("queued", tenant))
+
+
+async def check_inputs(parts: Services, tenant: str, request: JobRequest) -> None:
+    """Whether each input that is another job's is there. Raises UserMistake naming the one that is not."""
+    for n, item in enumerate(request.inputs):
+        if not item.job:
+            continue
+        try:
+            await parts.archive.artifacts.stat(tenant, item.job, item.area, item.artifact)
+        except (NotFound, UserMistake):
+            raise UserMistake(
+                f"job {item.job[:64]!r} has no artifact {item.artifact[:200]!r}",
+                hint=f"see what it has: longshore artifacts list {item.job[:64]}",
+                field=f"inputs.{n}.artifact",
+            ) from None
 
 
 async def submit(
@@ -117,9 +91,17 @@ async def submit(
     earlier = await _earlier(parts, name, id, request) if idempotency_key else None
     if earlier is not None:
         return earlier
-    check_limits(tenant, request, parts.stores.jobs.by("tenant", name))
+    check_limits(tenant, request, counts_of(parts, name))
+    await check_inputs(parts, name, request)
     body = job_manifest(
-        request, id=id, kind=kind, tenant=name, namespace=namespace, settings=parts.settings, now=parts.now()
+        request,
+        id=id,
+        kind=kind,
+        tenant=name,
+        namespace=namespace,
+        settings=parts.settings,
+        now=parts.now(),
+        priority=priority_of(tenant, request),
     )
     if prepare is not None:
         await prepare(id)

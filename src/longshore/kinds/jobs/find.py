@@ -19,6 +19,8 @@ from longshore.errors import NotFound, Unavailable
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.archiver import outputs_of
 from longshore.kinds.jobs.commands import Submitted
+from longshore.kinds.jobs.places import CREATED, TURN
+from longshore.kinds.jobs.request import JobRequest
 from longshore.kinds.jobs.view import JobRecord, record_of, summary_of, why_of
 from longshore.kinds.kind import Services
 from longshore.kube.objects import Job
@@ -27,7 +29,7 @@ from longshore.web.answers import answer
 from longshore.web.auth import Caller
 
 _ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # what longshore names a Job
-ORDER = "created"  # of the store of jobs, within the index "tenant"
+ORDER = CREATED
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,13 @@ class Found:
     tenant: str
     job: Job | None
     record: JobRecord | None = None
+
+    @property
+    def request(self) -> JobRequest | None:
+        """What it was made from."""
+        if self.job is not None:
+            return model.request_of(self.job)
+        return self.record.request if self.record else None
 
 
 @dataclass(frozen=True)
@@ -112,17 +121,16 @@ def _own_pod(parts: Services, who: Caller, job: Job) -> bool:
     )
 
 
-def live_record(parts: Services, job: Job, queue: dict[str, int] | None = None) -> JobRecord:
-    """The record of a live job, with why it waits. `queue`: places in the tenant's queue, where they are known."""
+def live_record(parts: Services, job: Job) -> JobRecord:
+    """The record of a live job, with why it waits."""
     pods = parts.stores.pods.by("job", job.metadata.uid)
     name = model.tenant_of(job)
     tenant = parts.stores.tenants.get(name)
-    places = places_of(parts, name) if queue is None and job.spec.suspend else queue or {}
     why = why_of(
         job,
         pods,
         admitted=tenant is not None and any(e.uid == job.metadata.uid for e in tenant.status.admitted),
-        ahead=places.get(job.metadata.uid, 0),
+        ahead=ahead_of(parts, job),
         running=len(tenant.status.admitted) if tenant else 0,
         concurrent=tenant.spec.limits.concurrent_jobs if tenant else 0,
     )
@@ -146,7 +154,8 @@ async def full_record(parts: Services, found: Found) -> JobRecord:
         if kept is not None:
             return msgspec.structs.replace(kept, resource_version=found.job.metadata.resource_version)
     record = live_record(parts, found.job)
-    return msgspec.structs.replace(record, outputs=await outputs_of(parts.archive, found.job))
+    outputs = await outputs_of(parts.archive, found.job)
+    return msgspec.structs.replace(record, outputs=outputs, request=model.request_of(found.job))
 
 
 def tenant_id(parts: Services, name: str) -> str:
@@ -155,9 +164,9 @@ def tenant_id(parts: Services, name: str) -> str:
     return tenant.id if tenant else name
 
 
-def places_of(parts: Services, tenant: str) -> dict[str, int]:
-    """How many wait ahead of each waiting job of this tenant, by uid."""
-    return {j.metadata.uid: n for n, j in enumerate(model.waiting(parts.stores.jobs.by("tenant", tenant)))}
+def ahead_of(parts: Services, job: Job) -> int:
+    """How many of its tenant's jobs start before this one, which waits for its turn; 0 where it does not."""
+    return parts.stores.jobs.ahead(TURN, model.tenant_of(job), job) if model.waits(job) else 0
 
 
 def progress_topic(id: str) -> str:
@@ -182,12 +191,11 @@ async def page(parts: Services, wanted: Filter, *, limit: int, cursor: str | Non
 
 
 class _Live:
-    """The jobs of a list that are still in the cluster, with their places in the queues looked up once."""
+    """The jobs of a list that are still in the cluster."""
 
     def __init__(self, parts: Services, wanted: Filter) -> None:
         self._parts = parts
         self._wanted = wanted
-        self._queues: dict[str, dict[str, int]] = {}
 
     def page(self, limit: int, after: Position | None) -> Listing[Job]:
         return self._parts.stores.jobs.page(
@@ -195,10 +203,7 @@ class _Live:
         )
 
     def record(self, job: Job) -> JobRecord:
-        tenant = model.tenant_of(job)
-        if job.spec.suspend and tenant not in self._queues:
-            self._queues[tenant] = places_of(self._parts, tenant)
-        return live_record(self._parts, job, self._queues.get(tenant))
+        return live_record(self._parts, job)
 
     def _is_wanted(self, job: Job) -> bool:
         wanted = self._wanted

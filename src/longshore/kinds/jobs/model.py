@@ -16,7 +16,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from longshore.kinds.tenants.model import namespace_of
+from longshore.kinds.jobs.request import Input as Input
+from longshore.kinds.jobs.request import JobRequest as JobRequest
+from longshore.kinds.jobs.request import Progress as Progress
+from longshore.kinds.jobs.request import Resources as Resources
+from longshore.kinds.tenants.model import MAX_PRIORITY, namespace_of
 from longshore.kube.objects import Condition, ContainerStateTerminated, Job, Pod
 
 LABEL_KIND = "longshore.dev/kind"
@@ -24,6 +28,8 @@ LABEL_TENANT = "longshore.dev/tenant"
 ANNOTATION_SPEC = "longshore.dev/spec"
 # when it was accepted, to the microsecond: creationTimestamp has whole seconds only
 ANNOTATION_ACCEPTED = "longshore.dev/accepted"
+# what its priority counted when it was accepted; absent: 0
+ANNOTATION_PRIORITY = "longshore.dev/priority"
 FINALIZER = "longshore.dev/archive"
 ANNOTATION_MOUNTS = "longshore.dev/mounts"
 """On pods. "optional": where a process node can mount nothing, their variables and working directory are enough."""
@@ -52,52 +58,6 @@ class Status(StrEnum):
     @property
     def final(self) -> bool:
         return self in (Status.SUCCEEDED, Status.FAILED, Status.STOPPED)
-
-
-class Resources(Struct, frozen=True, omit_defaults=True):
-    """What the user's container asks for, as Kubernetes quantities ("500m", "2", "512Mi")."""
-
-    cpu: str = "1"
-    memory: str = "1Gi"
-
-
-class Input(Struct, frozen=True, omit_defaults=True):
-    """An artifact of this job, put under `path` in the workspace before the user's container starts."""
-
-    artifact: str
-    path: str = "."
-    unpack: bool = False
-    sha256: str | None = None
-
-
-class Progress(Struct, frozen=True, omit_defaults=True):
-    """A file in the workspace that the sidecar follows to report progress; `end` in the file's own units."""
-
-    kind: str
-    path: str
-    end: float | None = None
-
-
-class JobRequest(Struct, frozen=True, omit_defaults=True):
-    """What was asked for; kept as JSON in the annotation `longshore.dev/spec` and, for ever, in the record."""
-
-    name: str
-    image: str
-    command: tuple[str, ...] = ()
-    args: tuple[str, ...] = ()
-    env: dict[str, str] = {}
-    resources: Resources = Resources()
-    inputs: tuple[Input, ...] = ()
-    outputs: tuple[str, ...] = ()
-    retries: int = 0
-    timeout: int | None = None
-    tags: dict[str, str] = {}
-    progress: Progress | None = None
-    extra: dict[str, str] = {}
-
-    def digest(self) -> str:
-        """sha256 of the request: the same idempotency key with another digest is a conflict."""
-        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()
 
 
 class State(Struct, frozen=True):
@@ -221,23 +181,36 @@ def stop_patch(job: Job, now: datetime, message: str) -> dict[str, Any]:
     return {"metadata": {"uid": job.metadata.uid}, "status": status}
 
 
-def waiting(jobs: Iterable[Job]) -> list[Job]:
-    """The suspended jobs that want to start, in the order in which they will: first come, first served."""
-    wanting = (
-        j
-        for j in jobs
-        if j.spec.suspend
-        and LABEL_KIND in j.metadata.labels
-        and j.metadata.deletion_timestamp is None
-        and not is_over(j)
-        and not stop_requested(j)
+def waits(job: Job) -> bool:
+    """Whether it is suspended and wants to start."""
+    return (
+        job.spec.suspend
+        and LABEL_KIND in job.metadata.labels
+        and job.metadata.deletion_timestamp is None
+        and not is_over(job)
+        and not stop_requested(job)
     )
-    return sorted(wanting, key=_arrival)
 
 
-def _arrival(job: Job) -> tuple[datetime, str, str]:
+def waiting(jobs: Iterable[Job]) -> list[Job]:
+    """The suspended jobs that want to start, in the order in which they will."""
+    return sorted((j for j in jobs if waits(j)), key=turn)
+
+
+def turn(job: Job) -> str:
+    """Sorts the jobs of a tenant as they start: first come, first served within priority, the highest first."""
     meta = job.metadata
-    return (meta.creation_timestamp or EPOCH, meta.annotations.get(ANNOTATION_ACCEPTED, ""), meta.name)
+    created = meta.creation_timestamp or EPOCH
+    before = MAX_PRIORITY - max(-MAX_PRIORITY, min(priority_of(job), MAX_PRIORITY))
+    return f"{before:011} {int(created.timestamp()):011} {meta.annotations.get(ANNOTATION_ACCEPTED, '')} {meta.name}"
+
+
+def priority_of(job: Job) -> int:
+    """What its priority counted when it was accepted; changing the tenant's does not move what waits already."""
+    try:
+        return int(job.metadata.annotations.get(ANNOTATION_PRIORITY, "0"))
+    except ValueError:
+        return 0
 
 
 def attempts(pods: Iterable[Pod]) -> list[Pod]:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import ClassVar
 
 from longshore.kinds.jobs import model
-from longshore.kinds.jobs.manifest import STOP_GRACE_SECONDS
+from longshore.kinds.jobs.pod import STOP_GRACE_SECONDS
 from longshore.kube.objects import JOBS, PODS, Job, Patch, Pod
 from longshore.runtime.plan import Action, DeleteObject, Effect, PatchObject, Plan
 

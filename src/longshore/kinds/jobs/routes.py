@@ -6,62 +6,18 @@ from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from longshore.errors import Forbidden
 from longshore.kinds.jobs import commands, log, model
 from longshore.kinds.jobs.find import Filter, accepted, find, full_record, page
-from longshore.kinds.jobs.model import JobRequest, Resources
+from longshore.kinds.jobs.input import JobInput
 from longshore.kinds.kind import Parts, Services
 from longshore.kinds.tenants.model import object_name
 from longshore.web.answers import answer
 from longshore.web.auth import Caller, Who
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
-
-_NAME = Annotated[str, Field(min_length=1, max_length=253)]
-_WORD = Annotated[str, Field(max_length=8192)]
-
-
-class ResourcesInput(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    cpu: str = Field("1", max_length=20, description="Cores as Kubernetes writes them: 500m, 2.")
-    memory: str = Field("1Gi", max_length=20, description="Memory as Kubernetes writes it: 512Mi, 4Gi.")
-
-
-class JobInput(BaseModel):
-    """A container to run to its end."""
-
-    model_config = ConfigDict(extra="forbid")
-    name: str = Field("", max_length=200, description="Free text for people.")
-    image: str = Field(min_length=1, max_length=500, description="The container image.")
-    command: list[_WORD] = Field([], max_length=500, description="Entrypoint; the image's own when empty.")
-    args: list[_WORD] = Field([], max_length=500)
-    env: dict[_NAME, _WORD] = Field({}, description="Environment, in plain text: no secrets.")
-    resources: ResourcesInput = ResourcesInput()
-    outputs: list[Annotated[str, Field(min_length=1, max_length=500)]] = Field(
-        [], max_length=100, description="Globs below the working directory; what matches is kept."
-    )
-    retries: int = Field(0, ge=0, le=100, description="How often to try again after a failure.")
-    timeout: int | None = Field(None, ge=1, le=31 * 86400, description="Seconds it may run.")
-    tags: dict[_NAME, _WORD] = Field({}, description="For people and filters.")
-    idempotency_key: str | None = Field(None, min_length=1, max_length=200, description="Or as a header.")
-
-    def request(self) -> JobRequest:
-        return JobRequest(
-            name=self.name or self.image.rpartition("/")[2].partition(":")[0],
-            image=self.image,
-            command=tuple(self.command),
-            args=tuple(self.args),
-            env=self.env,
-            resources=Resources(self.resources.cpu, self.resources.memory),
-            outputs=tuple(self.outputs),
-            retries=self.retries,
-            timeout=self.timeout,
-            tags=self.tags,
-        )
-
 
 IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
 

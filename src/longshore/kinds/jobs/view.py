@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
+import msgspec
 from msgspec import Struct
 
 from longshore.kinds.jobs import model
@@ -41,6 +42,18 @@ class Archived(Protocol):
 class ResourcesView(Struct, frozen=True):
     cpu: str
     memory: str
+    gpu: int = 0
+    gpu_type: str = ""
+    ephemeral: str = ""
+
+
+class IndexesView(Struct, frozen=True):
+    """Of a job that runs more than once: how often, how many at a time, and which indexes have ended, as "0-3,7"."""
+
+    completions: int
+    parallelism: int
+    succeeded: str = ""
+    failed: str = ""
 
 
 class OutputsView(Struct, frozen=True):
@@ -95,6 +108,8 @@ class JobRecord(Struct, frozen=True, kw_only=True):
     command: tuple[str, ...]
     args: tuple[str, ...] = ()
     resources: ResourcesView
+    priority: str = ""
+    indexes: IndexesView | None = None
     tags: dict[str, str] = {}
     exit_code: int | None = None
     attempts: int = 0
@@ -144,7 +159,9 @@ def record_of(
         image=request.image,
         command=request.command,
         args=request.args,
-        resources=ResourcesView(request.resources.cpu, request.resources.memory),
+        resources=ResourcesView(**msgspec.structs.asdict(request.resources)),
+        priority=request.priority,
+        indexes=_indexes(job, request),
         tags=request.tags,
         exit_code=end.exit_code if end else None,
         attempts=ran,
@@ -156,6 +173,13 @@ def record_of(
         links=links_of(job.metadata.name),
         resource_version=job.metadata.resource_version,
     )
+
+
+def _indexes(job: Job, request: JobRequest) -> IndexesView | None:
+    if not request.indexed:
+        return None
+    status = job.status
+    return IndexesView(request.completions, request.parallelism, status.completed_indexes, status.failed_indexes)
 
 
 def summary_of(entry: Archived, tenant_id: str) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from msgspec import Struct
 
 from longshore.errors import UserMistake
 from longshore.kinds.jobs import model as jobs
-from longshore.kinds.tenants.model import TENANTS, Admitted, Limits, Tenant, cpu_millis, memory_bytes
+from longshore.kinds.jobs.request import JobRequest
+from longshore.kinds.tenants.model import TENANTS, Admitted, Limits, Tenant, cpu_millis, disk_bytes, memory_bytes
 from longshore.kube.objects import JOBS, Job
 from longshore.runtime.plan import PatchObject, Plan
 
@@ -27,15 +28,32 @@ class Use(Struct, frozen=True):
     cpu_millis: int = 0
     memory_bytes: int = 0
     running: int = 0
+    pods: int = 0
+    gpu: int = 0
+    ephemeral_bytes: int = 0
 
     def plus(self, entry: Admitted) -> Use:
-        return Use(self.cpu_millis + entry.cpu_millis, self.memory_bytes + entry.memory_bytes, self.running + 1)
+        return Use(
+            self.cpu_millis + entry.cpu_millis,
+            self.memory_bytes + entry.memory_bytes,
+            self.running + 1,
+            self.pods + entry.pods,
+            self.gpu + entry.gpu,
+            self.ephemeral_bytes + entry.ephemeral_bytes,
+        )
 
     def fits(self, limits: Limits) -> bool:
+        return not any(used > limit for _, used, limit in self.beside(limits))
+
+    def beside(self, limits: Limits) -> tuple[tuple[str, float, float], ...]:
+        """What is counted, how much of it is used, and the limit: jobs, pods, cores, GPUs, GiB."""
         return (
-            self.running <= limits.concurrent_jobs
-            and self.cpu_millis <= limits.cpu * 1000
-            and self.memory_bytes <= limits.memory_gi * GIB
+            ("jobs", self.running, limits.concurrent_jobs),
+            ("pods", self.pods, limits.pods),
+            ("cores", self.cpu_millis / 1000, limits.cpu),
+            ("GiB of memory", self.memory_bytes / GIB, limits.memory_gi),
+            ("GPUs", self.gpu, limits.gpu),
+            ("GiB of disk", self.ephemeral_bytes / GIB, limits.ephemeral_gi),
         )
 
 
@@ -49,17 +67,33 @@ def use_of(entries: Iterable[Admitted]) -> Use:
 def entry_for(job: Job) -> Admitted:
     """What a job counts against the limits. An amount that is not one counts as nothing: the Job was refused by the
     API server's own validation or was never ours."""
-    resources = jobs.request_of(job).resources
+    request, meta = jobs.request_of(job), job.metadata
     try:
-        cpu, memory = cpu_millis(resources.cpu), memory_bytes(resources.memory)
+        return amounts(request, meta.name, meta.uid, meta.resource_version)
     except UserMistake:
-        cpu, memory = 0, 0
-    return Admitted(job.metadata.name, job.metadata.uid, cpu, memory, job.metadata.resource_version)
+        return Admitted(meta.name, meta.uid, version=meta.resource_version, pods=request.pods)
+
+
+def amounts(request: JobRequest, name: str = "", uid: str = "", version: str = "0") -> Admitted:
+    """What a request counts against the limits: that of one pod, for each that may run at the same time. Raises
+    UserMistake naming the field where an amount is none."""
+    each, pods = request.resources, request.pods
+    return Admitted(
+        name,
+        uid,
+        cpu_millis(each.cpu) * pods,
+        memory_bytes(each.memory) * pods,
+        version,
+        pods,
+        each.gpu * pods,
+        disk_bytes(each.ephemeral) * pods,
+    )
 
 
 def plan(tenant: Tenant | None, tenant_jobs: Sequence[Job], jobs_version: int) -> Plan:
     """Next step of admission for one tenant: either the fence is rewritten, or what it names is let go on, never both.
 
+    `tenant_jobs` are those that are admitted and the first of those that wait, as many as may be admitted at once;
     `jobs_version` is the resourceVersion that the store of Jobs has seen.
     """
     if tenant is None or tenant.metadata.deletion_timestamp is not None:

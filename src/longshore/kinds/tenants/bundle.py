@@ -5,6 +5,7 @@ Namespace, ResourceQuota, LimitRange, NetworkPolicies, ServiceAccount without to
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any
 
 from longshore.kinds.jobs.model import RUNNER_CPU_MILLIS, RUNNER_MEMORY_MI, SERVICE_ACCOUNT
@@ -39,13 +40,13 @@ RESOURCES: tuple[Resource[Bundled], ...] = tuple(
 )
 
 
-def manifests(tenant: Tenant) -> list[tuple[Resource[Bundled], dict[str, Any]]]:
+def manifests(tenant: Tenant, gpu_resource: str = "nvidia.com/gpu") -> list[tuple[Resource[Bundled], dict[str, Any]]]:
     """The whole bundle in the order in which it is applied: the namespace first."""
     name = tenant.metadata.name
     namespace = namespace_of(name)
     bodies = [
         _namespace(namespace),
-        _quota(tenant),
+        _quota(tenant, gpu_resource),
         _limit_range(),
         _network_policy("deny", {"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "ingress": [], "egress": []}),
         _network_policy("allow", _allowed(namespace)),
@@ -105,13 +106,13 @@ def _namespace(namespace: str) -> dict[str, Any]:
     return {"metadata": {"name": namespace, "labels": level}}
 
 
-def _quota(tenant: Tenant) -> dict[str, Any]:
+def _quota(tenant: Tenant, gpu_resource: str) -> dict[str, Any]:
     """The backstop behind admission: the limits and the runner's overhead, so that admitted work always fits.
 
     The pods of a job that has ended may linger a moment beside those of the next one.
     """
     limits = tenant.spec.limits
-    pods = limits.concurrent_jobs * BACKSTOP_PODS
+    pods = limits.pods * BACKSTOP_PODS
     cpu = int(limits.cpu * 1000) + pods * RUNNER_CPU_MILLIS
     memory = int(limits.memory_gi * 1024) + pods * RUNNER_MEMORY_MI
     hard = {
@@ -119,6 +120,8 @@ def _quota(tenant: Tenant) -> dict[str, Any]:
         "requests.memory": quantity(memory, "Mi"),
         "pods": str(pods + 10),
         "count/jobs.batch": str(limits.objects),
+        f"requests.{gpu_resource}": str(limits.gpu),
+        "requests.ephemeral-storage": quantity(ceil(limits.ephemeral_gi * 1024), "Mi"),
     }
     return {"metadata": {"name": "longshore"}, "spec": {"hard": hard}}
 

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from longshore.kinds.jobs.model import tenant_of
-from longshore.kinds.kind import Runs, Services
+from longshore.kinds.jobs.places import TURN
+from longshore.kinds.kind import Runs, Services, Stores
 from longshore.kinds.tenants import admit, reconcile
-from longshore.kinds.tenants.model import LABEL_TENANT, Tenant
+from longshore.kinds.tenants.model import LABEL_TENANT, Tenant, namespace_of
 from longshore.kube.objects import Job, Object
+from longshore.kube.store import PAGE_MAX
 from longshore.runtime.controller import Controller
 from longshore.runtime.executor import Executor
 from longshore.runtime.plan import Plan
@@ -29,7 +31,11 @@ def _bundles(parts: Services) -> Controller[str]:
             for kind, store in stores.bundle.items()
             for found in store.by("tenant", name)
         }
-        return reconcile.plan(stores.tenants.get(name), present, stores.jobs.by("tenant", name), now)
+        tenant = stores.tenants.get(name)
+        leaves = tenant is not None and tenant.metadata.deletion_timestamp is not None
+        # its jobs matter at its end only, and may be many
+        jobs = stores.jobs.by("tenant", name) if leaves else []
+        return reconcile.plan(tenant, present, jobs, now, gpu_resource=parts.settings.gpu_resource)
 
     def leaving(job: Job) -> list[str]:
         """A tenant that is being deleted waits for the last of its jobs; for others their jobs change nothing."""
@@ -48,12 +54,22 @@ def _admission(parts: Services) -> Controller[str]:
     stores = parts.stores
 
     def plan(name: str, _: datetime) -> Plan:
-        return admit.plan(stores.tenants.get(name), stores.jobs.by("tenant", name), stores.jobs.version)
+        tenant = stores.tenants.get(name)
+        return admit.plan(tenant, _concerned(stores, tenant), stores.jobs.version) if tenant else Plan()
 
     controller = Controller("admission", Queue[str](), plan, Executor(parts.client))
     controller.watch(stores.tenants, _own_name)
     controller.watch(stores.jobs, _of_job)
     return controller
+
+
+def _concerned(stores: Stores, tenant: Tenant) -> list[Job]:
+    """The tenant's admitted jobs, and the first of those that wait; not all of them, who may be a hundred thousand."""
+    name, admitted = tenant.metadata.name, tenant.status.admitted
+    jobs = {j.metadata.uid: j for e in admitted if (j := stores.jobs.get(e.name, namespace_of(name)))}
+    # some of the first may be admitted already and wait for the patch that starts them
+    first = stores.jobs.page(TURN, name, limit=min(PAGE_MAX, tenant.spec.limits.concurrent_jobs + len(admitted) + 1))
+    return list((jobs | {j.metadata.uid: j for j in first.items}).values())
 
 
 def _own_name(tenant: Tenant) -> list[str]:

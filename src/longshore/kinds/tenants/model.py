@@ -26,6 +26,9 @@ LABEL_TENANT = "longshore.dev/tenant"
 FINALIZER = "longshore.dev/tenant"
 LABEL_KEY = "longshore.dev/api-key"
 MAX_ID = 100
+MAX_PRIORITY = 1_000_000
+# of jobs that say none
+NORMAL = "normal"
 _LEGAL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _ID = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.@-]*[A-Za-z0-9])?")
 # a namespace has at most 63 characters and "tenant-" in front
@@ -47,6 +50,23 @@ class Limits(Struct, frozen=True, rename="camel"):
     concurrent_jobs: Annotated[int, Meta(ge=1, le=50, description="Jobs admitted at the same time.")] = 2
     queued_jobs: Annotated[int, Meta(ge=0, le=100_000, description="Jobs that may wait for their turn.")] = 500
     objects: Annotated[int, Meta(ge=10, le=100_000, description="Jobs that may exist in the namespace.")] = 1500
+    pods: Annotated[int, Meta(ge=1, le=5000, description="Pods of all admitted jobs together.")] = 50
+    gpu: Annotated[int, Meta(ge=0, le=1000, description="GPUs of all admitted jobs together.")] = 0
+    ephemeral_gi: Annotated[
+        float, Meta(gt=0, le=100_000, description="GiB of disk that admitted jobs ask for together.")
+    ] = 100
+
+
+class Priority(Struct, frozen=True, rename="camel"):
+    """One of a tenant's priorities. `value` orders its own queue; the scheduler hears of `priorityClass` only."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=63, description="What a job asks for.")]
+    value: Annotated[
+        int, Meta(ge=-MAX_PRIORITY, le=MAX_PRIORITY, description="The higher starts first, among the tenant's own.")
+    ] = 0
+    priority_class: Annotated[
+        str, Meta(max_length=253, description="PriorityClass of the pods, never a system one; empty: the cluster's.")
+    ] = ""
 
 
 class TenantSpec(Struct, frozen=True, rename="camel"):
@@ -59,6 +79,14 @@ class TenantSpec(Struct, frozen=True, rename="camel"):
     retention_days: Annotated[
         int, Meta(ge=0, le=36_500, description="Days that finished work is kept after its end; 0: for ever.")
     ] = 0
+    priorities: Annotated[tuple[Priority, ...], Meta(max_length=20, description="What its jobs may ask for.")] = (
+        Priority("low", -100),
+        Priority(NORMAL, 0),
+        Priority("high", 100),
+    )
+    service_accounts: Annotated[
+        tuple[str, ...], Meta(max_length=20, description="Accounts of its namespace that its jobs may run as.")
+    ] = ()
 
 
 class Admitted(Struct, frozen=True, rename="camel"):
@@ -73,6 +101,9 @@ class Admitted(Struct, frozen=True, rename="camel"):
     cpu_millis: Annotated[int, Meta(ge=0, description="Thousandths of a core that count against the limits.")] = 0
     memory_bytes: Annotated[int, Meta(ge=0, description="Bytes of memory that count against the limits.")] = 0
     version: Annotated[str, Meta(description="resourceVersion of the Job when it was admitted.")] = "0"
+    pods: Annotated[int, Meta(ge=0, description="Pods that may run at the same time.")] = 1
+    gpu: Annotated[int, Meta(ge=0, description="GPUs that count against the limits.")] = 0
+    ephemeral_bytes: Annotated[int, Meta(ge=0, description="Bytes of disk that count against the limits.")] = 0
 
 
 class TenantStatus(Struct, frozen=True, rename="camel"):
@@ -158,6 +189,11 @@ def memory_bytes(quantity: str) -> int:
     return ceil(_amount(quantity, "memory"))
 
 
+def disk_bytes(quantity: str, field: str = "ephemeral") -> int:
+    """Bytes in a Kubernetes quantity, rounded up; none where it is empty. Raises UserMistake if it is not one."""
+    return ceil(_amount(quantity, field)) if quantity else 0
+
+
 _DECIMAL = {"": Decimal(1), "m": Decimal("0.001")} | {s: Decimal(1000) ** (i + 1) for i, s in enumerate("kMGTP")}
 _BINARY = {f"{s}i": Decimal(1024) ** (i + 1) for i, s in enumerate("KMGTP")}
 _SUFFIXES = _DECIMAL | _BINARY
@@ -175,7 +211,7 @@ def _amount(text: str, field: str) -> Decimal:
     if amount is None:
         raise UserMistake(
             f"{text!r} is not an amount of {field}",
-            hint="write it as Kubernetes does: 500m or 2 for cpu, 512Mi or 4Gi for memory",
+            hint="write it as Kubernetes does: 500m or 2 for cpu, 512Mi or 4Gi for memory and disk",
             field=f"resources.{field}",
         )
     return amount

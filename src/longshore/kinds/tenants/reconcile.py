@@ -18,8 +18,15 @@ FIELD_MANAGER = "longshore-control"
 Present = dict[tuple[str, str], Bundled]
 
 
-def plan(tenant: Tenant | None, present: Present, tenant_jobs: Sequence[Job], now: datetime) -> Plan:
-    """Next actions for one tenant."""
+def plan(
+    tenant: Tenant | None,
+    present: Present,
+    tenant_jobs: Sequence[Job],
+    now: datetime,
+    *,
+    gpu_resource: str = "nvidia.com/gpu",
+) -> Plan:
+    """Next actions for one tenant; its jobs are looked at only when it is being deleted."""
     if tenant is None:
         return Plan()
     if tenant.metadata.deletion_timestamp is not None:
@@ -32,7 +39,7 @@ def plan(tenant: Tenant | None, present: Present, tenant_jobs: Sequence[Job], no
         return Plan((Create(NAMESPACES, bundle.manifests(tenant)[0][1]),))
     missing: list[Action] = [
         Apply(resource, body, field_manager=FIELD_MANAGER)
-        for resource, body in bundle.manifests(tenant)
+        for resource, body in bundle.manifests(tenant, gpu_resource)
         if bundle.drifted(body, present.get((resource.kind, body["metadata"]["name"])))
     ]
     if missing:

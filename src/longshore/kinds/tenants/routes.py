@@ -7,14 +7,13 @@ from datetime import timedelta
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.responses import Response
 
 from longshore.errors import Conflict, NotFound, Unavailable
-from longshore.kinds.jobs.model import is_over
 from longshore.kinds.kind import Parts, Services
 from longshore.kinds.tenants import commands
-from longshore.kinds.tenants.model import Overflow, Tenant, object_name
+from longshore.kinds.tenants.model import MAX_PRIORITY, Overflow, Tenant, object_name
 from longshore.kinds.tenants.view import key_view, tenant_view
 from longshore.web.answers import answer
 from longshore.web.auth import Caller, Who
@@ -31,6 +30,25 @@ class LimitsInput(BaseModel):
     concurrent_jobs: int | None = Field(None, ge=1, le=50, description="Jobs admitted at the same time.")
     queued_jobs: int | None = Field(None, ge=0, le=100_000, description="Jobs that may wait.")
     objects: int | None = Field(None, ge=10, le=100_000, description="Jobs that may exist in the namespace.")
+    pods: int | None = Field(None, ge=1, le=5000, description="Pods of all admitted jobs together.")
+    gpu: int | None = Field(None, ge=0, le=1000, description="GPUs of all admitted jobs together.")
+    ephemeral_gi: float | None = Field(None, gt=0, le=100_000, description="GiB of disk they ask for together.")
+
+
+class PriorityInput(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    name: str = Field(min_length=1, max_length=63, pattern="^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")
+    value: int = Field(0, ge=-MAX_PRIORITY, le=MAX_PRIORITY, description="The higher starts first.")
+    priority_class: str = Field(
+        "", max_length=253, pattern="^([a-z0-9]([-.a-z0-9]*[a-z0-9])?)?$", description="PriorityClass of the pods."
+    )
+
+    @field_validator("priority_class")
+    @classmethod
+    def _not_the_systems(cls, name: str) -> str:
+        if name.startswith("system-"):
+            raise ValueError("the system's own classes are not for tenants' work")
+        return name
 
 
 class TenantChange(BaseModel):
@@ -41,16 +59,32 @@ class TenantChange(BaseModel):
     retention_days: int | None = Field(
         None, ge=0, le=36_500, description="Days that finished work is kept after its end; 0: for ever."
     )
+    priorities: list[PriorityInput] | None = Field(None, max_length=20, description="What its jobs may ask for.")
+    service_accounts: list[str] | None = Field(
+        None, max_length=20, description="Accounts of its namespace that its jobs may run as, for cloud identity."
+    )
 
     def spec(self) -> dict[str, Any]:
         """As a partial Tenant spec."""
-        names = {"memory_gi": "memoryGi", "concurrent_jobs": "concurrentJobs", "queued_jobs": "queuedJobs"}
+        names = {
+            "memory_gi": "memoryGi",
+            "concurrent_jobs": "concurrentJobs",
+            "queued_jobs": "queuedJobs",
+            "ephemeral_gi": "ephemeralGi",
+        }
         given = self.limits.model_dump(exclude_none=True)
         limits = {names.get(name, name): value for name, value in given.items()}
         display = {"displayName": self.display_name} if self.display_name is not None else {}
         overflow = {"overflow": self.overflow.value} if self.overflow else {}
         kept = {"retentionDays": self.retention_days} if self.retention_days is not None else {}
-        return {**display, **overflow, **kept, **({"limits": limits} if limits else {})}
+        return {**display, **overflow, **kept, **self._allowed(), **({"limits": limits} if limits else {})}
+
+    def _allowed(self) -> dict[str, Any]:
+        given: dict[str, Any] = {"serviceAccounts": self.service_accounts, "priorities": None}
+        if self.priorities is not None:
+            names = {"priority_class": "priorityClass"}
+            given["priorities"] = [{names.get(k, k): v for k, v in p.model_dump().items()} for p in self.priorities]
+        return {name: value for name, value in given.items() if value is not None}
 
 
 class TenantInput(TenantChange):
@@ -79,7 +113,7 @@ async def create_tenant(body: TenantInput, who: Who, parts: Parts) -> Response:
     # so that the next request about it, here, finds it
     with suppress(Unavailable):
         await parts.stores.tenants.wait_for(tenant.metadata.resource_version)
-    return answer(tenant_view(tenant, ()), 202, headers={"Location": f"/v1/tenants/{tenant.id}"})
+    return answer(tenant_view(tenant, 0), 202, headers={"Location": f"/v1/tenants/{tenant.id}"})
 
 
 @router.get("/tenants")
@@ -107,7 +141,7 @@ async def change_tenant(tenant_id: str, body: TenantChange, who: Who, parts: Par
 async def delete_tenant(tenant_id: str, who: Who, parts: Parts, force: bool = False) -> Response:
     who.require_admin()
     tenant = find(tenant_id, who, parts)
-    live = sum(not is_over(j) for j in parts.stores.jobs.by("tenant", tenant.metadata.name))
+    live = parts.stores.jobs.count("unfinished", tenant.metadata.name)
     await commands.delete(parts.client, tenant, live_jobs=live, force=force)
     return answer(_view(tenant, parts), 202)
 
@@ -161,4 +195,4 @@ def find(tenant_id: str, who: Caller, parts: Services) -> Tenant:
 
 
 def _view(tenant: Tenant, parts: Services) -> Any:
-    return tenant_view(tenant, parts.stores.jobs.by("tenant", tenant.metadata.name))
+    return tenant_view(tenant, parts.stores.jobs.count("queued", tenant.metadata.name))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec import Struct
 
-from longshore.kinds.jobs.model import condition, waiting
+from longshore.kinds.jobs.model import condition
 from longshore.kinds.tenants.admit import GIB, use_of
 from longshore.kinds.tenants.model import ApiKey, Tenant, namespace_of
-from longshore.kube.objects import Job
 
 
 class LimitsView(Struct, frozen=True):
@@ -19,6 +17,9 @@ class LimitsView(Struct, frozen=True):
     concurrent_jobs: int
     queued_jobs: int
     objects: int
+    pods: int
+    gpu: int
+    ephemeral_gi: float
 
 
 class UseView(Struct, frozen=True):
@@ -28,6 +29,17 @@ class UseView(Struct, frozen=True):
     memory_gi: float
     running: int
     queued: int
+    pods: int = 0
+    gpu: int = 0
+    ephemeral_gi: float = 0
+
+
+class PriorityView(Struct, frozen=True):
+    """What a job of this tenant may say as priority; the higher value starts first among the tenant's own."""
+
+    name: str
+    value: int
+    priority_class: str = ""
 
 
 class TenantView(Struct, frozen=True):
@@ -39,6 +51,8 @@ class TenantView(Struct, frozen=True):
     limits: LimitsView
     overflow: str
     retention_days: int
+    priorities: tuple[PriorityView, ...]
+    service_accounts: tuple[str, ...]
     use: UseView
     created: datetime | None
     resource_version: str
@@ -52,7 +66,7 @@ class KeyView(Struct, frozen=True):
     last_used: datetime | None
 
 
-def tenant_view(tenant: Tenant, jobs: Sequence[Job]) -> TenantView:
+def tenant_view(tenant: Tenant, queued: int) -> TenantView:
     spec, status = tenant.spec, tenant.status
     ready = condition(status.conditions, "Ready")
     current = ready is not None and status.observed_generation == tenant.metadata.generation
@@ -76,10 +90,23 @@ def tenant_view(tenant: Tenant, jobs: Sequence[Job]) -> TenantView:
             spec.limits.concurrent_jobs,
             spec.limits.queued_jobs,
             spec.limits.objects,
+            spec.limits.pods,
+            spec.limits.gpu,
+            spec.limits.ephemeral_gi,
         ),
         overflow=spec.overflow.value,
         retention_days=spec.retention_days,
-        use=UseView(use.cpu_millis / 1000, use.memory_bytes / GIB, use.running, len(waiting(jobs))),
+        priorities=tuple(PriorityView(p.name, p.value, p.priority_class) for p in spec.priorities),
+        service_accounts=spec.service_accounts,
+        use=UseView(
+            use.cpu_millis / 1000,
+            use.memory_bytes / GIB,
+            use.running,
+            queued,
+            use.pods,
+            use.gpu,
+            use.ephemeral_bytes / GIB,
+        ),
         created=tenant.metadata.creation_timestamp,
         resource_version=tenant.metadata.resource_version,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from longshore.kinds.jobs import model
+from longshore.kinds.jobs.places import INDEXES, ORDERS
 from longshore.kinds.kind import Stores
 from longshore.kinds.tenants.model import TENANTS
 from longshore.kube.objects import JOBS, PODS, SECRETS, Condition, Job, JobSpec, JobStatus, ObjectMeta, Pod, PodStatus
@@ -14,7 +15,7 @@ class World:
     """One writer for each store; each change gets the next version."""
 
     def __init__(self) -> None:
-        jobs = Store(JOBS, {"id": model.own_id, "tenant": model.own_tenant})
+        jobs = Store(JOBS, INDEXES, ORDERS)
         pods = Store(PODS, {"job": model.owner_uid, "foreign": model.foreign_owner_uid})
         self.stores = Stores(jobs, pods, Store(TENANTS), Store(SECRETS))
         self.jobs, self.pods = Writer(jobs), Writer(pods)
