@@ -191,7 +191,16 @@ async def _control(settings: Settings) -> None:
 
 async def _campaign(parts: Services) -> None:
     identity = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
-    leader = Leader(parts.client, parts.settings.namespace, "longshore-control", identity)
+    lease = parts.settings.lease_seconds
+    leader = Leader(
+        parts.client,
+        parts.settings.namespace,
+        "longshore-control",
+        identity,
+        lease=lease,
+        renew=lease * 0.7,
+        retry=lease * 0.2,
+    )
     log.info("waiting to lead", identity=identity)
     await leader.run(lambda term: _lead(parts, term))
 

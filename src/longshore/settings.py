@@ -59,6 +59,11 @@ class Settings(BaseSettings):
         le=65535,
         description="Port on `host` where `control` shows Prometheus its metrics; `serve` does so at /metrics.",
     )
+    lease_seconds: float = Field(
+        default=10.0,
+        ge=1,
+        description="How long the other replicas of `control` wait for a leader that is silent, in seconds.",
+    )
     relay_host: str = Field(
         default="127.0.0.1",
         description="Address at which this process listens for the other replicas, and which it tells them; its pod's "
