@@ -27,6 +27,9 @@ from longshore.archive.objects import Objects
 from longshore.archive.records import Records
 from longshore.archive.removal import Removal
 from longshore.archive.retention import Retention
+from longshore.archive.transfers import Transfers
+from longshore.archive.uploads import Uploads
+from longshore.archive.usage import Usage
 from longshore.errors import LongshoreError, UserMistake
 from longshore.kinds.jobs import model as jobs
 from longshore.kinds.jobs import places
@@ -121,10 +124,19 @@ async def services(settings: Settings, *, role: Role) -> AsyncIterator[Services]
 
 def open_archive(url: str) -> Archive:
     objects = Objects(url)
-    records, index = Records(objects), Index(objects)
+    records, index, artifacts = Records(objects), Index(objects), Artifacts(objects)
     removal = Removal(objects, records, index)
-    retention = Retention(objects, index, removal, boottime)
-    return Archive(records, Logs(objects), Artifacts(objects), index, removal, retention)
+    return Archive(
+        records=records,
+        logs=Logs(objects),
+        artifacts=artifacts,
+        index=index,
+        removal=removal,
+        retention=Retention(objects, index, removal, boottime),
+        transfers=Transfers(objects, artifacts),
+        uploads=Uploads(objects, artifacts),
+        usage=Usage(objects, boottime),
+    )
 
 
 def serve(settings: Settings) -> None:
@@ -270,7 +282,7 @@ def build_api(parts: Services) -> FastAPI:
 
 def _is_streamed(method: str, path: str) -> bool:
     """The routes that take files; each bounds its own body."""
-    artifact = method == "PUT" and path.startswith("/v1/jobs/") and "/artifacts/" in path
+    artifact = method == "PUT" and path.startswith(("/v1/jobs/", "/v1/uploads/"))
     return artifact or (method == "POST" and path in ("/v1/simulations", "/jobs"))
 
 

@@ -53,6 +53,12 @@ class Settings(BaseSettings):
         default=3600, ge=60, description="How long a finished Job stays in the cluster once archived."
     )
     upload_max_mb: int = Field(default=100, ge=1, description="Largest scenario upload, in MB.")
+    job_files_max_gb: int = Field(
+        default=100, ge=1, description="Bytes of inputs and outputs that one job may have, in GB."
+    )
+    tenant_files_max_gb: int = Field(
+        default=1000, ge=1, description="Bytes of files that all work of one tenant may have in the archive, in GB."
+    )
     metrics_port: int | None = Field(
         default=None,
         ge=0,

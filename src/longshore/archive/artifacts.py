@@ -2,15 +2,17 @@
 
 `artifacts/{tenant}/{id}/{area}/{name}` holds the bytes; `artifacts/{tenant}/{id}/meta/{area}/{name}/{size}-{sha256}`,
 empty, says what they are, so that one listing tells all sizes and hashes. It goes before the bytes change and comes
-after them: a file without it is unfinished and is not there for any reader. The manifest of the outputs is
-`artifacts/{tenant}/{id}/manifest.json`. The API writes and reads here.
+after them: a file without it is unfinished and is not there for any reader. What came in parts (`transfers`) stays in
+parts, `artifacts/{tenant}/{id}/parts/{pieces}/{number}`, and its description ends in `-{bytes of a part}-{pieces}`. The
+manifest of the outputs is `artifacts/{tenant}/{id}/manifest.json`. The API writes and reads here.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Literal, get_args
+from uuid import uuid4
 
 import msgspec
 
@@ -28,6 +30,16 @@ class Artifact(msgspec.Struct, frozen=True, gc=False, order=True):
     name: str
     size: int
     sha256: str
+    part: int = 0  # bytes of each part but the last; 0 where it is in one piece
+    pieces: str = ""
+
+
+class Piece(msgspec.Struct, frozen=True, gc=False):
+    """Where in the store some bytes of a file are."""
+
+    path: str
+    offset: int
+    size: int
 
 
 class Artifacts:
@@ -41,7 +53,7 @@ class Artifacts:
     ) -> Artifact:
         """Store a file as it streams in; BadUpload when it is not `sha256` (hex), and then nothing has changed."""
         data, meta = _paths(tenant, id, area, safe_name(name))
-        seen = _Seen()
+        seen = Seen()
 
         async def checked() -> AsyncIterator[bytes]:
             async for chunk in chunks:
@@ -71,12 +83,64 @@ class Artifacts:
                 return artifact
         raise NotFound(f"{id} has no file {name} in its {area}")
 
-    async def stream(self, tenant: str, id: str, area: str, name: str, start: int = 0) -> AsyncIterator[bytes]:
-        """The bytes from offset `start` on; NotFound."""
-        await self.stat(tenant, id, area, name)
-        data, _ = _paths(tenant, id, area, name)
-        async for piece in self._objects.stream(data, start):
-            yield piece
+    async def find(self, tenant: str, id: str, area: str, name: str) -> Artifact | None:
+        """As `stat`, None where there is none."""
+        try:
+            return await self.stat(tenant, id, area, name)
+        except NotFound:
+            return None
+
+    def pieces(self, tenant: str, id: str, area: str, artifact: Artifact) -> Sequence[Piece]:
+        """Where its bytes are, in order."""
+        if not artifact.pieces:
+            data, _ = _paths(tenant, id, area, artifact.name)
+            return [Piece(data, 0, artifact.size)]
+        folder = pieces_path(tenant, id, artifact.pieces)
+        return [
+            Piece(f"{folder}{number:05d}", offset, min(artifact.part, artifact.size - offset))
+            for number, offset in enumerate(range(0, max(artifact.size, 1), artifact.part))
+        ]
+
+    async def stream(
+        self, tenant: str, id: str, area: str, name: str, start: int = 0, end: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """The bytes from offset `start` on, up to `end` where that is given; NotFound."""
+        artifact = await self.stat(tenant, id, area, name)
+        left = (artifact.size if end is None else min(end, artifact.size)) - start
+        for piece in self.pieces(tenant, id, area, artifact):
+            if left <= 0 or piece.offset + piece.size <= start:
+                continue
+            async for data in self._objects.stream(piece.path, max(0, start - piece.offset)):
+                yield data[:left]
+                left -= len(data)
+                if left <= 0:
+                    break
+
+    async def adopt(self, tenant: str, id: str, area: str, artifact: Artifact) -> None:
+        """The file is now what `artifact` says, whose pieces are all there."""
+        data, meta = _paths(tenant, id, area, safe_name(artifact.name))
+        await self._forget(meta)
+        facts = f"{artifact.size}-{artifact.sha256}-{artifact.part}-{artifact.pieces}"
+        await self._objects.put(f"{meta}{facts}", b"")
+        await self._objects.delete(data)
+
+    async def copy(self, tenant: str, source: tuple[str, str, str], target: tuple[str, str, str]) -> Artifact:
+        """Make the file `target` (id, area, name) what the file `source` is, on the store's side; NotFound."""
+        found = await self.stat(tenant, *source)
+        id, area, name = target
+        there = await self.find(tenant, id, area, name)
+        if there is not None and (there.size, there.sha256) == (found.size, found.sha256):
+            return there
+        made = Artifact(safe_name(name), found.size, found.sha256, found.part or max(found.size, 1), uuid4().hex)
+        froms, to = self.pieces(tenant, *source[:2], found), self.pieces(tenant, id, area, made)
+        for old, new in zip(froms, to, strict=True):
+            await self._objects.copy(old.path, new.path)
+        await self.adopt(tenant, id, area, made)
+        return made
+
+    async def delete_all(self, tenant: str, id: str) -> None:
+        """Remove everything of this id."""
+        await self._objects.clear(_folder(tenant, id))
 
     async def put_manifest(self, tenant: str, id: str, manifest: bytes) -> None:
         """Keep what the runner says about the outputs; the last one wins."""
@@ -90,12 +154,16 @@ class Artifacts:
             return None
 
     async def _forget(self, meta: str) -> None:
+        """The description and the pieces of what the file was."""
         stale = [path async for path, _ in self._objects.list(meta) if path.count("/") == meta.count("/")]
+        folder = meta.partition("/meta/")[0]
         for path in stale:
             await self._objects.delete(path)
+            if pieces := _described(path.removeprefix(meta)).pieces:
+                await self._objects.clear(f"{folder}/parts/{pieces}/")
 
 
-class _Seen:
+class Seen:
     """Counts and hashes what streams by."""
 
     def __init__(self) -> None:
@@ -116,6 +184,11 @@ class _Seen:
                 f"{name} arrived damaged: {self.size} bytes with another sha256 than announced",
                 hint="upload it again; if it happens again, the sha256 was taken from another file",
             )
+
+
+def pieces_path(tenant: str, id: str, pieces: str) -> str:
+    """The folder of the parts of one file."""
+    return f"{_folder(tenant, id)}parts/{segment(pieces)}/"
 
 
 def _folder(tenant: str, id: str) -> str:
@@ -140,5 +213,6 @@ def _manifest(tenant: str, id: str) -> str:
 
 def _described(path: str) -> Artifact:
     stored, _, facts = path.rpartition("/")
-    size, _, sha256 = facts.partition("-")
-    return Artifact(given_name(stored), int(size), sha256)
+    size, sha256, *parted = facts.split("-")
+    part, pieces = (int(parted[0]), parted[1]) if parted else (0, "")
+    return Artifact(given_name(stored), int(size), sha256, part, pieces)

@@ -19,6 +19,9 @@ from longshore.archive.logs import Logs
 from longshore.archive.records import Records
 from longshore.archive.removal import Removal
 from longshore.archive.retention import Retention
+from longshore.archive.transfers import Transfers
+from longshore.archive.uploads import Uploads
+from longshore.archive.usage import Usage
 from longshore.kinds.jobs.view import JobRecord
 from longshore.kinds.tenants.bundle import Bundled
 from longshore.kinds.tenants.model import Tenant
@@ -42,6 +45,9 @@ class Archive:
     index: Index
     removal: Removal
     retention: Retention
+    transfers: Transfers
+    uploads: Uploads
+    usage: Usage
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from longshore.kinds import crd
 from longshore.kinds.jobs import control as jobs
-from longshore.kinds.jobs import exchange
+from longshore.kinds.jobs import exchange, transfers, uploads
 from longshore.kinds.jobs import routes as job_routes
 from longshore.kinds.kind import Kind
 from longshore.kinds.simulations import compat as simulation_compat
@@ -31,7 +31,11 @@ KINDS: tuple[Kind, ...] = (
         controllers=tenants.controllers,
     ),
     # the runner's routes come first: they are below /v1/jobs/{id}
-    Kind(name="job", routers=(exchange.router, job_routes.router), controllers=jobs.controllers),
+    Kind(
+        name="job",
+        routers=(exchange.router, transfers.router, uploads.router, job_routes.router),
+        controllers=jobs.controllers,
+    ),
     Kind(
         name="simulation",
         routers=(simulation_routes.router, simulation_compat.router),

@@ -4,10 +4,11 @@ When it fails the pod fails, and its one line on stderr is what the job's owner 
 """
 
 from longshore.runner.environment import Environment, Input, RunnerError
+from longshore.runner.parts import Sources, fetch_in_pieces
 from longshore.runner.transfer import Api, job_path
 from longshore.runner.unpack import inside, unpack
 
-# long enough for an API that is being replaced, short enough that a job does not hang on one that is gone
+# without a byte: long enough for an API that is being replaced, short enough not to hang on one that is gone
 FETCH_SECONDS = 300.0
 _PARTIAL = ".longshore-fetch"
 
@@ -29,8 +30,8 @@ def _fetch_one(item: Input, environment: Environment, api: Api) -> None:
     partial = environment.workspace / _PARTIAL
     try:
         (folder if item.unpack else target.parent).mkdir(parents=True, exist_ok=True)
-        path = job_path(environment.job, "inputs", item.artifact)
-        api.download(path, partial, sha256=item.sha256, deadline=api.clock() + FETCH_SECONDS)
+        path = job_path(environment.job, "sources", "inputs", item.artifact)
+        fetch_in_pieces(api, lambda: Sources.read(api.ask(path)), partial, sha256=item.sha256, patience=FETCH_SECONDS)
         if item.unpack:
             unpack(partial, folder)
         else:

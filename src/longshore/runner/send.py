@@ -4,7 +4,6 @@ Kubernetes ends a native sidecar with SIGTERM after the user's container has end
 Run again it sends the same again, which the API takes: nothing here depends on what an earlier run did.
 """
 
-import hashlib
 import random
 import sys
 from collections.abc import Callable
@@ -12,12 +11,15 @@ from typing import Any, NamedTuple
 
 from longshore.runner.environment import Environment, RunnerError
 from longshore.runner.outputs import Output, collect, open_output
+from longshore.runner.parts import digests, send_in_parts
 from longshore.runner.progress import Progress, SumoSummary
-from longshore.runner.transfer import BLOCK, Api, Passing, Refused, job_path, one_line
+from longshore.runner.transfer import Api, Passing, Refused, job_path, one_line
 
 # the pod's grace period leaves 600 s for this; the manifest needs its share of it
 UPLOAD_SECONDS = 540.0
 MANIFEST_SECONDS = 45.0
+# larger files go in parts, which takes three requests more and goes on where it breaks
+IN_ONE_PIECE = 8 * 1024 * 1024
 # made when SIGTERM is listened for: a startup probe that asks for it keeps a short job from ending before that
 READY_FILE = ".longshore-send"
 PROGRESS_SECONDS = 1.0
@@ -113,16 +115,15 @@ def send_outputs(environment: Environment, api: Api) -> Manifest:
 def _upload(output: Output, environment: Environment, api: Api, deadline: float) -> dict[str, Any]:
     try:
         with open_output(output) as source:
-            digest = hashlib.sha256()
-            size = 0
-            while block := source.read(BLOCK):
-                digest.update(block)
-                size += len(block)
-            path = job_path(environment.job, "artifacts", output.name)
-            api.upload(path, source, size=size, sha256=digest.hexdigest(), deadline=deadline)
+            of = digests(source)
+            if of.size <= IN_ONE_PIECE:
+                path = job_path(environment.job, "artifacts", output.name)
+                api.upload(path, source, size=of.size, sha256=of.whole, deadline=deadline)
+            else:
+                send_in_parts(api, job_path(environment.job), output.name, source, of, deadline)
     except OSError as error:
         raise Refused(f"it cannot be read: {error.strerror or error}") from None
-    return {"name": output.name, "size": size, "sha256": digest.hexdigest()}
+    return {"name": output.name, "size": of.size, "sha256": of.whole}
 
 
 def say(text: str) -> None:

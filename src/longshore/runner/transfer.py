@@ -3,7 +3,6 @@
 The token is read from its file for every request and appears in no message.
 """
 
-import hashlib
 import http.client
 import json
 import random
@@ -11,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote, urlsplit
@@ -30,10 +30,15 @@ _TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _TRY_AGAIN_BRIEFLY = frozenset({401, 403, 404})
 _BRIEFLY = 5
 _MAX_PROBLEM_BYTES = 64 * 1024
+_MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
 
 
 class Refused(RunnerError):
-    """The API answered, and the same request would be refused again."""
+    """The API answered, and the same request would be refused again. `status`: of its answer, 0 without one."""
+
+    def __init__(self, message: str, *, hint: str | None = None, status: int = 0) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
 
 
 class Passing(RunnerError):
@@ -63,37 +68,47 @@ class Api:
         url = urlsplit(base)
         if url.scheme not in ("http", "https") or not url.hostname:
             raise RunnerError(f"LONGSHORE_API is no http(s) address: {base!r}")
-        self._connection_type = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
+        self._connection_type = HTTPSConnection if url.scheme == "https" else HTTPConnection
         self._host, self._port, self._root = url.hostname, url.port, url.path.rstrip("/")
         self._token_file = token_file
         self._sleep, self.clock, self._jitter = sleep, clock, jitter
 
-    def download(self, path: str, into: Path, *, sha256: str | None, deadline: float) -> None:
-        """GET `path` into the file `into`; raises Refused when the content has another sha256."""
+    def pull(self, url: str, start: int, take: Callable[[bytes], None]) -> None:
+        """GET from byte `start` on, one try: `take` is handed what comes, as it comes. Raises Passing or Refused."""
 
-        def receive(response: http.client.HTTPResponse) -> str:
-            return _store(response, into)
+        def receive(response: http.client.HTTPResponse) -> None:
+            skip = start if response.status != 206 else 0  # a server need not know of ranges
+            while block := response.read1(BLOCK):  # read() would drop what came before a break
+                if len(block) > skip:
+                    take(block[skip:])
+                skip = max(0, skip - len(block))
+            if response.length:  # what was announced and has not come; read() with a size does not say so
+                raise Passing(f"the connection broke, {response.length} bytes are missing")
 
-        digest = self._until(deadline, lambda: self._once("GET", path, receive))
-        if sha256 is not None and digest != sha256.lower():
-            raise Refused(
-                f"what came has sha256 {digest}, expected {sha256}",
-                hint="the artifact is not the one that was submitted; submit again",
-            )
+        self._once("GET", url, receive, {"Range": f"bytes={start}-"} if start else None)
+
+    def push(self, url: str, source: BinaryIO, offset: int, size: int, sha256: str) -> None:
+        """PUT `size` bytes of the seekable `source` from `offset` on, one try. Raises Passing or Refused."""
+        source.seek(offset)
+        headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
+        own = {"X-Content-SHA256": sha256} if url.startswith("/") else {}
+        self._once("PUT", url, _ignore, headers | own, blocks(source, size))
+
+    def ask(self, path: str, document: Mapping[str, Any] | None = None, *, timeout: float = SOCKET_TIMEOUT) -> Any:
+        """What the API answers in JSON to a POST of `document`, or to a GET; one try. Raises Passing or Refused."""
+        if document is None:
+            return self._once("GET", path, _document, None, None, timeout)
+        body = json.dumps(document).encode()
+        headers = {"Content-Length": str(len(body)), "Content-Type": "application/json"}
+        return self._once("POST", path, _document, headers, iter((body,)), timeout)
 
     def upload(self, path: str, source: BinaryIO, *, size: int, sha256: str, deadline: float) -> None:
         """PUT the first `size` bytes of the seekable `source`, streamed."""
-        headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream", "X-Content-SHA256": sha256}
-
-        def attempt() -> None:
-            source.seek(0)
-            self._once("PUT", path, _ignore, headers, blocks(source, size))
-
-        self._until(deadline, attempt)
+        self.until(deadline, lambda: self.push(path, source, 0, size, sha256))
 
     def post(self, path: str, document: Mapping[str, Any], *, deadline: float) -> None:
         """POST a JSON document, again and again until the deadline."""
-        self._until(deadline, lambda: self.post_once(path, document))
+        self.until(deadline, lambda: self.post_once(path, document))
 
     def post_once(self, path: str, document: Mapping[str, Any], *, timeout: float = SOCKET_TIMEOUT) -> None:
         """POST a JSON document, one try; raises Passing or Refused."""
@@ -101,7 +116,8 @@ class Api:
         headers = {"Content-Length": str(len(body)), "Content-Type": "application/json"}
         self._once("POST", path, _ignore, headers, iter((body,)), timeout)
 
-    def _until(self, deadline: float, attempt: Callable[[], T]) -> T:
+    def until(self, deadline: float, attempt: Callable[[], T]) -> T:
+        """Try until it succeeds, is refused, or the deadline has come: then Refused too."""
         for number in range(MAX_ATTEMPTS):
             try:
                 return attempt()
@@ -123,23 +139,32 @@ class Api:
         body: Iterator[bytes] | None = None,
         timeout: float = SOCKET_TIMEOUT,
     ) -> T:
-        sent = {"Authorization": f"Bearer {self._token()}", "User-Agent": "longshore-runner", **(headers or {})}
-        connection = self._connection_type(self._host, self._port, timeout=timeout)
+        """One request: to a path of the API with the token, to any other URL without it."""
+        sent = {"User-Agent": "longshore-runner", **(headers or {})}
+        if path.startswith("/"):
+            who, host, port, target = "the API", self._host, self._port, self._root + path
+            sent["Authorization"] = f"Bearer {self._token()}"
+            connection = self._connection_type(host, port, timeout=timeout)
+        else:
+            url = urlsplit(path)
+            who, host, port, target = "the store", url.hostname or "", url.port, f"{url.path}?{url.query}"
+            secure = url.scheme == "https"
+            connection = (HTTPSConnection if secure else HTTPConnection)(host, port, timeout=timeout)
         try:
             try:
-                connection.request(method, self._root + path, body=body, headers=sent)
+                connection.request(method, target, body=body, headers=sent)
             except (BrokenPipeError, ConnectionResetError):
                 # a server may answer and hang up before it has read the body (413): that answer says more
                 if connection.sock is None:
                     raise
             response = connection.getresponse()
             if response.status >= 300:
-                raise _problem(response)
+                raise _problem(response, who)
             return receive(response)
         except (OSError, http.client.HTTPException) as fault:
-            where = f"{self._host}:{self._port}" if self._port else self._host
+            where = f"{host}:{port}" if port else host
             raise Passing(
-                f"the API at {where} cannot be reached: {fault or type(fault).__name__}",
+                f"{who} at {where} cannot be reached: {fault or type(fault).__name__}",
                 hint="is it running, and may pods connect to it?",
             ) from None
         finally:
@@ -172,42 +197,16 @@ def _ignore(response: http.client.HTTPResponse) -> None:
     response.read(_MAX_PROBLEM_BYTES)
 
 
-def _store(response: http.client.HTTPResponse, into: Path) -> str:
-    """Write the body to a file, whole or not at all as far as the caller can see; answers its sha256."""
-    digest = hashlib.sha256()
-    with _writing(into) as file:
-        while block := response.read(BLOCK):
-            digest.update(block)
-            _write(file, block, into)
-    if response.length:  # what was announced and has not come; read() with a size does not say so
-        raise Passing(f"the connection broke, {response.length} bytes are missing")
-    return digest.hexdigest()
-
-
-def _writing(path: Path) -> BinaryIO:
+def _document(response: http.client.HTTPResponse) -> Any:
     try:
-        return path.open("wb")
-    except OSError as error:
-        raise _disk(error, path) from None
+        return json.loads(response.read(_MAX_DOCUMENT_BYTES) or b"null")
+    except ValueError:
+        raise Passing("the API's answer is not JSON", hint="does LONGSHORE_API name longshore's own address?") from None
 
 
-def _write(file: BinaryIO, block: bytes, path: Path) -> None:
-    try:
-        file.write(block)
-        file.flush()  # a full disk shows here, not when the file is closed
-    except OSError as error:
-        raise _disk(error, path) from None
-
-
-def _disk(error: OSError, path: Path) -> Refused:
-    return Refused(
-        f"{path.name!r} cannot be written: {error.strerror or error}",
-        hint="is the workspace full? ask for more ephemeral storage",
-    )
-
-
-def _problem(response: http.client.HTTPResponse) -> RunnerError:
-    """The error that an answer stands for, in the words of its problem document (RFC 9457) if it has one."""
+def _problem(response: http.client.HTTPResponse, who: str) -> RunnerError:
+    """The error that an answer stands for, in the words of its problem document (RFC 9457) if it has one. What a store
+    answers can quote a signed URL, so of that only the status line is told."""
     text, hint = response.reason, None
     try:
         document = json.loads(response.read(_MAX_PROBLEM_BYTES))
@@ -215,13 +214,13 @@ def _problem(response: http.client.HTTPResponse) -> RunnerError:
         hint = document.get("hint")
     except (ValueError, AttributeError, http.client.HTTPException):
         pass  # not a problem document: the status line is what there is
-    message = f"the API answered {response.status}: {one_line(text)}"
+    message = f"{who} answered {response.status}: {one_line(text)}"
     hint = one_line(str(hint)) if hint else None
     if response.status in _TRY_AGAIN:
         return Passing(message, hint=hint, after=retry_after(response.getheader("Retry-After"), datetime.now(UTC)))
     if response.status in _TRY_AGAIN_BRIEFLY:
         return Passing(message, hint=hint, tries=_BRIEFLY)
-    return Refused(message, hint=hint)
+    return Refused(message, hint=hint, status=response.status)
 
 
 def one_line(text: str, limit: int = 300) -> str:

@@ -95,6 +95,12 @@ class BoundedBodies:
         return counted
 
 
+def declared_bytes(request: Request) -> int:
+    """What the body will have by its own header; 0 where it does not say."""
+    declared = request.headers.get("content-length", "")
+    return int(declared) if declared.isdigit() else 0
+
+
 def _refuse_declared(request: Request, max_bytes: int) -> None:
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > max_bytes:

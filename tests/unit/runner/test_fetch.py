@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 Build = Callable[..., Environment]
 
 
+def on_input(api: Api, name: str, content: bytes) -> None:
+    url = f"/v1/jobs/s1/inputs/{name}"
+    pieces = [{"offset": 0, "size": len(content), "url": url}]
+    about = {"name": name, "size": len(content), "sha256": hashlib.sha256(content).hexdigest(), "pieces": pieces}
+    api.on(f"GET /v1/jobs/s1/sources/inputs/{name}", about)
+    api.on(f"GET {url}", body=content)
+
+
 def a_zip() -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
@@ -30,8 +38,8 @@ def test_inputs_come_into_the_workspace_and_are_unpacked_where_asked(
     api: Api, runner: RunnerApi, environment: Build, workspace: Path
 ) -> None:
     content = a_zip()
-    api.on("GET /v1/jobs/s1/inputs/scenario.zip", body=content)
-    api.on("GET /v1/jobs/s1/inputs/data/b.csv", body=b"1,2")
+    on_input(api, "scenario.zip", content)
+    on_input(api, "data/b.csv", b"1,2")
     zipped = Input("scenario.zip", "scenario", unpack=True, sha256=hashlib.sha256(content).hexdigest())
     inputs = (zipped, Input("data/b.csv", "in"))
     fetch(environment(inputs, progress=ProgressFile("sumo-summary", "longshore/summary.xml")), runner)
@@ -41,7 +49,7 @@ def test_inputs_come_into_the_workspace_and_are_unpacked_where_asked(
 
 
 def test_fetching_again_is_harmless(api: Api, runner: RunnerApi, environment: Build, workspace: Path) -> None:
-    api.on("GET /v1/jobs/s1/inputs/b", body=b"new")
+    on_input(api, "b", b"new")
     for _ in range(2):
         fetch(environment((Input("b"),)), runner)
     assert (workspace / "b").read_bytes() == b"new"
@@ -59,7 +67,7 @@ def test_an_input_that_would_land_outside_is_refused_before_it_is_fetched(
 def test_a_failure_names_the_input_and_leaves_no_partial_file(
     api: Api, runner: RunnerApi, environment: Build, workspace: Path
 ) -> None:
-    api.on("GET /v1/jobs/s1/inputs/scenario.zip", body=b"this is no zip")
+    on_input(api, "scenario.zip", b"this is no zip")
     with pytest.raises(RunnerError, match=r"input 'scenario\.zip': the ZIP is damaged") as caught:
         fetch(environment((Input("scenario.zip", "scenario", unpack=True),)), runner)
     assert caught.value.hint

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,8 @@ def start(command: str, variables: dict[str, str]) -> subprocess.Popen[str]:
 
 
 def test_a_fetch_that_works_says_nothing_and_exits_with_0(api: Api, variables: dict[str, str], workspace: Path) -> None:
+    piece = {"offset": 0, "size": 1, "url": "/v1/jobs/s1/inputs/a"}
+    api.on("GET /v1/jobs/s1/sources/inputs/a", {"size": 1, "sha256": sha256(b"1").hexdigest(), "pieces": [piece]})
     api.on("GET /v1/jobs/s1/inputs/a", body=b"1")
     done = start("fetch", variables | {"LONGSHORE_INPUTS": '[{"artifact": "a"}]'})
     assert done.communicate(timeout=30)[1] == ""
@@ -43,7 +46,7 @@ def test_a_fetch_that_works_says_nothing_and_exits_with_0(api: Api, variables: d
 
 
 def test_a_fetch_that_fails_says_one_line_with_a_hint_and_exits_with_1(api: Api, variables: dict[str, str]) -> None:
-    api.problem("GET /v1/jobs/s1/inputs/a", 410, "the archive has lost it", hint="submit again")
+    api.problem("GET /v1/jobs/s1/sources/inputs/a", 410, "the archive has lost it", hint="submit again")
     done = start("fetch", variables | {"LONGSHORE_INPUTS": '[{"artifact": "a"}]'})
     _, said = done.communicate(timeout=30)
     assert said == (

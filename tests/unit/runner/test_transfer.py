@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from longshore.runner.parts import Piece, Sources, fetch_in_pieces
 from longshore.runner.transfer import Api as RunnerApi
 from longshore.runner.transfer import Refused, job_path, one_line, retry_after
 
@@ -46,9 +47,14 @@ def answering(*answers: bytes) -> Iterator[str]:
         assert not thread.is_alive()
 
 
+def download(runner: RunnerApi, into: Path, *, sha256: str, deadline: float) -> None:
+    sources = Sources(len(CONTENT), SHA, [Piece(0, len(CONTENT), PATH)])
+    fetch_in_pieces(runner, lambda: sources, into, sha256=sha256, patience=deadline)
+
+
 def test_a_file_is_downloaded_with_the_token(api: Api, runner: RunnerApi, tmp_path: Path) -> None:
     api.on(GET, body=CONTENT)
-    runner.download(PATH, tmp_path / "a", sha256=SHA.upper(), deadline=10)
+    download(runner, tmp_path / "a", sha256=SHA.upper(), deadline=10)
     assert (tmp_path / "a").read_bytes() == CONTENT
     assert api.asked[0].headers["Authorization"] == "Bearer a-token-that-must-not-be-seen"
 
@@ -62,14 +68,14 @@ def test_the_token_is_read_anew_for_each_try(
     def rotate(_: float) -> None:
         token_file.write_text("rotated")
 
-    RunnerApi(api.url, token_file, sleep=rotate).download(PATH, tmp_path / "a", sha256=None, deadline=1e12)
+    download(RunnerApi(api.url, token_file, sleep=rotate), tmp_path / "a", sha256=SHA, deadline=1000)
     assert [asked.headers["Authorization"] for asked in api.asked][1] == "Bearer rotated"
 
 
 def test_another_content_than_was_submitted_is_refused_at_once(api: Api, runner: RunnerApi, tmp_path: Path) -> None:
-    api.on(GET, body=b"another")
+    api.on(GET, body=CONTENT[:-1] + b"!")
     with pytest.raises(Refused, match=f"expected {SHA}"):
-        runner.download(PATH, tmp_path / "a", sha256=SHA, deadline=1000)
+        download(runner, tmp_path / "a", sha256=SHA, deadline=1000)
     assert len(api.asked) == 1
 
 
@@ -77,7 +83,7 @@ def test_a_busy_api_is_asked_again_when_it_says(api: Api, runner: RunnerApi, wai
     api.problem(GET, 429, "slow down", headers={"Retry-After": "7"})
     api.problem(GET, 503, "away")
     api.on(GET, body=CONTENT)
-    runner.download(PATH, tmp_path / "a", sha256=SHA, deadline=100)
+    download(runner, tmp_path / "a", sha256=SHA, deadline=100)
     assert waiting.slept == [7.0, 0.5]  # the second: half of a ceiling of 0.5 * 2
 
 
@@ -86,7 +92,7 @@ def test_waiting_grows_to_a_cap_and_ends_at_the_deadline(
 ) -> None:
     api.problem(GET, 503, "the archive is away", hint="wait for it")
     with pytest.raises(Refused, match=r"503: the archive is away \(gave up after \d+ tries\)") as caught:
-        runner.download(PATH, tmp_path / "a", sha256=None, deadline=60)
+        download(runner, tmp_path / "a", sha256=SHA, deadline=60)
     assert caught.value.hint == "wait for it"
     assert waiting.slept[:6] == [0.25, 0.5, 1.0, 2.0, 4.0, 7.5]
     assert max(waiting.slept) == 7.5
@@ -98,7 +104,7 @@ def test_a_refusal_that_may_be_a_replica_lagging_behind_is_tried_a_few_times(
 ) -> None:
     api.problem(GET, 404, "there is no artifact 'a.zip'", hint="look at the job's inputs")
     with pytest.raises(Refused, match=r"404: there is no artifact 'a\.zip'"):
-        runner.download(PATH, tmp_path / "a", sha256=None, deadline=1000)
+        download(runner, tmp_path / "a", sha256=SHA, deadline=1000)
     assert len(api.asked) == 5
     assert waiting.now < 10
 
@@ -111,19 +117,22 @@ def test_a_plain_refusal_is_final(api: Api, runner: RunnerApi) -> None:
     assert len(api.asked) == 1
 
 
-def test_an_answer_that_breaks_off_is_fetched_again_from_its_beginning(
+def test_an_answer_that_breaks_off_is_read_on_where_it_broke(
     connect: Callable[[str], RunnerApi], tmp_path: Path
 ) -> None:
     whole = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(CONTENT), CONTENT)
-    with answering(whole[:-5], b"", whole) as url:
-        connect(url).download(PATH, tmp_path / "a", sha256=SHA, deadline=100)
+    rest = b"HTTP/1.1 206 Partial Content\r\nContent-Length: 5\r\n\r\n" + CONTENT[-5:]
+    with answering(whole[:-5], b"", rest) as url:
+        download(connect(url), tmp_path / "a", sha256=SHA, deadline=100)
     assert (tmp_path / "a").read_bytes() == CONTENT
 
 
-def test_a_chunked_answer_that_breaks_off_is_fetched_again(api: Api, runner: RunnerApi, tmp_path: Path) -> None:
+def test_what_has_come_already_is_skipped_where_a_server_knows_no_ranges(
+    api: Api, runner: RunnerApi, tmp_path: Path
+) -> None:
     api.broken(GET, CONTENT[:1000])
     api.on(GET, body=CONTENT)
-    runner.download(PATH, tmp_path / "a", sha256=SHA, deadline=100)
+    download(runner, tmp_path / "a", sha256=SHA, deadline=100)
     assert (tmp_path / "a").read_bytes() == CONTENT
 
 
@@ -158,7 +167,7 @@ def test_an_api_that_is_not_there_is_named_without_the_token(connect: Callable[[
 def test_a_full_disk_is_not_taken_for_a_fault_of_the_network(api: Api, runner: RunnerApi, waiting: Waiting) -> None:
     api.on(GET, body=CONTENT)
     with pytest.raises(Refused, match="'full' cannot be written: No space left on device"):
-        runner.download(PATH, Path("/dev/full"), sha256=None, deadline=100)
+        download(runner, Path("/dev/full"), sha256=SHA, deadline=100)
     assert waiting.slept == []
 
 

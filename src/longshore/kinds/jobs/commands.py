@@ -15,6 +15,7 @@ from longshore.kinds.jobs import model
 from longshore.kinds.jobs.intake import Counts, check_limits, priority_of
 from longshore.kinds.jobs.manifest import job_manifest
 from longshore.kinds.jobs.model import JobRequest
+from longshore.kinds.jobs.request import UPLOAD
 from longshore.kinds.jobs.view import JobRecord
 from longshore.kinds.kind import Services
 from longshore.kinds.tenants.model import Tenant, namespace_of, object_name
@@ -57,7 +58,7 @@ def counts_of(parts: Services, tenant: str) -> Counts:
 async def check_inputs(parts: Services, tenant: str, request: JobRequest) -> None:
     """Whether each input that is another job's is there. Raises UserMistake naming the one that is not."""
     for n, item in enumerate(request.inputs):
-        if not item.job:
+        if not item.job or item.area == UPLOAD:
             continue
         try:
             await parts.archive.artifacts.stat(tenant, item.job, item.area, item.artifact)
@@ -65,6 +66,22 @@ async def check_inputs(parts: Services, tenant: str, request: JobRequest) -> Non
             raise UserMistake(
                 f"job {item.job[:64]!r} has no artifact {item.artifact[:200]!r}",
                 hint=f"see what it has: longshore artifacts list {item.job[:64]}",
+                field=f"inputs.{n}.artifact",
+            ) from None
+
+
+async def claim_uploads(parts: Services, tenant: str, id: str, request: JobRequest) -> None:
+    """Give the new job copies of the uploaded files it takes: uploads go after a day, jobs may wait longer. Raises
+    UserMistake naming the input that is not there."""
+    for n, item in enumerate(request.inputs):
+        if item.area != UPLOAD:
+            continue
+        try:
+            await parts.archive.uploads.claim(tenant, item.job, item.artifact, id, item.handle, parts.now())
+        except (NotFound, UserMistake):
+            raise UserMistake(
+                f"upload {item.job[:64]!r} has no file {item.artifact[:200]!r}",
+                hint="uploads are good for a day: is it still there, and was the file finished?",
                 field=f"inputs.{n}.artifact",
             ) from None
 
@@ -103,6 +120,7 @@ async def submit(
         now=parts.now(),
         priority=priority_of(tenant, request),
     )
+    await claim_uploads(parts, name, id, request)
     if prepare is not None:
         await prepare(id)
     try:

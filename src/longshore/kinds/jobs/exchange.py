@@ -5,7 +5,6 @@ A pod's token opens its own job only; `find.live` sees to that.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
@@ -15,17 +14,21 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from longshore.archive.artifacts import Artifact
 from longshore.errors import Forbidden
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.find import Found, find, progress_topic
+from longshore.kinds.jobs.request import UPLOAD
 from longshore.kinds.kind import Parts, Services
 from longshore.web.answers import answer
 from longshore.web.auth import Caller, Who
-from longshore.web.uploads import read_stream
+from longshore.web.ranges import byte_range
+from longshore.web.uploads import declared_bytes, read_stream
 
 router = APIRouter(prefix="/v1/jobs/{id}", tags=["artifacts"])
 
-MAX_ARTIFACT_BYTES = 10 << 30
+# of one request; larger files come in parts (`transfers`), and an S3 store copies no larger object
+MAX_ARTIFACT_BYTES = 5 << 30
 Sha256 = Annotated[str | None, Header(alias="X-Content-SHA256", pattern="^[0-9a-f]{64}$")]
 
 
@@ -56,39 +59,46 @@ async def list_artifacts(id: str, who: Who, parts: Parts) -> Response:
 
 async def listed(parts: Services, found: Found) -> list[dict[str, Any]]:
     kept = await parts.archive.artifacts.list(found.tenant, found.id, "outputs")
-    return [{**msgspec.to_builtins(a), "url": f"/v1/jobs/{found.id}/artifacts/{quote(a.name)}"} for a in kept]
+    return [{**described(a), "url": f"/v1/jobs/{found.id}/artifacts/{quote(a.name)}"} for a in kept]
+
+
+def described(artifact: Artifact) -> dict[str, Any]:
+    """What people are told of a file; how it is stored is no part of that."""
+    return {"name": artifact.name, "size": artifact.size, "sha256": artifact.sha256}
 
 
 @router.get("/artifacts/{name:path}")
-async def get_artifact(id: str, name: str, who: Who, parts: Parts) -> Response:
-    """One file, always as a download: what a job made is never a page of ours."""
-    return await _file(parts, await find(parts, who, id), "outputs", name)
+async def get_artifact(id: str, name: str, request: Request, who: Who, parts: Parts) -> Response:
+    """One file, always as a download: what a job made is never a page of ours. Takes one Range of bytes."""
+    return await _file(parts, place_of(await find(parts, who, id), "outputs", name), request)
 
 
 @router.get("/inputs/{name:path}")
-async def get_input(id: str, name: str, who: Who, parts: Parts) -> Response:
-    found = await find(parts, who, id)
-    request = found.request
-    for item in request.inputs if request else ():
-        if item.job and item.handle == name:
-            # by reference: another job's of the same tenant, as was checked when this one was taken in
-            return await _file(parts, replace(found, id=item.job), item.area, item.artifact)
-    return await _file(parts, found, "inputs", name)
+async def get_input(id: str, name: str, request: Request, who: Who, parts: Parts) -> Response:
+    """One file that the job was given. Takes one Range of bytes."""
+    return await _file(parts, place_of(await find(parts, who, id), "inputs", name), request)
 
 
 @router.put("/artifacts/{name:path}", status_code=201)
 async def put_artifact(id: str, name: str, request: Request, who: Who, parts: Parts, sha256: Sha256 = None) -> Response:
     """Keep one output, streamed; only the job's own runner may."""
-    found = await _own(parts, who, id)
+    found = await own_job(parts, who, id)
+    await parts.archive.usage.take(
+        found.tenant,
+        id,
+        declared_bytes(request),
+        job_most=parts.settings.job_files_max_gb * 10**9,
+        tenant_most=parts.settings.tenant_files_max_gb * 10**9,
+    )
     body = read_stream(request, max_bytes=MAX_ARTIFACT_BYTES)
     kept = await parts.archive.artifacts.put(found.tenant, found.id, "outputs", name, body, sha256=sha256)
-    return answer(kept, 201)
+    return answer(described(kept), 201)
 
 
 @router.post("/progress", status_code=204)
 async def report_progress(id: str, body: ProgressInput, who: Who, parts: Parts) -> Response:
     """Say how far the job is; kept in memory only, the newest wins."""
-    await _own(parts, who, id)
+    await own_job(parts, who, id)
     parts.bus.publish(progress_topic(id), {**body.model_dump(), "at": parts.now()})
     return Response(status_code=204)
 
@@ -96,12 +106,12 @@ async def report_progress(id: str, body: ProgressInput, who: Who, parts: Parts) 
 @router.post("/outputs", status_code=204)
 async def finish_outputs(id: str, body: ManifestInput, who: Who, parts: Parts) -> Response:
     """The manifest of what was sent; it ends the job's giving out."""
-    found = await _own(parts, who, id)
+    found = await own_job(parts, who, id)
     await parts.archive.artifacts.put_manifest(found.tenant, found.id, msgspec.json.encode(body.model_dump()))
     return Response(status_code=204)
 
 
-async def _own(parts: Services, who: Caller, id: str) -> Found:
+async def own_job(parts: Services, who: Caller, id: str) -> Found:
     """The job, if the caller is a pod of it and its record is not written yet."""
     found = await find(parts, who, id)
     if who.pod is None:
@@ -111,15 +121,30 @@ async def _own(parts: Services, who: Caller, id: str) -> Found:
     return found
 
 
-async def _file(parts: Services, found: Found, area: str, name: str) -> Response:
-    artifacts = parts.archive.artifacts
-    kept = await artifacts.stat(found.tenant, found.id, area, name)
+def place_of(found: Found, area: str, name: str) -> tuple[str, str, str, str]:
+    """Tenant, id, area and name of a file as it is stored. An input that is another job's is read there, by whoever
+    may read this job: that it is the same tenant's was checked when this one was taken in."""
+    request = found.request if area == "inputs" else None
+    for item in request.inputs if request else ():
+        if item.job and item.area != UPLOAD and item.handle == name:
+            return found.tenant, item.job, item.area, item.artifact
+    return found.tenant, found.id, area, name
+
+
+async def _file(parts: Services, place: tuple[str, str, str, str], request: Request) -> Response:
+    kept = await parts.archive.artifacts.stat(*place)
     headers = {
-        "Content-Length": str(kept.size),
-        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name.rpartition('/')[2])}",
+        "Accept-Ranges": "bytes",
+        "ETag": f'"{kept.sha256}"',
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(kept.name.rpartition('/')[2])}",
         "X-Content-SHA256": kept.sha256,
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "sandbox; default-src 'none'",
     }
-    body = artifacts.stream(found.tenant, found.id, area, name)
-    return StreamingResponse(body, media_type="application/octet-stream", headers=headers)
+    wanted = byte_range(request.headers, kept.size, headers["ETag"])
+    start, end = wanted or (0, kept.size)
+    headers["Content-Length"] = str(end - start)
+    if wanted:
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{kept.size}"
+    body = parts.archive.artifacts.stream(*place, start, end)
+    return StreamingResponse(body, 206 if wanted else 200, headers, media_type="application/octet-stream")

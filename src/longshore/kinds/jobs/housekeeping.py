@@ -44,10 +44,15 @@ class Housekeeping:
 
     async def tidy(self, term: Term) -> None:
         """Remove what nobody keeps any more."""
-        archive = self._parts.archive
+        archive, now = self._parts.archive, self._parts.now()
         await archive.removal.finish()
+        swept = {"parts": await archive.transfers.sweep(now), "uploads": await archive.uploads.sweep(now)}
+        if any(swept.values()):
+            log.info("what was sent and never used is removed", **swept)
+        for tenant in self._parts.stores.tenants.list():
+            await archive.usage.measure(tenant.metadata.name)
         term.check()
-        removed = await archive.retention.round(self._kept(), self._parts.now(), self._in_use)
+        removed = await archive.retention.round(self._kept(), now, self._in_use)
         if removed:
             log.info("retention removed work from the archive", removed=removed)
 

@@ -63,12 +63,17 @@ class SecretKeyInput(_Body):
 
 
 class InputInput(_Body):
-    artifact: _ARTIFACT = Field(description="An artifact of another job of this tenant: JOB/NAME.")
+    artifact: _ARTIFACT = Field(
+        description="An artifact of another job of this tenant, JOB/NAME, or a file of an upload, upload/ID/NAME."
+    )
     path: _BELOW = Field(".", description="Folder in the workspace that it is put into.")
     unpack: bool = Field(False, description="It is a ZIP: unpack it there.")
 
     def made(self) -> asked.Input:
         job, _, name = self.artifact.partition("/")
+        if job == asked.UPLOAD and "/" in name:
+            upload, _, name = name.partition("/")
+            return asked.Input(name, self.path, self.unpack, job=upload, area=asked.UPLOAD)
         return asked.Input(name, self.path, self.unpack, job=job)
 
 

@@ -32,6 +32,11 @@ class SecretKey(Struct, frozen=True):
     key: str
 
 
+UPLOAD = "upload"
+"""As the area of an input: `job` names a place for uploads. The job has copies of its own of what it takes from there,
+among its inputs by their handles."""
+
+
 class Input(Struct, frozen=True, omit_defaults=True):
     """An artifact that is put under `path` in the workspace before the user's container starts.
 

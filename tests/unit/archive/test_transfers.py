@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import hashlib
+import itertools
+import random
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from longshore.archive.artifacts import Artifacts
+from longshore.archive.objects import Objects
+from longshore.archive.transfers import ABANDONED, Announced, Transfer, Transfers
+from longshore.errors import BadUpload, Conflict, NotFound, TooLarge, UserMistake
+
+PART = 1000
+JOB = ("a", "j1")
+OUT = (*JOB, "outputs")
+SIZES = (0, 1, PART - 1, PART, PART + 1, 5 * PART, 5 * PART + 7)
+
+
+def content(size: int, seed: int = 1) -> bytes:
+    return random.Random(seed).randbytes(size)
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def announced(data: bytes, name: str = "out/big#1 é") -> Announced:
+    return Announced(name, len(data), digest(data))
+
+
+async def chunks(data: bytes) -> AsyncIterator[bytes]:
+    for at in range(0, len(data), 300):
+        yield data[at : at + 300]
+
+
+async def everything(pieces: AsyncIterator[bytes]) -> bytes:
+    return b"".join([piece async for piece in pieces])
+
+
+class Sender:
+    """What a client does: by URL where it is given one."""
+
+    def __init__(self, objects: Objects) -> None:
+        self.objects = objects
+        self.artifacts = Artifacts(objects)
+        self.transfers = Transfers(objects, self.artifacts, part=PART)
+
+    async def send(self, opened: Transfer, data: bytes, only: set[int] | None = None) -> None:
+        async with aiohttp.ClientSession() as stranger:
+            for part in opened.parts:
+                if part.is_here or (only is not None and part.number not in only):
+                    continue
+                piece = data[part.offset : part.offset + part.size]
+                if part.url is None:
+                    await self.transfers.put(*JOB, opened.id, part.number, chunks(piece), digest(piece))
+                    continue
+                async with stranger.put(URL(part.url, encoded=True), data=piece) as answer:
+                    assert answer.status == 200
+
+    async def whole(self, data: bytes, name: str = "out/big#1 é") -> None:
+        said = announced(data, name)
+        await self.send(await self.transfers.open(*OUT, said), data)
+        await self.transfers.finish(*OUT, said)
+
+    async def staged(self) -> list[str]:
+        return [path async for path, _ in self.objects.list("staging/")]
+
+
+@pytest.fixture
+def sender(objects: Objects) -> Sender:
+    return Sender(objects)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_file_sent_in_parts_is_the_same_file_from_any_offset(sender: Sender, size: int) -> None:
+    data = content(size)
+    await sender.whole(data)
+    (artifact,) = await sender.artifacts.list(*OUT)
+    assert (artifact.name, artifact.size, artifact.sha256) == ("out/big#1 é", size, digest(data))
+    for start, end in itertools.product((0, 1, PART, PART + 1, size), (None, 0, PART - 1, PART, size, size + 9)):
+        assert await everything(sender.artifacts.stream(*OUT, artifact.name, start, end)) == data[start:end]
+    assert await sender.staged() == []
+
+
+async def test_sending_goes_on_where_it_stopped_and_finishing_twice_is_fine(sender: Sender) -> None:
+    data = content(5 * PART + 7)
+    said = announced(data)
+    await sender.send(await sender.transfers.open(*OUT, said), data, only={0, 3})
+    with pytest.raises(Conflict, match="1, 2, 4, 5"):
+        await sender.transfers.finish(*OUT, said)
+    again = await sender.transfers.open(*OUT, said)
+    assert [part.number for part in again.parts if part.is_here] == [0, 3]
+    await sender.send(again, data)
+    first = await sender.transfers.finish(*OUT, said)
+    assert await sender.transfers.finish(*OUT, said) == first
+    assert (await sender.transfers.open(*OUT, said)).done
+
+
+@pytest.mark.parametrize("parts_known", [True, False])
+async def test_a_damaged_part_is_found_and_only_it_is_sent_again(sender: Sender, parts_known: bool) -> None:
+    old, data = b"old", content(3 * PART)
+    await sender.whole(old)
+    said = announced(data)
+    opened = await sender.transfers.open(*OUT, said)
+    damaged = data[: PART + 5] + b"!" + data[PART + 6 :]
+    await sender.send(opened, damaged)
+    digests = [digest(data[at : at + PART]) for at in range(0, len(data), PART)] if parts_known else []
+    with pytest.raises(BadUpload):
+        await sender.transfers.finish(*OUT, said, digests)
+    assert await everything(sender.artifacts.stream(*OUT, said.name)) == old
+    assert len([path async for path, _ in sender.objects.list("artifacts/a/j1/parts/")]) == 1  # the old one's
+    again = await sender.transfers.open(*OUT, said)
+    assert [part.number for part in again.parts if not part.is_here] == ([1] if parts_known else [0, 1, 2])
+    await sender.send(again, data)
+    await sender.transfers.finish(*OUT, said, digests)
+    assert await everything(sender.artifacts.stream(*OUT, said.name)) == data
+
+
+async def test_a_file_in_parts_and_one_in_one_piece_take_each_others_place_and_leave_nothing(sender: Sender) -> None:
+    await sender.whole(content(2 * PART))
+    await sender.artifacts.put(*OUT, "out/big#1 é", chunks(b"small"))
+    assert await everything(sender.artifacts.stream(*OUT, "out/big#1 é")) == b"small"
+    assert len([path async for path, _ in sender.objects.list("artifacts/a/j1/")]) == 2
+    await sender.whole(content(2 * PART, seed=2))
+    assert await everything(sender.artifacts.stream(*OUT, "out/big#1 é")) == content(2 * PART, seed=2)
+    assert len([path async for path, _ in sender.objects.list("artifacts/a/j1/")]) == 3
+    assert len(await sender.artifacts.list(*OUT)) == 1
+
+
+async def test_what_is_written_to_a_url_after_the_end_changes_nothing(sender: Sender) -> None:
+    data = content(PART)
+    opened = await sender.transfers.open(*OUT, announced(data))
+    await sender.send(opened, data)
+    await sender.transfers.finish(*OUT, announced(data))
+    await sender.send(opened, content(PART, seed=2))
+    assert await everything(sender.artifacts.stream(*OUT, "out/big#1 é")) == data
+
+
+async def test_a_file_is_read_by_urls_where_the_store_signs(sender: Sender) -> None:
+    data = content(2 * PART + 5)
+    await sender.whole(data)
+    artifact = await sender.artifacts.stat(*OUT, "out/big#1 é")
+    got = b""
+    async with aiohttp.ClientSession() as stranger:
+        for source in await sender.transfers.sources(*OUT, artifact):
+            assert source.offset == len(got)
+            if source.url is None:
+                assert not sender.objects.signs
+                got += data[source.offset :][: source.size]
+                continue
+            async with stranger.get(URL(source.url, encoded=True), headers={"Range": "bytes=0-"}) as answer:
+                got += await answer.read()
+    assert got == data
+
+
+async def test_a_copy_is_a_file_of_its_own(sender: Sender) -> None:
+    data = content(2 * PART + 5)
+    await sender.whole(data)
+    await sender.artifacts.put(*OUT, "small", chunks(b""))
+    for name in ("out/big#1 é", "small"):
+        for _ in range(2):
+            await sender.artifacts.copy("a", ("j1", "outputs", name), ("j2", "inputs", f"x/{name}"))
+    await sender.artifacts.delete_all(*JOB)
+    assert await everything(sender.artifacts.stream("a", "j2", "inputs", "x/out/big#1 é")) == data
+    assert await everything(sender.artifacts.stream("a", "j2", "inputs", "x/small")) == b""
+    with pytest.raises(NotFound):
+        await sender.artifacts.stat(*OUT, "small")
+
+
+async def test_parts_that_nobody_finishes_are_swept_after_a_day(sender: Sender) -> None:
+    data = content(3 * PART)
+    await sender.send(await sender.transfers.open(*OUT, announced(data)), data, only={0, 1})
+    now = datetime.now(UTC)
+    assert await sender.transfers.sweep(now + ABANDONED - timedelta(minutes=5)) == 0
+    assert await sender.transfers.sweep(now + ABANDONED + timedelta(minutes=5)) == 2
+    assert await sender.staged() == []
+
+
+async def test_what_cannot_be_taken_is_refused_before_anything_is_sent(sender: Sender) -> None:
+    with pytest.raises(TooLarge):
+        await sender.transfers.open(*OUT, Announced("x", PART * 10_001, digest(b"")))
+    with pytest.raises(UserMistake):
+        await sender.transfers.open(*OUT, Announced("../x", 1, digest(b"")))
+    with pytest.raises(UserMistake):
+        await sender.transfers.open(*JOB, "elsewhere", Announced("x", 1, digest(b"")))
