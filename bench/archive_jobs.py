@@ -1,9 +1,9 @@
 """How many jobs a second go into the archive: log, record and index entry, read back, then the finalizer.
 
-1,000 jobs of 20 tenants have ended on simulated nodes, each with one line of log, and wait: admission has run and nothing
-else of longshore's. Then the jobs' controller and the collector of logs start, in this process, logged in as `control`
-is; from there until the cluster shows the last Job without its finalizer. The archive is a folder. Beside it, on the
-same control plane: bare patches that each take a finalizer off as many ConfigMaps, by as many tasks and the same
+1,000 jobs of 20 tenants have ended on simulated nodes, each with one line of log, and wait: admission has run and
+nothing else of longshore's. Then the jobs' controller and the collector of logs start, in this process, logged in as
+`control` is; from there until the cluster shows the last Job without its finalizer. The archive is a folder. Beside it,
+on the same control plane: bare patches that each take a finalizer off as many ConfigMaps, by as many tasks and the same
 client, which is what the API server alone allows.
 """
 

@@ -119,4 +119,11 @@ FIGURES: dict[str, tuple[Figure, ...]] = {
         Figure("lifecycle_argo_default_per_second", "workflows of one such pod, Argo Workflows as it ships"),
         Figure("lifecycle_argo_tuned_per_second", "the same with its limits on requests raised"),
     ),
+    "archive_jobs": (
+        Figure(
+            "archive_jobs_per_second", "jobs with log, record and index entry in the archive, released", at_least=60
+        ),
+        Figure("archive_jobs_cpu_ms", "CPU ms of `control` for each of them"),
+        Figure("archive_jobs_bare_patches_per_second", "bare patches that take a finalizer off, same control plane"),
+    ),
 }

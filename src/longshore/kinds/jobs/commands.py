@@ -142,7 +142,7 @@ async def submit(
 
 
 async def _create(parts: Services, body: dict[str, Any], namespace: str) -> Job:
-    """Where many come at once, the API server gives up counting them against the namespace's quota and says Conflict."""
+    """Where many come at once, the API server gives up counting them against the quota, and says Conflict."""
     backoff = Backoff(0.02, 0.5, Random())  # noqa: S311 - it spreads load, it hides nothing
     for _ in range(QUOTA_TRIES):
         try:
