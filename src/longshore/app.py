@@ -198,7 +198,12 @@ async def _control(settings: Settings) -> None:
         REGISTRY.register(LagMetrics(parts.stores.jobs, parts.now))
         with _metrics(settings, stores):
             await warmed_up(stores, SYNC_SECONDS)
-            await _campaign(parts)
+            async with asyncio.TaskGroup() as tasks:
+                works = [work for kind in KINDS if kind.everywhere for work in kind.everywhere(parts)]
+                running = [tasks.create_task(work.run()) for work in works]
+                await _campaign(parts)
+                for task in running:
+                    task.cancel()
 
 
 async def _campaign(parts: Services) -> None:

@@ -39,7 +39,6 @@ SERVE_RULES = [
     _rule("batch", ["jobs"], [*_READ, "create"]),
     _rule("batch", ["jobs/status"], ["patch"]),
     _rule("", ["pods"], _READ),
-    _rule("", ["pods/log"], ["get"]),
     _rule("longshore.dev", ["tenants"], [*_READ, *_WRITE]),
     _rule("authentication.k8s.io", ["tokenreviews"], ["create"]),
 ]

@@ -70,6 +70,15 @@ class Settings(BaseSettings):
         ge=1,
         description="How long the other replicas of `control` wait for a leader that is silent, in seconds.",
     )
+    log_spool: Path = Field(
+        default=Path("/var/lib/longshore/spool"),
+        description="Folder where `control` keeps what it has read of logs until the archive has it.",
+    )
+    log_spool_mb: int = Field(
+        default=1024,
+        ge=16,
+        description="Most MB that it keeps there; when the archive is away for longer, logs are read on afterwards.",
+    )
     relay_host: str = Field(
         default="127.0.0.1",
         description="Address at which this process listens for the other replicas, and which it tells them; its pod's "

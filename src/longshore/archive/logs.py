@@ -1,34 +1,55 @@
 """The output of containers as one stream of bytes each, with offsets that stay valid for life.
 
-`logs/{tenant}/{id}/{stream}/{offset:020d}.log`: chunks of at most 1 MiB, each named by where it starts, so that a
-reader goes to any offset and a tail reads only the end. A stream is one container of one attempt. An empty log is one
-empty chunk. The collector writes here, the API reads.
+`logs/{tenant}/{id}/{stream}/{offset:020d}.log`: chunks (`archive.log_chunk`), each named by where its text begins, so
+that a reader goes to any offset and a tail reads only the end; a time is found by opening the ends of a few. A stream
+is one container of one attempt; `end` beside its chunks says that it is over, and whether all of it is there.
+
+The collectors write here, and two of them may at a time: a chunk is put where none is, so whoever comes second reads
+what the first one kept and goes on after it. The API and the archiver read.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from itertools import pairwise
+from collections.abc import AsyncGenerator
 
 import msgspec
 
+from longshore.archive.log_chunk import FOOTER_BYTES, Chunk, Footer, Gap, decode, encode, footer, joined
 from longshore.archive.objects import Objects
 from longshore.archive.paths import segment
-from longshore.errors import LongshoreError, NotFound
+from longshore.errors import AlreadyExists, LongshoreError, NotFound
 
-CHUNK = 1024 * 1024  # bytes
+CHUNK = 1024 * 1024  # bytes of text after which a chunk is closed
+_END = "end"
+_DAMAGED = "an upload may be going on; if this stays, restore the chunks from a backup of the archive"
 
 
-class LogStream(msgspec.Struct, frozen=True, gc=False):
-    """One container's output: `size` in bytes."""
+class End(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a stream was in the end: its bytes, whether they are all there were, and what is missing where."""
+
+    size: int
+    complete: bool = True
+    gaps: tuple[Gap, ...] = ()
+
+    @property
+    def why(self) -> str | None:
+        """The gaps in one sentence."""
+        return "; ".join(dict.fromkeys(gap.why for gap in self.gaps)) or None
+
+
+class LogStream(msgspec.Struct, frozen=True):
+    """One container's output: `size` in bytes so far; `end` once it is over."""
 
     name: str
     size: int
+    end: End | None = None
 
 
-class _Chunk(msgspec.Struct, frozen=True, gc=False, order=True):
+class Kept(msgspec.Struct, frozen=True, gc=False, order=True):
+    """A chunk as it lies there: where it starts, and how many bytes the object has."""
+
     start: int
-    end: int
+    bytes: int
     path: str
 
 
@@ -38,114 +59,161 @@ class Logs:
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
 
-    async def write(
-        self,
-        tenant: str,
-        id: str,
-        stream: str,
-        chunks: AsyncIterator[bytes],
-        *,
-        whole: Callable[[], bool] = lambda: True,
-    ) -> int:
-        """Make `stream` what `chunks` yields and return its bytes; safe to repeat after an interruption.
+    async def append(self, tenant: str, id: str, stream: str, chunk: Chunk) -> bool:
+        """Keep a chunk where none begins yet. False when another one begins there, which stays: go on after it."""
+        path = f"{_folder(tenant, id, stream)}{chunk.start:020d}.log"
+        kept = encode(chunk)
+        try:
+            await self._objects.put(path, kept, if_absent=True)
+        except AlreadyExists:
+            return await self._objects.get(path) == kept
+        return True
 
-        A log only grows, so what an earlier run kept is written over by the same or more, never by less. `whole` is
-        asked at the end whether this was all of it; only then is what lies past it removed.
-        """
-        folder = _folder(tenant, id, stream)
-        kept = {chunk.path: chunk.end - chunk.start for chunk in await self._chunks(folder)}
-        size, written, longer = 0, set(), []
-        async for data in _regrouped(chunks):
-            path = f"{folder}{size:020d}.log"
-            if kept.get(path, -1) <= len(data):
-                await self._objects.put(path, data)
-            else:
-                longer.append((path, data))
-            written.add(path)
-            size += len(data)
-        if whole():
-            for path, data in longer:
-                await self._objects.put(path, data)
-            for path in kept.keys() - written:
-                await self._objects.delete(path)
-        return size
+    async def close(self, tenant: str, id: str, stream: str, end: End) -> End:
+        """Say that the stream is over; returns what counts. A mark that says more is never taken back."""
+        there = await self.end(tenant, id, stream)
+        if there is not None and (there.complete, there.size) >= (end.complete, end.size):
+            return there
+        await self._objects.put(_folder(tenant, id, stream) + _END, msgspec.json.encode(end))
+        return end
+
+    async def end(self, tenant: str, id: str, stream: str) -> End | None:
+        """What was said at its end; None while it is not over."""
+        try:
+            return msgspec.json.decode(await self._objects.get(_folder(tenant, id, stream) + _END), type=End)
+        except NotFound:
+            return None
 
     async def streams(self, tenant: str, id: str) -> list[LogStream]:
         """What there is of one work item, sorted by name."""
-        sizes: dict[str, int] = {}
+        last: dict[str, Kept | None] = {}
+        over: set[str] = set()
         async for path, size in self._objects.list(f"logs/{segment(tenant)}/{segment(id)}/"):
-            *_, name, chunk = path.split("/")
-            sizes[name] = max(sizes.get(name, 0), int(chunk.removesuffix(".log")) + size)
-        return [LogStream(name, sizes[name]) for name in sorted(sizes)]
-
-    async def read(self, tenant: str, id: str, stream: str, start: int = 0) -> AsyncIterator[bytes]:
-        """The bytes from offset `start` on; nothing when it is at or past the end. NotFound: no such stream."""
-        chunks = await self._existing(tenant, id, stream)
-        async for piece in self._read(chunks, start):
-            yield piece
-
-    async def tail(self, tenant: str, id: str, stream: str, lines: int) -> AsyncIterator[bytes]:
-        """The last `lines` lines; reads the chunks that hold them, from the end. NotFound: no such stream."""
-        chunks = await self._existing(tenant, id, stream)
-        start = await self._start_of_last(lines, chunks)
-        async for piece in self._read(chunks, start):
-            yield piece
-
-    async def _read(self, chunks: list[_Chunk], start: int) -> AsyncIterator[bytes]:
-        for chunk in chunks:
-            if chunk.end <= start:
+            *_, name, file = path.split("/")
+            if file == _END:
+                over.add(name)
+                last.setdefault(name, None)
                 continue
-            data = await self._objects.get(chunk.path)
-            yield data[max(0, start - chunk.start) :]
+            kept = Kept(int(file.removesuffix(".log")), size, path)
+            last[name] = max(kept, last.get(name) or kept)
+        return [await self._stream(tenant, id, name, last[name], name in over) for name in sorted(last)]
 
-    async def _start_of_last(self, lines: int, chunks: list[_Chunk]) -> int:
-        """The offset where the last `lines` lines begin; a newline at the very end ends a line and begins none."""
-        end = chunks[-1].end
-        if lines <= 0:
-            return end
-        wanted = lines
-        for chunk in reversed(chunks):
-            data = await self._objects.get(chunk.path)
-            at = len(data) - 1 if chunk.end == end and data.endswith(b"\n") else len(data)
-            while wanted and (at := data.rfind(b"\n", 0, at)) >= 0:
-                wanted -= 1
-            if not wanted:
-                return chunk.start + at + 1
-        return 0
+    async def _stream(self, tenant: str, id: str, name: str, last: Kept | None, over: bool) -> LogStream:
+        end = await self.end(tenant, id, name) if over else None
+        if end is not None:
+            return LogStream(name, end.size, end)
+        return LogStream(name, last.start + (await self.about(last)).size if last else 0)
 
-    async def _existing(self, tenant: str, id: str, stream: str) -> list[_Chunk]:
-        """The chunks in order, checked to lie end to end: a hole must not shift offsets silently."""
-        chunks = await self._chunks(_folder(tenant, id, stream))
-        if not chunks:
-            raise NotFound(f"{id} has no log {stream}")
-        for earlier, later in pairwise([_Chunk(0, 0, ""), *chunks]):
-            if earlier.end != later.start:
-                raise LongshoreError(
-                    f"the log {stream} of {id} is damaged: bytes {earlier.end} and {later.start} should meet",
-                    hint="an upload may be going on; if this stays, restore the chunks from a backup of the archive",
-                )
-        return chunks
+    async def chunks(self, tenant: str, id: str, stream: str) -> list[Kept]:
+        """The chunks of a stream in order; none when there is no such stream."""
+        folder = _folder(tenant, id, stream)
+        return sorted(
+            [
+                Kept(int(path.removeprefix(folder).removesuffix(".log")), size, path)
+                async for path, size in self._objects.list(folder)
+                if path.endswith(".log")
+            ]
+        )
 
-    async def _chunks(self, folder: str) -> list[_Chunk]:
-        found = []
-        async for path, size in self._objects.list(folder):
-            start = int(path.removeprefix(folder).removesuffix(".log"))
-            found.append(_Chunk(start, start + size, path))
-        return sorted(found)
+    async def about(self, kept: Kept) -> Footer:
+        """What one chunk is, by its last bytes alone."""
+        for wanted in (FOOTER_BYTES, kept.bytes):
+            found = footer(await self._objects.get_range(kept.path, max(0, kept.bytes - wanted), kept.bytes))
+            if found is not None:
+                return found
+        raise LongshoreError(f"{kept.path} is damaged", hint=_DAMAGED)
+
+    async def open(self, kept: Kept) -> Chunk:
+        """The whole chunk."""
+        return decode(kept.start, await self._objects.get(kept.path))
+
+    async def read(self, tenant: str, id: str, stream: str, start: int = 0) -> AsyncGenerator[Chunk, None]:
+        """What there is from offset `start` on, chunk after chunk; nothing where nothing is. Holes raise."""
+        at, again = start, True
+        while again:
+            again = False
+            for kept in _from(await self.chunks(tenant, id, stream), at):
+                try:
+                    chunk = await self.open(kept)
+                except NotFound:  # merged into the one before it meanwhile
+                    again = True
+                    break
+                if kept.start > at:
+                    why = f"the log {stream} of {id} is damaged: bytes {at} and {kept.start} should meet"
+                    raise LongshoreError(why, hint=_DAMAGED)
+                if chunk.end > at:
+                    yield chunk.cut(at)
+                    at = chunk.end
+
+    async def size(self, tenant: str, id: str, stream: str) -> int:
+        """Bytes that are there now."""
+        chunks = await self.chunks(tenant, id, stream)
+        return chunks[-1].start + (await self.about(chunks[-1])).size if chunks else 0
+
+    async def start_of_last(self, tenant: str, id: str, stream: str, lines: int) -> tuple[int, int]:
+        """The offset where the last `lines` lines begin and how many they are; opens the chunks that hold them, from
+        the end. A newline at the very end ends a line and begins none."""
+        chunks = await self.chunks(tenant, id, stream)
+        found, start = 0, 0
+        for number, kept in enumerate(reversed(chunks)):
+            chunk = await self.open(kept)
+            if number == 0:
+                start = chunk.end
+            if lines <= 0:
+                break
+            begun = len(chunk.times)
+            if found + begun >= lines:
+                return chunk.line_start(begun - (lines - found)), lines
+            found += begun
+            start = chunk.start
+        return start, found
+
+    async def start_of_time(self, tenant: str, id: str, stream: str, since: str) -> int:
+        """The start of the first chunk that reaches this time, found by opening the ends of a few; the end of the
+        stream where none does. `since` is a kubelet's time, compared as text."""
+        chunks = await self.chunks(tenant, id, stream)
+        low, high = 0, len(chunks)
+        while low < high:
+            middle = (low + high) // 2
+            if (await self.about(chunks[middle])).last >= since:
+                high = middle
+            else:
+                low = middle + 1
+        # what a node's clock that was set back wrote may lie one chunk earlier
+        low = max(0, low - 1)
+        return chunks[low].start if low < len(chunks) else 0
+
+    async def merge(self, tenant: str, id: str, stream: str) -> None:
+        """Make few chunks of the many that a slow log leaves; for one that is over.
+
+        The first of each run becomes all of it before the others go, so that a reader in between misses nothing.
+        """
+        run: list[Kept] = []
+        size = 0
+        for kept in [*await self.chunks(tenant, id, stream), None]:
+            if kept is not None and size + kept.bytes <= CHUNK:
+                run.append(kept)
+                size += kept.bytes
+                continue
+            if len(run) > 1:
+                parts = [await self.open(each) for each in run]
+                await self._objects.put(run[0].path, encode(joined(parts)))
+                for each in run[1:]:
+                    await self._objects.delete(each.path)
+            run, size = ([kept], kept.bytes) if kept is not None else ([], 0)
+
+    async def delete(self, tenant: str, id: str) -> None:
+        """Remove all of one work item."""
+        paths = [path async for path, _ in self._objects.list(f"logs/{segment(tenant)}/{segment(id)}/")]
+        for path in paths:
+            await self._objects.delete(path)
+
+
+def _from(chunks: list[Kept], start: int) -> list[Kept]:
+    """The chunks that hold what is at offset `start` and after it."""
+    first = max((number for number, kept in enumerate(chunks) if kept.start <= start), default=0)
+    return chunks[first:]
 
 
 def _folder(tenant: str, id: str, stream: str) -> str:
     return f"logs/{segment(tenant)}/{segment(id)}/{segment(stream)}/"
-
-
-async def _regrouped(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Pieces of any size as pieces of CHUNK bytes and one shorter; one empty piece when there is nothing at all."""
-    buffer, empty = bytearray(), True
-    async for piece in chunks:
-        buffer += piece
-        while len(buffer) >= CHUNK:
-            yield bytes(buffer[:CHUNK])
-            del buffer[:CHUNK]
-            empty = False
-    if buffer or empty:
-        yield bytes(buffer)

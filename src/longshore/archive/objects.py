@@ -81,6 +81,11 @@ class Objects:
             answer = await obstore.get_async(self._store, path)
             return bytes(await answer.bytes_async())
 
+    async def get_range(self, path: str, start: int, end: int) -> bytes:
+        """The bytes from `start` up to `end`; NotFound."""
+        with _translated(path):
+            return bytes(await obstore.get_range_async(self._store, path, start=start, end=end))
+
     async def stream(self, path: str, start: int = 0) -> AsyncIterator[bytes]:
         """The bytes from offset `start` on, in pieces; nothing when `start` is at or past the end; NotFound.
 

@@ -137,6 +137,7 @@ def longshore_parts(cluster: "LocalCluster", api: LocalApi, archive: str) -> "tu
     shared = {
         "LONGSHORE_API_URL": api.url,
         "LONGSHORE_ARCHIVE": archive,
+        "LONGSHORE_LOG_SPOOL": str(cluster.folder.root / "spool"),
         "LONGSHORE_HOST": "127.0.0.1",
         "LONGSHORE_PORT": api.url.rpartition(":")[2],
         "LONGSHORE_ADMIN_TOKEN_FILE": str(token_file(cluster.folder)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Depends
@@ -22,6 +23,7 @@ from longshore.archive.retention import Retention
 from longshore.archive.transfers import Transfers
 from longshore.archive.uploads import Uploads
 from longshore.archive.usage import Usage
+from longshore.kinds.jobs.livelog import Tails
 from longshore.kinds.jobs.view import JobRecord
 from longshore.kinds.tenants.bundle import Bundled
 from longshore.kinds.tenants.model import Tenant
@@ -78,6 +80,11 @@ class Services:
     replicas: Replicas = field(default_factory=lambda: Replicas(Store(LEASES)))
     relay: Relay = field(default_factory=Relay)
 
+    @cached_property
+    def tails(self) -> Tails:
+        """The logs that come in, as the collectors pass them on."""
+        return Tails(self.replicas, self.relay, self.archive.logs)
+
 
 class Runs(Protocol):
     """What the leader keeps running: a controller, or something else that lives until it is cancelled.
@@ -88,15 +95,23 @@ class Runs(Protocol):
     async def run(self, term: Term) -> None: ...
 
 
+class Lives(Protocol):
+    """What every replica of `control` keeps running, whether it leads or not, until it is cancelled."""
+
+    async def run(self) -> None: ...
+
+
 @dataclass(frozen=True)
 class Kind:
-    """One kind of work. `definitions` are its CRDs, `controllers` is called by the leader only."""
+    """One kind of work. `definitions` are its CRDs; `controllers` is called by the leader only, `everywhere` by each
+    replica of `control`."""
 
     name: str
     routers: tuple[APIRouter, ...] = ()
     definitions: tuple[dict[str, Any], ...] = ()
     resources: tuple[Resource[Any], ...] = ()
     controllers: Callable[[Services], Sequence[Runs]] | None = None
+    everywhere: Callable[[Services], Sequence[Lives]] | None = None
     explain: Callable[[JobRecord], JobRecord] | None = None
 
 

@@ -35,6 +35,7 @@ KINDS: tuple[Kind, ...] = (
         name="job",
         routers=(exchange.router, transfers.router, uploads.router, job_routes.router),
         controllers=jobs.controllers,
+        everywhere=jobs.everywhere,
     ),
     Kind(
         name="simulation",

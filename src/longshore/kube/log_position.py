@@ -13,6 +13,8 @@ import re
 import zlib
 from datetime import UTC, datetime, timedelta
 
+from msgspec import Struct
+
 from longshore.errors import Gone
 
 # A line with its time, where it bears one, and its text. (To match whole lines is twice as fast as to look for times.)
@@ -49,19 +51,35 @@ class Settled:
         return b"" if _CUT_TIME.fullmatch(self._held) else self._held
 
 
+class Mark(Struct, frozen=True, gc=False, omit_defaults=True):
+    """A position as it can be kept, to go on from it in another process."""
+
+    newest: str = ""
+    behind: int = 0
+    sum: int = 0
+    oldest: str = ""
+    in_line: bool = False
+
+
 class Position:
-    """Starts at the beginning of what is read; `advance` takes the settled pieces of a log whose lines bear times, and
-    returns them with or without these.
+    """Starts at the beginning of what is read, or at a mark; `advance` takes the settled pieces of a log whose lines
+    bear times, and returns them with or without these.
     """
 
-    def __init__(self, *, times: bool = False) -> None:
+    def __init__(self, *, times: bool = False, mark: Mark | None = None) -> None:
+        mark = mark or Mark()
         self._times = times
-        self._mark = b""  # the newest time so far; as text, which sorts as long as a node keeps to one format
-        self._behind = 0  # bytes since the start of the first line of that time
-        self._sum = 0  # of these bytes
-        self._oldest = b""  # the oldest time that must be asked for to see the mark and all after it again
-        self._in_line = False
+        # the newest time so far; as text, which sorts as long as a node keeps to one format
+        self._mark = mark.newest.encode()
+        self._behind = mark.behind  # bytes since the start of the first line of that time
+        self._sum = mark.sum  # of these bytes
+        # the oldest time that must be asked for to see the mark and all after it again
+        self._oldest = mark.oldest.encode()
+        self._in_line = mark.in_line
         self.remark = ""  # an error that the kubelet wrote between the lines, where `advance` met one
+        self.times: list[
+            bytes
+        ] = []  # of each line that began in what `advance` was last given, b"" where it bears none
 
     def advance(self, piece: bytes) -> bytes:
         """Go on by these bytes. What bears no time from the start on is taken as it is; after a line that does, it is
@@ -76,6 +94,7 @@ class Position:
             self.remark = parts[said][1].decode(errors="replace").strip()
             parts, times = parts[:said], times[:said]
             piece = piece[: start + sum(len(time) + 1 + len(text) for time, text in parts)]
+        self.times = [time for time, _ in parts]
         lines = piece[start:]
         newest = max(times, default=b"")
         if newest > self._mark:
@@ -91,6 +110,11 @@ class Position:
         if piece:
             self._in_line = not piece.endswith(b"\n")
         return piece if self._times else piece[:start] + b"".join([text for _, text in parts])
+
+    @property
+    def mark(self) -> Mark:
+        """What `Position(mark=...)` goes on from."""
+        return Mark(self._mark.decode(), self._behind, self._sum, self._oldest.decode(), self._in_line)
 
     @property
     def since(self) -> datetime | None:

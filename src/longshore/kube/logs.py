@@ -20,10 +20,10 @@ from longshore.errors import LongshoreError, NotFound, TooManyRequests, Unavaila
 from longshore.kube.backoff import Backoff
 from longshore.kube.client import Client
 from longshore.kube.errors import away
-from longshore.kube.log_position import LogGap, Position, Seam, Settled
+from longshore.kube.log_position import LogGap, Mark, Position, Seam, Settled
 from longshore.kube.objects import PODS, Object
 
-__all__ = ["LogGap", "read"]
+__all__ = ["Log", "LogGap", "Place", "read"]
 
 PATIENCE = 120.0  # seconds in which nothing can be read before the error is passed on; an API server is back in 60
 WAIT, WAIT_MAX = 0.2, 3.0  # seconds between connections
@@ -47,15 +47,17 @@ async def read(
     (read again: what is there now is all newer, or another container's), else the errors of `Client.logs`. The log of
     a container that is restarted ends with the container that ran at first. `since_time` is cut to whole seconds.
     """
-    log = _Log(client, name, namespace, container, since_time, timestamps)
+    log = Log(client, name, namespace, container, since=since_time, times=timestamps)
     if tail_lines is not None or not follow:
         async with aclosing(log.stretch(follow=False, tail_lines=tail_lines)) as stretch:
             async for text in stretch:
-                yield text
+                if text:
+                    yield text
     if follow:
         async with aclosing(log.stretch(follow=True, tail_lines=tail_lines)) as stretch:
             async for text in stretch:
-                yield text
+                if text:
+                    yield text
 
 
 class _Terminated(Struct, frozen=True):
@@ -96,22 +98,54 @@ class _Life(Enum):
 _LOGGED_PODS = PODS.read_as(_Pod)
 
 
-class _Log:
-    """One log and the place up to which it was read."""
+class Place(Struct, frozen=True, omit_defaults=True):
+    """Up to where a log was read, and whose it is: by uid of the pod and id of the container."""
+
+    mark: Mark = Mark()
+    pod: str = ""
+    container: str = ""
+
+
+class Log:
+    """One log and the place up to which it was read. `read` is the simple way; who wants to go on at the same place in
+    another process keeps `place` after each piece of `stretch`, and starts from it there.
+    """
 
     def __init__(
-        self, client: Client, name: str, namespace: str, container: str | None, since: datetime | None, times: bool
+        self,
+        client: Client,
+        name: str,
+        namespace: str,
+        container: str | None,
+        *,
+        since: datetime | None = None,
+        times: bool = False,
+        place: Place | None = None,
     ) -> None:
+        place = place or Place()
         self._client = client
         self._name, self._namespace, self._container = name, namespace, container
         self._first_since = since
-        self._position = Position(times=times)
-        self._uid = self._id = ""  # of the pod and of the container, once they are known
+        self._position = Position(times=times, mark=place.mark)
+        self._uid, self._id = place.pod, place.container  # of the pod and of the container, once they are known
         self._backoff = Backoff(WAIT, WAIT_MAX, Random())  # noqa: S311 - it spreads retries, it hides nothing
         self._troubled: float | None = None  # since when nothing was read
 
+    @property
+    def place(self) -> Place:
+        """After the piece that was yielded last."""
+        return Place(self._position.mark, self._uid, self._id)
+
+    @property
+    def times(self) -> list[bytes]:
+        """The time of each line that began in the piece that was yielded last."""
+        return self._position.times
+
     async def stretch(self, *, follow: bool, tail_lines: int | None = None) -> AsyncGenerator[bytes, None]:
-        """The log from the position to the end of the container, or to what is its end now."""
+        """The log from the position to the end of the container, or to what is its end now.
+
+        A piece may be empty: then a line has begun of which only the time is known yet.
+        """
         error: LongshoreError | None = None
         read = False  # to an end that may have been that of the connection alone
         while True:
@@ -153,13 +187,15 @@ class _Log:
         try:
             async with aclosing(chunks):
                 async for chunk in chunks:
-                    if text := self._advance(seam(settled(chunk))):
+                    text = self._advance(seam(settled(chunk)))
+                    if text or self._position.times:
                         yield text
                     self._mind_remark()
         finally:
             if asyncio.get_running_loop().time() - began >= LIVED:
                 self._well()
-        if text := self._advance(seam(settled.rest())):
+        text = self._advance(seam(settled.rest()))
+        if text or self._position.times:
             yield text
         self._mind_remark()
         if not follow:

@@ -149,6 +149,7 @@ class ContainerStatus(Struct, frozen=True, gc=False, rename="camel"):
     restart_count: int = 0
     state: ContainerState = ContainerState()
     last_state: ContainerState = msgspec.field(default=ContainerState(), name="lastState")
+    container_id: str = msgspec.field(default="", name="containerID")
 
 
 class PodSpec(Struct, frozen=True, gc=False, rename="camel"):

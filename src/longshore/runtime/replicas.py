@@ -125,13 +125,27 @@ def owner(key: str, among: Iterable[Replica]) -> Replica | None:
 
     Source: Thaler and Ravishankar, "A Name-Based Mapping Scheme for Rendezvous" (1996).
     """
-    return max(among, key=lambda r: hashlib.sha256(f"{r.name}\0{key}".encode()).digest(), default=None)
+    return next(iter(ranked(key, among)), None)
+
+
+def ranked(key: str, among: Iterable[Replica]) -> list[Replica]:
+    """The owner first, then who would be it without that one, and so on."""
+    return sorted(among, key=lambda r: hashlib.sha256(f"{r.name}\0{key}".encode()).digest(), reverse=True)
 
 
 class Presence:
     """Keeps the Lease of this process for as long as it runs, and removes it at a clean end."""
 
-    def __init__(self, client: Client, namespace: str, role: Role, name: str, address: str) -> None:
+    def __init__(
+        self,
+        client: Client,
+        namespace: str,
+        role: Role,
+        name: str,
+        address: str,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._now = now
         self._client = client
         self._namespace = namespace
         self._body = {
@@ -159,7 +173,7 @@ class Presence:
             await self._leave()
 
     async def _renew(self) -> None:
-        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        stamp = self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         spec: dict[str, Any] = {
             "holderIdentity": self._name,
             "leaseDurationSeconds": LEASE_SECONDS,

@@ -1,140 +1,166 @@
+"""Log streams in a store: whoever writes them and however many, they read back as one log with the same offsets."""
+
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longshore.archive.logs import CHUNK, Logs, LogStream
+from longshore.archive.log_chunk import Chunk, Gap
+from longshore.archive.logs import CHUNK, End, Logs, LogStream
 from longshore.archive.objects import Objects
-from longshore.errors import LongshoreError, NotFound, UserMistake
+from longshore.errors import LongshoreError, UserMistake
+
+from .log_lines import chunk, stamped
 
 JOB = ("acme", "j1")
-MAIN = "0001-main"
+MAIN = "20261128T120000Z.abcde.main"
+LINES = [b"%07d %s\n" % (n, b"x" * (n % 90)) for n in range(1000)]
+TEXT = b"".join(LINES)
+LOG = stamped(LINES)
 
 
-async def chunks(*pieces: bytes) -> AsyncIterator[bytes]:
-    for piece in pieces:
-        yield piece
+async def everything(logs: Logs, start: int = 0) -> bytes:
+    return b"".join([piece.text async for piece in logs.read(*JOB, MAIN, start)])
 
 
-async def broken(*pieces: bytes) -> AsyncIterator[bytes]:
-    for piece in pieces:
-        yield piece
-    raise RuntimeError("the kubelet went away")
+async def write(logs: Logs, *cuts: int) -> None:
+    for start, end in pairwise(cuts):
+        assert await logs.append(*JOB, MAIN, chunk(LOG, start, end))
 
 
-async def everything(pieces: AsyncIterator[bytes]) -> bytes:
-    return b"".join([piece async for piece in pieces])
+class Collector:
+    """Writes a log that it reads anew from where the archive ends, as far as it gets before it is killed."""
+
+    def __init__(self, logs: Logs) -> None:
+        self._logs = logs
+        self._at = 0
+
+    async def resume(self) -> None:
+        self._at = await self._logs.size(*JOB, MAIN)
+
+    async def put(self, size: int) -> None:
+        piece = chunk(LOG, self._at, min(self._at + size, len(TEXT)))
+        while piece.text and not await self._logs.append(*JOB, MAIN, piece):
+            async for other in self._logs.read(*JOB, MAIN, piece.start):
+                piece = piece.cut(min(other.end, piece.end))
+                self._at = max(self._at, other.end)
+                break
+        self._at = max(self._at, piece.end)
 
 
-def lines_of(text: bytes, count: int) -> bytes:
-    """What `tail -n` prints."""
-    return b"".join(text.splitlines(keepends=True)[-count:]) if count > 0 else b""
+steps = st.lists(st.tuples(st.integers(0, 2), st.booleans(), st.integers(1, len(TEXT) // 3)), max_size=12)
 
 
-LOG = b"".join(b"%07d %s\n" % (n, b"x" * (n % 90)) for n in range(50_000))
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.data())
-async def test_a_log_written_in_any_pieces_reads_the_same_from_any_offset(data: st.DataObject) -> None:
-    log = LOG[: data.draw(st.sampled_from([0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, len(LOG)]))]
-    step = data.draw(st.integers(1, 3 * CHUNK)) if len(log) < 2 else data.draw(st.integers(1000, 3 * CHUNK))
-    starts = data.draw(st.lists(st.integers(0, len(log) + 5), max_size=5))
+@settings(max_examples=60, deadline=None)
+@given(steps, st.lists(st.integers(0, len(TEXT) + 5), max_size=4))
+async def test_any_collectors_at_a_time_and_any_restarts_leave_the_same_bytes_and_times(
+    steps: list[tuple[int, bool, int]], starts: list[int]
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         logs = Logs(Objects(f"file://{folder}"))
-        written = await logs.write(*JOB, MAIN, chunks(*(log[at : at + step] for at in range(0, len(log), step))))
-        assert written == len(log)
-        assert await logs.streams(*JOB) == [LogStream(MAIN, len(log))]
-        for start in [0, CHUNK, *starts]:
-            assert await everything(logs.read(*JOB, MAIN, start)) == log[start:]
+        collectors = [Collector(logs) for _ in range(3)]
+        for who, restarted, size in steps:
+            if restarted:
+                await collectors[who].resume()
+            await collectors[who].put(size)
+        await collectors[0].resume()
+        await collectors[0].put(len(TEXT))
+        assert await everything(logs) == TEXT
+        for start in starts:
+            assert await everything(logs, start) == TEXT[start:]
+        assert [line async for piece in logs.read(*JOB, MAIN) for line in piece.lines() if line[0]]
+        await logs.merge(*JOB, MAIN)
+        assert await everything(logs) == TEXT
+        times = [time async for piece in logs.read(*JOB, MAIN) for time in piece.times]
+        assert times == [time for time, _ in LOG]
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.lists(st.binary(max_size=5), max_size=30), st.integers(-1, 40))
-async def test_a_tail_is_what_tail_prints(pieces: list[bytes], count: int) -> None:
-    log = b"\n".join(piece.replace(b"\r", b"") for piece in pieces)
-    log = log.replace(b"\x0b", b"").replace(b"\x0c", b"").replace(b"\x1c", b"").replace(b"\x1d", b"")
+@settings(max_examples=30, deadline=None)
+@given(st.sets(st.integers(1, len(TEXT) - 1), max_size=5), st.integers(-1, 1100))
+async def test_a_tail_is_what_tail_prints(cuts: set[int], count: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         logs = Logs(Objects(f"file://{folder}"))
-        await logs.write(*JOB, MAIN, chunks(log))
-        assert await everything(logs.tail(*JOB, MAIN, count)) == lines_of(log, count)
+        await write(logs, 0, *sorted(cuts), len(TEXT))
+        start, found = await logs.start_of_last(*JOB, MAIN, count)
+        assert await everything(logs, start) == b"".join(LINES[-count:] if count > 0 else [])
+        assert found == max(0, min(count, len(LINES)))
 
 
-class Counting(Objects):
-    """Remembers what was read."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__(url)
-        self.read: list[str] = []
-
-    async def get(self, path: str) -> bytes:
-        self.read.append(path)
-        return await super().get(path)
-
-
-@pytest.mark.parametrize("count", [0, 1, 10, 20_000, 50_000, 60_000])
-async def test_a_tail_reads_only_the_chunks_that_hold_it(tmp_path_factory: pytest.TempPathFactory, count: int) -> None:
-    objects = Counting(f"file://{tmp_path_factory.mktemp('archive')}")
+async def test_a_tail_and_a_time_open_only_what_they_must(objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
     logs = Logs(objects)
-    await logs.write(*JOB, MAIN, chunks(LOG))
-    wanted = lines_of(LOG, count)
-    assert await everything(logs.tail(*JOB, MAIN, count)) == wanted
-    assert len(set(objects.read)) <= len(wanted) // CHUNK + 2
+    await write(logs, *range(0, len(TEXT), 500), len(TEXT))
+    opened: list[str] = []
+    get, get_range = objects.get, objects.get_range
+
+    async def counted(path: str) -> bytes:
+        opened.append(path)
+        return await get(path)
+
+    async def counted_range(path: str, start: int, end: int) -> bytes:
+        opened.append(path)
+        return await get_range(path, start, end)
+
+    monkeypatch.setattr(objects, "get", counted)
+    monkeypatch.setattr(objects, "get_range", counted_range)
+    await logs.start_of_last(*JOB, MAIN, 3)
+    assert len(opened) <= 2
+    opened.clear()
+    start = await logs.start_of_time(*JOB, MAIN, LOG[500][0].decode())
+    assert len(opened) <= 10
+    assert len(TEXT) // 4 < start <= sum(len(line) for line in LINES[:500])
 
 
-async def test_writing_again_after_an_interruption_gives_the_whole_log_once(objects: Objects) -> None:
+async def test_a_chunk_is_put_where_none_is_and_the_same_again_is_fine(objects: Objects) -> None:
     logs = Logs(objects)
-    with pytest.raises(RuntimeError):
-        await logs.write(*JOB, MAIN, broken(LOG))
-    assert await logs.write(*JOB, MAIN, chunks(LOG)) == len(LOG)
-    assert await logs.write(*JOB, MAIN, chunks(LOG)) == len(LOG)
-    assert await everything(logs.read(*JOB, MAIN)) == LOG
+    assert await logs.append(*JOB, MAIN, chunk(LOG, 0, 300))
+    assert await logs.append(*JOB, MAIN, chunk(LOG, 0, 300))
+    assert not await logs.append(*JOB, MAIN, chunk(LOG, 0, 200))
+    assert await everything(logs) == TEXT[:300]
 
 
-async def test_chunks_of_a_longer_earlier_run_do_not_stay(objects: Objects) -> None:
+async def test_streams_have_sizes_and_ends_and_an_end_is_never_taken_back(objects: Objects) -> None:
     logs = Logs(objects)
-    await logs.write(*JOB, MAIN, chunks(LOG))
-    await logs.write(*JOB, MAIN, chunks(b"short\n"))
-    assert await everything(logs.read(*JOB, MAIN)) == b"short\n"
-    assert await logs.streams(*JOB) == [LogStream(MAIN, 6)]
+    await write(logs, 0, 400, 700)
+    assert await logs.streams(*JOB) == [LogStream(MAIN, 700)]
+    broken = End(700, complete=False, gaps=(Gap(700, "the pod vanished"),))
+    assert await logs.close(*JOB, MAIN, broken) == broken
+    assert await logs.streams(*JOB) == [LogStream(MAIN, 700, broken)]
+    assert await logs.close(*JOB, MAIN, End(700)) == End(700)
+    assert await logs.close(*JOB, MAIN, broken) == End(700)
+    assert broken.why == "the pod vanished"
+    await logs.close(*JOB, "empty.a.main", End(0))
+    assert [stream.size for stream in await logs.streams(*JOB)] == [700, 0]
+    await logs.delete(*JOB)
+    assert await logs.streams(*JOB) == []
 
 
-async def test_attempts_and_containers_are_streams_of_their_own_in_order(objects: Objects) -> None:
+async def test_few_chunks_are_made_of_many_and_a_reader_in_between_misses_nothing(objects: Objects) -> None:
     logs = Logs(objects)
-    for stream in ("0010-main", "0002-main", "0002-longshore-fetch"):
-        await logs.write(*JOB, stream, chunks(stream.encode()))
-    await logs.write("acme", "j10", MAIN, chunks(b"another job"))
-    found = await logs.streams(*JOB)
-    assert [each.name for each in found] == ["0002-longshore-fetch", "0002-main", "0010-main"]
-    assert await everything(logs.read(*JOB, "0002-main")) == b"0002-main"
-    assert await logs.streams("acme", "j2") == []
+    await write(logs, *range(0, len(TEXT), 5000), len(TEXT))
+    reading = logs.read(*JOB, MAIN)
+    begun = (await anext(reading)).text
+    await logs.merge(*JOB, MAIN)
+    assert len(await logs.chunks(*JOB, MAIN)) == 1
+    assert begun + b"".join([piece.text async for piece in reading]) == TEXT
+    big = [Chunk(len(TEXT), b"y" * (CHUNK - 10), [b""])]
+    assert await logs.append(*JOB, MAIN, big[0])
+    await logs.merge(*JOB, MAIN)
+    assert len(await logs.chunks(*JOB, MAIN)) == 2
 
 
-async def test_a_container_that_said_nothing_has_an_empty_log_and_one_never_kept_has_none(objects: Objects) -> None:
+async def test_a_hole_is_said_and_not_read_over(objects: Objects) -> None:
     logs = Logs(objects)
-    assert await logs.write(*JOB, MAIN, chunks()) == 0
-    assert await logs.streams(*JOB) == [LogStream(MAIN, 0)]
-    assert await everything(logs.read(*JOB, MAIN)) == b""
-    assert await everything(logs.tail(*JOB, MAIN, 5)) == b""
-    with pytest.raises(NotFound):
-        await everything(logs.read(*JOB, "0002-main"))
-    with pytest.raises(NotFound):
-        await everything(logs.tail(*JOB, "0002-main", 5))
+    await write(logs, 0, 100)
+    await logs.append(*JOB, MAIN, chunk(LOG, 200, 300))
+    with pytest.raises(LongshoreError, match="100 and 200 should meet"):
+        await everything(logs)
 
 
-async def test_a_missing_chunk_is_told_and_not_skipped(objects: Objects) -> None:
-    logs = Logs(objects)
-    await logs.write(*JOB, MAIN, chunks(LOG))
-    await objects.delete(f"logs/acme/j1/{MAIN}/{CHUNK:020d}.log")
-    with pytest.raises(LongshoreError, match="damaged") as caught:
-        await everything(logs.read(*JOB, MAIN))
-    assert caught.value.hint
-
-
-async def test_a_stream_name_that_is_a_path_is_refused(objects: Objects) -> None:
-    with pytest.raises(UserMistake):
-        await everything(Logs(objects).read(*JOB, "../../j2/0001-main"))
+async def test_names_stay_within_their_folder(objects: Objects) -> None:
+    for words in (("..", "j1", MAIN), ("acme", "a/b", MAIN), ("acme", "j1", "../x")):
+        with pytest.raises(UserMistake):
+            await Logs(objects).chunks(*words)

@@ -3,11 +3,12 @@
 import time
 from typing import NamedTuple
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longshore.kube.log_position import LogGap, Position, Seam, Settled
+from longshore.kube.log_position import LogGap, Mark, Position, Seam, Settled
 
 SECOND = 1_000_000_000
 START = 1_800_000_000 * SECOND
@@ -41,21 +42,30 @@ def kubelet(entries: list[Entry], since: int | None = None, *, times: bool = Tru
 class Reader:
     """Reads a log over as many connections as it takes."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, restarts: bool = False) -> None:
         self.position = Position()
         self.text = b""
+        self.times: list[bytes] = []
+        self._restarts = restarts
 
     def connect(self, entries: list[Entry], cut: int | None = None, size: int = 7) -> None:
         """One connection, in chunks of `size`, which breaks after `cut` bytes."""
         since = int(self.position.since.timestamp()) * SECOND if self.position.since else None
         sent = kubelet(entries, since)
+        if self._restarts:  # in another process, which knows of this one only what it kept
+            kept = msgspec.json.encode(self.position.mark)
+            self.position = Position(mark=msgspec.json.decode(kept, type=Mark))
         settled, seam = Settled(), Seam(self.position)
         for start in range(0, len(sent) if cut is None else min(cut, len(sent)), size):
             chunk = sent[start : min(start + size, len(sent) if cut is None else cut)]
-            self.text += self.position.advance(seam(settled(chunk)))
+            self._take(seam(settled(chunk)))
         if cut is None:
-            self.text += self.position.advance(seam(settled.rest()))
+            self._take(seam(settled.rest()))
             seam.ended()
+
+    def _take(self, piece: bytes) -> None:
+        self.text += self.position.advance(piece)
+        self.times += self.position.times
 
 
 STEPS = [0, 0, 1, 1000, SECOND // 3, SECOND, 7 * SECOND, 3600 * SECOND, -1000, -SECOND // 3]
@@ -82,17 +92,19 @@ SIZES = st.integers(1, 400)  # bytes of a chunk
 
 
 @settings(max_examples=500, deadline=None)
-@given(logs(), st.lists(st.tuples(st.integers(0, 400), SIZES), max_size=6), SIZES, st.data())
+@given(logs(), st.lists(st.tuples(st.integers(0, 400), SIZES), max_size=6), SIZES, st.booleans(), st.data())
 def test_nothing_is_lost_and_nothing_comes_twice_wherever_the_connections_break(
-    entries: list[Entry], cuts: list[tuple[int, int]], size: int, data: st.DataObject
+    entries: list[Entry], cuts: list[tuple[int, int]], size: int, restarts: bool, data: st.DataObject
 ) -> None:
-    reader = Reader()
+    reader = Reader(restarts=restarts)
     for cut, chunk in cuts:
         written = data.draw(st.integers(0, len(entries)))  # the log grows while it is read
         already = len(reader.text)
         reader.connect(entries[: max(written, _entries_in(entries, already))], cut, chunk)
     reader.connect(entries, size=size)
     assert reader.text == kubelet(entries, times=False)
+    ends = [False, *(entry.partial for entry in entries[:-1])]
+    assert reader.times == [stamp(e.time) for e, goes_on in zip(entries, ends, strict=True) if not goes_on]
 
 
 def _entries_in(entries: list[Entry], length: int) -> int:

@@ -6,28 +6,20 @@ write and one read of a record for each job, and of an index file for all that e
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from datetime import timedelta
-
 import msgspec
 import structlog
 
 from longshore.archive.index import Entry
 from longshore.archive.ledger import Ledger
-from longshore.errors import LongshoreError, NotFound, Retry, Terminal
+from longshore.errors import Terminal
 from longshore.kinds.jobs import model
-from longshore.kinds.jobs.collector import Collector
-from longshore.kinds.jobs.livelog import has_log
 from longshore.kinds.jobs.reconcile import ArchiveJob
-from longshore.kinds.jobs.view import ArtifactView, JobRecord, LogView, OutputsView, record_of
+from longshore.kinds.jobs.settled import settled
+from longshore.kinds.jobs.view import ArtifactView, JobRecord, OutputsView, record_of
 from longshore.kinds.kind import Archive, Services
 from longshore.kube.objects import Job, Pod
 
 log = structlog.get_logger(__name__)
-
-# a kubelet that does not answer is waited for this long after the job's end; then its log is a named gap
-KUBELET_PATIENCE = timedelta(minutes=2)
-KUBELET_RETRY_SECONDS = 5.0
 
 
 class Outputs(msgspec.Struct, frozen=True):
@@ -40,17 +32,15 @@ class Outputs(msgspec.Struct, frozen=True):
 class Archiver:
     """Handler of ArchiveJob."""
 
-    def __init__(self, parts: Services, collector: Collector) -> None:
+    def __init__(self, parts: Services) -> None:
         self._parts = parts
-        self._collector = collector
         self._ledger = Ledger(parts.archive.index)
 
     async def __call__(self, effect: ArchiveJob) -> None:
-        """Raises Retry while a kubelet may still answer, Unavailable while the archive is away."""
+        """Raises Retry while more of the log may come, Unavailable while the archive is away."""
         job, tenant = effect.job, model.tenant_of(effect.job)
         record = await self._keep(tenant, await self._compose(job, model.attempts(effect.pods)))
         await self._ledger.add(entry_of(record, tenant))
-        self._collector.forget(job.metadata.name)
         log.info("archived", job=record.id, tenant=tenant, status=record.status.value, reason=record.reason)
 
     async def _keep(self, tenant: str, record: JobRecord) -> JobRecord:
@@ -65,7 +55,7 @@ class Archiver:
         return earlier
 
     async def _compose(self, job: Job, pods: list[Pod]) -> JobRecord:
-        kept = await self._keep_log(job, pods)
+        kept = await settled(self._parts, job, pods)
         tenant = self._parts.stores.tenants.get(model.tenant_of(job))
         record = record_of(
             job,
@@ -83,53 +73,6 @@ class Archiver:
             request=model.request_of(job),
             resource_version="",
         )
-
-    async def _keep_log(self, job: Job, pods: list[Pod]) -> LogView:
-        """What the collector has, and once more from the kubelet what it has not all of while its pod is there."""
-        tenant, id = model.tenant_of(job), job.metadata.name
-        whole = await self._collector.settled(id)
-        gaps: dict[str, str] = {stream: "it broke off" for stream, all_of_it in whole.items() if not all_of_it}
-        for pod, container in _with_log(pods):
-            stream = model.stream_of(pod, container)
-            if whole.get(stream):
-                continue
-            try:
-                await self._parts.archive.logs.write(tenant, id, stream, self._lines(pod, container))
-                gaps.pop(stream, None)
-            except KubeletAway as away:
-                if self._parts.now() - model.ended_at(job, self._parts.now()) < KUBELET_PATIENCE:
-                    why = f"the log of {pod.metadata.name} is not to be had yet"
-                    raise Retry(why, after=KUBELET_RETRY_SECONDS) from away
-                gaps[stream] = away.message
-        streams = {s.name: s.size for s in await self._parts.archive.logs.streams(tenant, id)}
-        known = {*whole, *(model.stream_of(pod, container) for pod, container in _with_log(pods))}
-        gaps |= {stream: "another leader followed it" for stream in streams if stream not in known}
-        if not streams and job.status.failed + job.status.succeeded:
-            gaps["log"] = "its pods were gone before their log was kept"
-        return LogView(not gaps, "; ".join(f"{s}: {why}" for s, why in sorted(gaps.items())) or None, streams)
-
-    async def _lines(self, pod: Pod, container: str) -> AsyncIterator[bytes]:
-        """Errors of the kubelet become KubeletAway, so that they are told from errors of the archive."""
-        try:
-            async for chunk in self._parts.client.logs(pod.metadata.name, pod.metadata.namespace, container=container):
-                yield chunk
-        except NotFound:
-            raise KubeletAway("the pod is gone") from None
-        except LongshoreError as error:
-            raise KubeletAway(error.message) from error
-
-
-def _with_log(pods: list[Pod]) -> list[tuple[Pod, str]]:
-    return [
-        (pod, status.name)
-        for pod in pods
-        for status in (*pod.status.init_container_statuses, *pod.status.container_statuses)
-        if has_log(pod, status.name)
-    ]
-
-
-class KubeletAway(LongshoreError):
-    """A container's log could not be read."""
 
 
 async def outputs_of(archive: Archive, job: Job) -> OutputsView | None:

@@ -1,125 +1,200 @@
 """Follows the log of every running container of every job into the archive, so that a log never goes with its pod.
 
-The Job controller deletes the pods of a job that is stopped or too late; by then their log must be elsewhere. Run by
-the leader; `archiver` asks it at the end what it has. A new leader follows again from the start what still is there.
+Runs in every replica of `control`: the jobs are shared out over those that live (`runtime.replicas`), and when one dies
+its jobs fall to the others, which go on where the archive ends. Two that follow the same log do no harm
+(`archive.logs`). `collecting` is one log; `livelog` asks for its tail, by the relay, under the name "log".
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing, suppress
+from datetime import timedelta
 
 import structlog
+from prometheus_client import Counter, Gauge
 
-from longshore.errors import LongshoreError, NotFound
+from longshore import __version__
+from longshore.archive.spool import Key, Spool
+from longshore.errors import NotFound
 from longshore.kinds.jobs import model
-from longshore.kinds.jobs.livelog import has_log, status_of
+from longshore.kinds.jobs.collecting import MOST_UPLOADS, Collecting, Fate, Source, Store
+from longshore.kinds.jobs.containers import has_log, status_of, statuses
+from longshore.kinds.jobs.livelog import NAME, encode
 from longshore.kinds.kind import Services
-from longshore.kube.objects import Pod
+from longshore.kube.client import Client
+from longshore.kube.objects import Job, Pod
 from longshore.kube.store import Overflowed
-from longshore.runtime.term import Term
+from longshore.runtime.clock import boottime
 
+# a kubelet that does not answer is waited for this long after the job's end; then its log is a named gap
+KUBELET_PATIENCE = timedelta(minutes=2)
+FLUSH_SECONDS = 6.0  # at a clean end, for what is not in the archive yet
 log = structlog.get_logger(__name__)
 
-AGAIN_SECONDS = 1.0
-# how long the archive waits for logs that are still coming in when their job is over
-SETTLE_SECONDS = 30.0
+GAPS = Counter("longshore_log_gaps", "Gaps that had to be named in logs.")
+FOLLOWED = Gauge("longshore_log_followed", "Logs that this replica follows.")
+LAG = Gauge("longshore_log_lag_seconds", "Age of the oldest part of a log that the archive does not have.")
+SPOOL = Gauge("longshore_log_spool_bytes", "Bytes of logs that wait on this machine's disk for the archive.")
 
 
 class Collector:
-    """One task per container that has a log, for as long as its job is not archived."""
+    """One `Collecting` per container that has a log and whose job is ours, until it is over and kept."""
 
     def __init__(self, parts: Services) -> None:
         self._parts = parts
-        self._following: dict[str, dict[str, asyncio.Task[bool]]] = {}
+        self._following: dict[Key, Collecting] = {}
+        self._done: dict[Key, str] = {}  # what is over, and the uid of its job
+        self._tasks: dict[Key, asyncio.Task[None]] = {}
 
-    async def run(self, _: Term) -> None:
-        """Until cancelled. What it keeps may be written by two leaders: of the same log, the same."""
-        async with asyncio.TaskGroup() as tasks:
-            while True:
-                async with self._parts.stores.pods.subscribe() as changes:
-                    self._look(tasks, changes.snapshot)
-                    try:
-                        while True:
-                            self._look(tasks, [d.new for d in await changes.next() if d.new is not None])
-                    except Overflowed:
-                        continue
+    async def run(self) -> None:
+        """Until cancelled; then what came already is put into the archive where that goes quickly."""
+        parts = self._parts
+        folder, limit = parts.settings.log_spool, parts.settings.log_spool_mb << 20
+        # a connector of its own: each log holds a connection for as long as its container runs
+        client = Client(parts.client.config, user_agent=f"longshore/{__version__}", max_connections=0)
+        with Spool(folder, limit) as spool:
+            async with client, asyncio.TaskGroup() as tasks:
+                self._show(spool)
+                store = Store(parts.archive.logs, spool, asyncio.Semaphore(MOST_UPLOADS), boottime, GAPS.inc)
+                parts.relay.offer(NAME, self._offer)
+                try:
+                    await self._share(tasks, client, store)
+                finally:
+                    await self._flush()
+                    for task in self._tasks.values():
+                        task.cancel()
 
-    async def settled(self, id: str) -> dict[str, bool]:
-        """The streams of this job that were followed, and whether each came to its end; waits for those that have not,
-        at most 30 s."""
-        following = self._following.get(id, {})
-        if following:
-            await asyncio.wait(following.values(), timeout=SETTLE_SECONDS)
-        return {stream: task.done() and not task.cancelled() and task.result() for stream, task in following.items()}
+    def _show(self, spool: Spool) -> None:
+        FOLLOWED.set_function(lambda: len(self._following))
+        SPOOL.set_function(lambda: spool.bytes)
+        LAG.set_function(self._lag)
 
-    def forget(self, id: str) -> None:
-        """The job is archived."""
-        for task in self._following.pop(id, {}).values():
-            task.cancel()
+    def _lag(self) -> float:
+        oldest = [at for one in list(self._following.values()) if (at := one.oldest) is not None]
+        return boottime() - min(oldest) if oldest else 0.0
 
-    def _look(self, tasks: asyncio.TaskGroup, pods: Iterable[Pod]) -> None:
-        for pod in pods:
-            id = pod.metadata.labels.get(model.LABEL_JOB_NAME, "")
-            job = self._parts.stores.jobs.get(id, pod.metadata.namespace)
-            if job is None or not model.tenant_of(job) or model.owner_uid(pod) != job.metadata.uid:
-                continue
-            if model.is_released(job):
-                continue
-            following = self._following.setdefault(id, {})
-            for status in (*pod.status.init_container_statuses, *pod.status.container_statuses):
-                stream = model.stream_of(pod, status.name)
-                if stream not in following and has_log(pod, status.name):
-                    following[stream] = tasks.create_task(self._follow(pod, id, status.name, stream))
-
-    async def _follow(self, pod: Pod, id: str, container: str, stream: str) -> bool:
-        """Whether all of it was kept. What breaks is read again from the start, which writes the same again."""
-        tenant = model.tenant_of(pod)
+    async def _share(self, tasks: asyncio.TaskGroup, client: Client, store: Store) -> None:
         while True:
-            reading = _Reading(self._parts, pod, container)
-            try:
-                await self._parts.archive.logs.write(tenant, id, stream, reading.lines(), whole=reading.whole)
-            except LongshoreError as away:
-                log.warning("the archive did not take a log", job=id, stream=stream, why=away.message)
-                await asyncio.sleep(AGAIN_SECONDS)
+            async with self._parts.stores.pods.subscribe() as changes:
+                self._look(tasks, client, store, changes.snapshot)
+                self._adopt_orphans(tasks, store)
+                with suppress(Overflowed):
+                    while True:
+                        moved = asyncio.ensure_future(self._parts.replicas.changed())
+                        coming = asyncio.ensure_future(changes.next())
+                        try:
+                            await asyncio.wait({moved, coming}, return_when=asyncio.FIRST_COMPLETED)
+                            if moved.done():
+                                self._let_go()
+                                self._look(tasks, client, store, self._parts.stores.pods.list())
+                            if coming.done():
+                                new = [delta.new for delta in coming.result() if delta.new is not None]
+                                self._look(tasks, client, store, new)
+                        finally:
+                            moved.cancel()
+                            coming.cancel()
+
+    def _is_ours(self, uid: str) -> bool:
+        owner = self._parts.replicas.owner(uid)
+        return owner is not None and owner.name == self._parts.replicas.me
+
+    def _look(self, tasks: asyncio.TaskGroup, client: Client, store: Store, pods: Iterable[Pod]) -> None:
+        for pod in pods:
+            job = self._job_of(pod)
+            if job is None or model.is_released(job) or not self._is_ours(job.metadata.uid):
                 continue
-            if reading.gone:
-                return False
-            if reading.whole() and self._ended(pod, container):
-                return True
-            await asyncio.sleep(AGAIN_SECONDS)
+            for status in statuses(pod):
+                key = Key(model.tenant_of(pod), job.metadata.name, model.stream_of(pod, status.name))
+                if key in self._following or key in self._done or not has_log(pod, status.name):
+                    continue
+                self._start(tasks, Collecting(key, self._source(client, pod, status.name), store), job.metadata.uid)
+        self._forget()
 
-    def _ended(self, pod: Pod, container: str) -> bool:
-        """Whether the container has ended for good, as far as the store knows; a pod that is gone has."""
-        now = self._parts.stores.pods.get(pod.metadata.name, pod.metadata.namespace)
-        if now is None or now.metadata.uid != pod.metadata.uid:
-            return True
-        status = status_of(now, container)
-        return status is None or status.state.terminated is not None
+    def _job_of(self, pod: Pod) -> Job | None:
+        id = pod.metadata.labels.get(model.LABEL_JOB_NAME, "")
+        job = self._parts.stores.jobs.get(id, pod.metadata.namespace)
+        if job is None or not model.tenant_of(job) or model.owner_uid(pod) != job.metadata.uid:
+            return None
+        return job
+
+    def _forget(self) -> None:
+        """Of what is over only what might be begun again needs to be remembered."""
+        if len(self._done) > 2 * len(self._parts.stores.pods) + 100:
+            there = {uid for pod in self._parts.stores.pods.list() if (uid := model.owner_uid(pod))}
+            self._done = {key: uid for key, uid in self._done.items() if uid in there}
+
+    def _adopt_orphans(self, tasks: asyncio.TaskGroup, store: Store) -> None:
+        """What killed processes left of logs that are not followed here."""
+        for key in store.spool.orphans:
+            if key not in self._following:
+                self._start(tasks, Collecting(key, None, store), "")
+
+    def _start(self, tasks: asyncio.TaskGroup, one: Collecting, uid: str) -> None:
+        async def run() -> None:
+            try:
+                await one.run()
+            finally:
+                del self._following[one.key]
+                del self._tasks[one.key]
+            if one.ended is not None:
+                self._done[one.key] = uid
+                self._parts.bus.publish(ended_topic(one.key.id), one.key.stream)
+
+        self._following[one.key] = one
+        self._tasks[one.key] = tasks.create_task(run())
+
+    def _let_go(self) -> None:
+        """What has fallen to another replica is read there."""
+        for key, one in self._following.items():
+            job = next(iter(self._parts.stores.jobs.by("id", key.id)), None)
+            if job is not None and not self._is_ours(job.metadata.uid):
+                one.release()
+
+    def _source(self, client: Client, pod: Pod, container: str) -> Source:
+        meta = pod.metadata
+
+        def fate() -> Fate:
+            return fate_of(self._parts, pod, container)
+
+        def running() -> str:
+            now = self._parts.stores.pods.get(meta.name, meta.namespace)
+            status = status_of(now, container) if now is not None else None
+            return status.container_id if status is not None and status.state.running is not None else ""
+
+        return Source(client, meta.name, meta.namespace, container, fate, running)
+
+    async def _flush(self) -> None:
+        for one in self._following.values():
+            one.release()
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=FLUSH_SECONDS)
+
+    async def _offer(self, params: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
+        key = Key(params["tenant"], params["id"], params["stream"])
+        one = self._following.get(key)
+        if one is None:
+            raise NotFound("this replica does not follow this log")
+        async with aclosing(one.tail(int(params["offset"]), follow=params.get("follow") == "true")) as said:
+            async for each in said:
+                yield encode(each)
 
 
-class _Reading:
-    """One try at one container's log. It never raises: what came before a fault is worth keeping."""
+def fate_of(parts: Services, pod: Pod, container: str) -> Fate:
+    """What has become of a container, as far as the store knows; a pod that is gone has ended."""
+    now = parts.stores.pods.get(pod.metadata.name, pod.metadata.namespace)
+    if now is None or now.metadata.uid != pod.metadata.uid:
+        return Fate.GONE
+    job = parts.stores.jobs.get(pod.metadata.labels.get(model.LABEL_JOB_NAME, ""), pod.metadata.namespace)
+    if job is None or (model.is_over(job) and parts.now() - model.ended_at(job, parts.now()) > KUBELET_PATIENCE):
+        return Fate.GIVEN_UP
+    status = status_of(now, container)
+    if status is None or status.state.terminated is not None or now.status.phase in ("Succeeded", "Failed"):
+        return Fate.ENDED
+    return Fate.RUNS
 
-    def __init__(self, parts: Services, pod: Pod, container: str) -> None:
-        self._parts = parts
-        self._pod = pod
-        self._container = container
-        self.gone = False
-        self.broken = False
 
-    def whole(self) -> bool:
-        return not (self.gone or self.broken)
-
-    async def lines(self) -> AsyncIterator[bytes]:
-        meta = self._pod.metadata
-        try:
-            async for chunk in self._parts.client.logs(
-                meta.name, meta.namespace, container=self._container, follow=True
-            ):
-                yield chunk
-        except NotFound:
-            self.gone = True
-        except LongshoreError as error:
-            self.broken = True
-            log.debug("a log broke off", pod=meta.name, container=self._container, why=error.message)
+def ended_topic(id: str) -> str:
+    """Of the bus: a log of this job is over and kept."""
+    return f"log-ended/{id}"

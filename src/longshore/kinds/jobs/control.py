@@ -10,7 +10,7 @@ from longshore.kinds.jobs.archiver import Archiver
 from longshore.kinds.jobs.collector import Collector
 from longshore.kinds.jobs.housekeeping import Housekeeping
 from longshore.kinds.jobs.reconcile import ArchiveJob
-from longshore.kinds.kind import Runs, Services
+from longshore.kinds.kind import Lives, Runs, Services
 from longshore.kube.objects import Job, Pod
 from longshore.runtime.controller import Controller
 from longshore.runtime.executor import Executor
@@ -24,7 +24,6 @@ WORKERS = 32
 
 def controllers(parts: Services) -> Sequence[Runs]:
     stores = parts.stores
-    collector = Collector(parts)
 
     def plan(key: Key, now: datetime) -> Plan:
         namespace, name = key
@@ -34,11 +33,16 @@ def controllers(parts: Services) -> Sequence[Runs]:
         pods = stores.pods.by("job", job.metadata.uid)
         return reconcile.plan(job, pods, now, ttl_seconds=parts.settings.ttl_seconds)
 
-    executor = Executor(parts.client, {ArchiveJob: Archiver(parts, collector)})
+    executor = Executor(parts.client, {ArchiveJob: Archiver(parts)})
     controller = Controller("jobs", Queue[Key](), plan, executor, WORKERS)
     controller.watch(stores.jobs, _own_key)
     controller.watch(stores.pods, _job_of)
-    return (controller, collector, Housekeeping(parts))
+    return (controller, Housekeeping(parts))
+
+
+def everywhere(parts: Services) -> Sequence[Lives]:
+    """What each replica of `control` does, whether it leads or not."""
+    return (Collector(parts),)
 
 
 def _own_key(job: Job) -> list[Key]:

@@ -1,159 +1,208 @@
-"""The log of a job whose pods still exist: read from the kubelets, attempt after attempt, followed until it is over.
+"""The part of a log that is not in the archive yet: asked of the collector that follows it, by the relay.
 
-`routes` serves it until the record takes over behind the same URL; the bytes are the same there.
+`log` reads here what comes after the archive. However many follow one log in this process, it is asked for once; who
+cannot keep up is sent back to the archive, and never makes the others wait.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable
+from collections import deque
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing
+from random import Random
 
-from longshore.errors import NotFound
-from longshore.kinds.jobs import model
-from longshore.kinds.kind import Services
-from longshore.kube import logs
-from longshore.kube.objects import ContainerStatus, Job, Pod
-from longshore.kube.store import Overflowed
+import msgspec
 
-FETCH_CONTAINER = "longshore-fetch"
+from longshore.archive.log_chunk import Chunk, joined
+from longshore.archive.logs import End, Logs
+from longshore.archive.spool import Key
+from longshore.errors import LongshoreError, NotFound, TooManyRequests, Unavailable
+from longshore.kube.backoff import Backoff
+from longshore.runtime.relay import Relay
+from longshore.runtime.replicas import Replica, Replicas, ranked
 
+NAME = "log"  # of the relay; `collector` offers it
+RING_BYTES = 1 << 20  # of the newest, for all who follow the same log
+MOST_TAILS = 300  # logs that are followed at once
+MOST_FOLLOWERS = 2000
+AGAIN, AGAIN_MAX = 0.2, 1.0  # seconds between tries to find the collector
+FAR = 1 << 62  # past the end of any log
 
-def status_of(pod: Pod, container: str) -> ContainerStatus | None:
-    everything = (*pod.status.init_container_statuses, *pod.status.container_statuses)
-    return next((s for s in everything if s.name == container), None)
-
-
-def has_log(pod: Pod, container: str) -> bool:
-    """Whether this container has started, so that there is something to read."""
-    status = status_of(pod, container)
-    return status is not None and bool(status.state.running or status.state.terminated or status.last_state.terminated)
-
-
-def telling_container(pods: list[Pod]) -> str:
-    """The container whose log tells the story: the user's, or the one that failed to fetch its inputs."""
-    if any(has_log(pod, model.MAIN_CONTAINER) for pod in pods):
-        return model.MAIN_CONTAINER
-    for pod in pods:
-        fetch = status_of(pod, FETCH_CONTAINER)
-        if fetch is not None and fetch.state.terminated and fetch.state.terminated.exit_code:
-            return FETCH_CONTAINER
-    return model.MAIN_CONTAINER
+Message = Chunk | int | End
 
 
-async def read(
-    parts: Services, job: Job, container: str | None, *, tail: int | None, timestamps: bool
-) -> AsyncIterator[bytes]:
-    """What there is now, attempt after attempt; `tail` lines of the last attempt only."""
-    pods = model.attempts(parts.stores.pods.by("job", job.metadata.uid))
-    name = container or telling_container(pods)
-    started = [pod for pod in pods if has_log(pod, name)]
-    for pod in started[-1:] if tail is not None else started:
-        async for chunk in _container(parts, pod, name, follow=False, tail=tail, timestamps=timestamps):
-            yield chunk
+def encode(message: Message) -> bytes:
+    """Chunk: what there is; int: up to where the archive has it and the collector no more; End: it is over."""
+    if isinstance(message, Chunk):
+        return b"c" + msgspec.msgpack.encode(message)
+    return (b"e" if isinstance(message, End) else b"a") + msgspec.msgpack.encode(message)
 
 
-async def follow(
-    parts: Services, job: Job, container: str | None, *, tail: int | None, timestamps: bool
-) -> AsyncIterator[bytes]:
-    """Everything from the first attempt on, as it comes, until the job is over and its last log has ended."""
-    done: set[str] = set()
-    async with Changes(parts) as changes, _counted():
-        while True:
-            pods = model.attempts(parts.stores.pods.by("job", job.metadata.uid))
-            current = parts.stores.jobs.get(job.metadata.name, job.metadata.namespace)
-            over = current is None or model.is_over(current)
-            name = container or (telling_container(pods) if over else model.MAIN_CONTAINER)
-            pod = next((p for p in pods if p.metadata.uid not in done and has_log(p, name)), None)
-            if pod is not None:
-                async for chunk in _container(parts, pod, name, follow=True, tail=tail, timestamps=timestamps):
+def decode(message: bytes) -> Message:
+    kinds: Mapping[bytes, type[Message]] = {b"c": Chunk, b"a": int, b"e": End}
+    return msgspec.msgpack.decode(memoryview(message)[1:], type=kinds[message[:1]])
+
+
+class Tails:
+    """Of one process of `serve`."""
+
+    def __init__(self, replicas: Replicas, relay: Relay, logs: Logs) -> None:
+        self._replicas = replicas
+        self._relay = relay
+        self._logs = logs
+        self._tails: dict[Key, _Tail] = {}
+        self._followers = 0
+
+    async def is_collected(self, key: Key, uid: str) -> bool:
+        """Whether a collector follows this log and can be reached; asks for at most 2 s. `uid` is the job's."""
+        try:
+            async with asyncio.timeout(2.0), aclosing(self.ask(key, uid, FAR)) as said:
+                async for _ in said:
+                    break
+        except (LongshoreError, TimeoutError):
+            return False
+        return True
+
+    async def ask(self, key: Key, uid: str, at: int, *, follow: bool = False) -> AsyncGenerator[Message, None]:
+        """What the collector has from `at` on. Raises NotFound when none has it, Unavailable when one broke off."""
+        params = {"tenant": key.tenant, "id": key.id, "stream": key.stream, "offset": str(at)}
+        away: LongshoreError = NotFound(f"no collector follows the log {key.stream} of {key.id}")
+        for replica in self._collectors(uid):
+            try:
+                wanted = {**params, "follow": str(follow).lower()}
+                async with aclosing(self._relay.call(replica.address, NAME, wanted)) as messages:
+                    async for message in messages:
+                        yield decode(message)
+                return
+            except NotFound:
+                continue
+            except Unavailable as error:
+                away = error
+        raise away
+
+    def _collectors(self, uid: str) -> list[Replica]:
+        """The one that ought to follow it first; one that still does, or does already, may be another."""
+        return ranked(uid, self._replicas.live("control"))
+
+    async def follow(self, key: Key, uid: str, at: int) -> AsyncGenerator[Chunk, None]:
+        """What comes from `at` on, as it comes. Ends when the log is over, or what comes next is in the archive."""
+        with self._counted():
+            tail = self._join(key, uid, at)
+            try:
+                async for chunk in tail.follow(at):
                     yield chunk
-                done.add(pod.metadata.uid)
-            elif over:
+                    at = chunk.end
+                if at < tail.begin:  # too slow for the others: it is asked for what the archive may not have yet
+                    with contextlib.suppress(NotFound, Unavailable):
+                        async with aclosing(self.ask(key, uid, at)) as said:
+                            async for message in said:
+                                if isinstance(message, Chunk):
+                                    yield message
+            finally:
+                self._leave(key, tail)
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        if self._followers >= MOST_FOLLOWERS:
+            raise _too_many(f"{MOST_FOLLOWERS} readers follow logs here")
+        self._followers += 1
+        try:
+            yield
+        finally:
+            self._followers -= 1
+
+    def check_room(self, key: Key | None) -> None:
+        """Raises TooManyRequests before the answer begins, where `follow` would after it."""
+        if self._followers >= MOST_FOLLOWERS:
+            raise _too_many(f"{MOST_FOLLOWERS} readers follow logs here")
+        if len(self._tails) >= MOST_TAILS and key not in self._tails:
+            raise _too_many(f"{MOST_TAILS} logs are being followed here")
+
+    def _join(self, key: Key, uid: str, at: int) -> _Tail:
+        tail = self._tails.get(key)
+        if tail is None or tail.closed:
+            self.check_room(key)
+            tail = self._tails[key] = _Tail(self, key, uid, at, self._logs)
+        tail.followers += 1
+        return tail
+
+    def _leave(self, key: Key, tail: _Tail) -> None:
+        tail.followers -= 1
+        if not tail.followers:
+            tail.close()
+            if self._tails.get(key) is tail:
+                del self._tails[key]
+
+
+class _Tail:
+    """One log as it comes, for all who follow it: the newest of it, and who waits for more."""
+
+    def __init__(self, tails: Tails, key: Key, uid: str, at: int, logs: Logs) -> None:
+        self.followers = 0
+        self.closed = False
+        self.begin = self._end = at
+        self._ring: deque[Chunk] = deque()
+        self._news = asyncio.Event()
+        self._tails, self._key, self._uid, self._logs = tails, key, uid, logs
+        self._task = asyncio.ensure_future(self._run())
+
+    def close(self) -> None:
+        self._task.cancel()
+        self.closed = True
+
+    async def follow(self, at: int) -> AsyncGenerator[Chunk, None]:
+        """Ends when the log is over, or has gone on past `at` without us."""
+        while at >= self.begin:
+            news = self._news
+            if at < self._end:
+                chunk = joined([chunk.cut(at) for chunk in self._ring if chunk.end > at])
+                yield chunk
+                at = chunk.end
+            elif self.closed:
                 return
             else:
-                await changes.wait()
+                await news.wait()
 
-
-async def _container(
-    parts: Services, pod: Pod, container: str, *, follow: bool, tail: int | None, timestamps: bool
-) -> AsyncIterator[bytes]:
-    """One container's log, over as many connections as it takes. What was lost on the way is said in its place."""
-    while True:
-        log = logs.read(
-            parts.client,
-            pod.metadata.name,
-            pod.metadata.namespace,
-            container=container,
-            follow=follow,
-            tail_lines=tail,
-            timestamps=timestamps,
-        )
+    async def _run(self) -> None:
+        backoff = Backoff(AGAIN, AGAIN_MAX, Random())  # noqa: S311 - it spreads retries, it hides nothing
         try:
-            async with contextlib.aclosing(log):
-                async for chunk in log:
-                    yield chunk
-            return
-        except NotFound:
-            return
-        except logs.LogGap as gap:
-            tail = None
-            yield f"\n[longshore: {gap.message}]\n".encode()
-
-
-_following = 0
-
-
-def following() -> int:
-    """How many logs this process is following now."""
-    return _following
-
-
-@contextlib.asynccontextmanager
-async def _counted() -> AsyncIterator[None]:
-    global _following
-    _following += 1
-    try:
-        yield
-    finally:
-        _following -= 1
-
-
-class Changes:
-    """Waits until a job or a pod may have changed. Which one does not matter: the reader looks again at what is."""
-
-    def __init__(self, parts: Services) -> None:
-        self._stores = parts.stores
-        self._stack = contextlib.AsyncExitStack()
-
-    async def __aenter__(self) -> Changes:
-        await self._subscribe()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._stack.aclose()
-
-    async def _subscribe(self) -> None:
-        await self._stack.aclose()
-        self._jobs = await self._stack.enter_async_context(self._stores.jobs.subscribe())
-        self._pods = await self._stack.enter_async_context(self._stores.pods.subscribe())
-
-    async def wait(self) -> None:
-        """Return at the next change."""
-        waiting = [asyncio.ensure_future(_told(self._jobs.next())), asyncio.ensure_future(_told(self._pods.next()))]
-        try:
-            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            while not await self._over():
+                with contextlib.suppress(LongshoreError):
+                    async with aclosing(self._tails.ask(self._key, self._uid, self._end, follow=True)) as said:
+                        async for message in said:
+                            backoff.reset()
+                            self._take(message)
+                            if isinstance(message, End):
+                                return
+                await asyncio.sleep(backoff.next(0.0))
         finally:
-            for task in waiting:
-                task.cancel()
-        if any(task.result() for task in done):
-            await self._subscribe()
+            self.closed = True
+            self._tell()
+
+    async def _over(self) -> bool:
+        """Whether the archive says that it is; while that is away nobody knows."""
+        try:
+            return await self._logs.end(self._key.tenant, self._key.id, self._key.stream) is not None
+        except LongshoreError:
+            return False
+
+    def _take(self, message: Message) -> None:
+        if isinstance(message, Chunk):
+            self._ring.append(message)
+            self._end = message.end
+            while len(self._ring) > 1 and self._end - self._ring[0].start > RING_BYTES:
+                self.begin = self._ring.popleft().end
+        elif isinstance(message, int):  # the archive has it: who follows reads it there and comes back
+            self._ring.clear()
+            self.begin = self._end = max(message, self._end)
+        self._tell()
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
 
 
-async def _told(changes: Awaitable[object]) -> bool:
-    """Whether the subscription overflowed and has to be taken anew."""
-    try:
-        await changes
-    except Overflowed:
-        return True
-    return False
+def _too_many(what: str) -> TooManyRequests:
+    return TooManyRequests(what, hint="read it without follow, or follow fewer jobs at a time", retry_after=5)

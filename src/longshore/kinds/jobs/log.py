@@ -1,130 +1,234 @@
-"""A job's log for whoever may read it: from its pods while they are there, then from the archive, the same bytes."""
+"""A job's log for whoever may read it: what is in the archive and then what its collector has, the same bytes for life.
+
+An offset counts the plain bytes of one container over all attempts, so what comes after it is the same whoever is asked
+and whenever. Where only a part of the lines is wanted, no more is read than must be.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 
+import structlog
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Message, Send
 
-from longshore.errors import Forbidden, TooManyRequests, UserMistake
-from longshore.kinds.jobs import livelog, model
+from longshore.archive.log_chunk import Chunk, joined
+from longshore.errors import Forbidden, NotFound, UserMistake
+from longshore.kinds.jobs import model, streams
+from longshore.kinds.jobs.changes import Changes
 from longshore.kinds.jobs.find import Found, find, kept_record
+from longshore.kinds.jobs.logfilter import MOST_CONTEXT, Lines, moment
+from longshore.kinds.jobs.streams import Attempt
 from longshore.kinds.kind import Services
-from longshore.kube.objects import PODS, Job, Pod
+from longshore.kube.objects import Job
 from longshore.web.auth import Caller
 
+log = structlog.get_logger(__name__)
 
-async def respond(
-    parts: Services,
-    who: Caller,
-    id: str,
-    *,
-    follow: bool = False,
-    tail: int | None = None,
-    timestamps: bool = False,
-    container: str | None = None,
-) -> Response:
-    """The log as plain text. `X-Longshore-Log-Complete` says whether this is all of it, where that is known."""
+# a reader that takes nothing for so long is cut off; it may come again with its offset
+READER_SECONDS = 60.0
+COMPLETE = "X-Longshore-Log-Complete"
+WHY = "X-Longshore-Log-Gaps"
+OFFSET = "X-Longshore-Log-Offset"
+SIZE = "X-Longshore-Log-Size"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is wanted of a log; times as asked for."""
+
+    follow: bool = False
+    tail: int | None = None
+    since: str | None = None
+    until: str | None = None
+    search: str | None = None
+    context: int = 0
+    timestamps: bool = False
+    previous: bool = False
+    container: str | None = None
+    offset: int | None = None
+
+
+async def respond(parts: Services, who: Caller, id: str, wish: Wish | None = None) -> Response:
+    """The log as plain text. The headers say whether it is all there, why not, and where the first byte lies."""
+    wish = wish or Wish()
     found = await find(parts, who, id)
     if who.pod is not None:
         raise Forbidden("a pod's token opens only its own inputs, outputs and progress")
-    if found.job is None or model.is_released(found.job):
-        if timestamps:
-            hint = "leave timestamps out; the kubelet's are there only while the job is"
-            raise UserMistake("the archive keeps no timestamps of lines", hint=hint, field="timestamps")
-        return await _archived(parts, found, container, tail)
-    if follow and livelog.following() >= MOST_FOLLOWERS:
-        hint = "read it without follow, or follow fewer jobs at a time"
-        raise TooManyRequests(f"{MOST_FOLLOWERS} logs are being followed here", hint=hint, retry_after=5)
-    live = (
-        livelog.follow(parts, found.job, container, tail=tail, timestamps=timestamps)
-        if follow
-        else livelog.read(parts, found.job, container, tail=tail, timestamps=timestamps)
+    lines = _lines(parts, wish)
+    attempts = await streams.of_job(parts, found, wish.container)
+    if wish.previous:
+        attempts = _previous(found, attempts)
+    if wish.follow and not (attempts and attempts[-1].end):
+        parts.tails.check_room(attempts[-1].key if attempts else None)
+    headers = await _headers(parts, found, attempts, wish)
+    start = wish.offset or 0
+    if wish.tail is not None:
+        attempts, before = attempts[-1:], sum(a.end.size for a in attempts[:-1] if a.end)
+        start = await _start_of_tail(parts, attempts, wish.tail) if lines.every_line else 0
+        headers[OFFSET] = str(before + start)
+    elif lines.plain:
+        headers[OFFSET] = str(start)
+    shown = _Reading(parts, found, wish, lines).shown(attempts, start)
+    if wish.tail is not None and not lines.every_line:
+        shown = _last(shown, wish.tail)
+    return _Text(shown, headers)
+
+
+def _lines(parts: Services, wish: Wish) -> Lines:
+    if wish.offset is not None and wish.tail is not None:
+        raise UserMistake("offset and tail cannot both say where to begin", hint="leave one out", field="offset")
+    if wish.tail is not None and wish.follow and (wish.search or wish.since or wish.until):
+        hint = "leave tail out, or follow out"
+        raise UserMistake("which lines are the last of a log that goes on is not known", hint=hint, field="tail")
+    now = parts.now()
+    return Lines(
+        since=moment(wish.since, now, "since") if wish.since else "",
+        until=moment(wish.until, now, "until") if wish.until else "",
+        search=(wish.search or "").encode(),
+        context=min(wish.context, MOST_CONTEXT),
+        timestamps=wish.timestamps,
     )
-    # whether this is all is known for certain only once the record says so
-    return _text(_gone_first(parts, found, found.job, container, tail, live), {} if follow else _INCOMPLETE)
 
 
-# each holds a connection to the API server, whose streams the watches need too
-MOST_FOLLOWERS = 300
-_INCOMPLETE = {"X-Longshore-Log-Complete": "false"}
+def _previous(found: Found, attempts: list[Attempt]) -> list[Attempt]:
+    if len(attempts) < 2:
+        raise NotFound(f"there was no attempt of {found.id} before this one", hint="leave previous out")
+    return attempts[-2:-1]
 
 
-async def _gone_first(
-    parts: Services, found: Found, job: Job, container: str | None, tail: int | None, live: AsyncIterator[bytes]
-) -> AsyncIterator[bytes]:
-    """The log of attempts whose pods are gone, as the collector kept it, before that of those that are there."""
-    seen = False
-    if tail is None:
-        async for chunk in _chunks(parts, found, choose(await _of_gone_pods(parts, found, job), container), None):
-            seen = True
-            yield chunk
-    async for chunk in live:
-        seen = True
-        yield chunk
-    if not seen:
-        streams = [s.name for s in await parts.archive.logs.streams(found.tenant, found.id)]
-        async for chunk in _chunks(parts, found, choose(streams, container), tail):
-            yield chunk
+async def _headers(parts: Services, found: Found, attempts: list[Attempt], wish: Wish) -> dict[str, str]:
+    """Whether it is all there as far as is known now, and why not."""
+    gaps = [attempt.end.why or "it broke off" for attempt in attempts if attempt.end and not attempt.end.complete]
+    if found.job is None or model.is_released(found.job):
+        record = found.record or await kept_record(parts, found.tenant, found.id)
+        if record is not None and record.log is not None and record.log.why and not attempts:
+            gaps.append(record.log.why)
+    else:
+        gaps += await _still_open(parts, found.job, attempts, wish)
+    headers = {COMPLETE: str(not gaps).lower()}
+    if gaps:
+        headers[WHY] = "; ".join(dict.fromkeys(gaps)).encode("ascii", "replace").decode()[:500]
+    if attempts and all(attempt.end for attempt in attempts):
+        headers[SIZE] = str(sum(attempt.end.size for attempt in attempts if attempt.end))
+    return headers
 
 
-async def _of_gone_pods(parts: Services, found: Found, job: Job) -> list[str]:
-    """The streams that the collector kept and that no pod has any more.
-
-    It runs elsewhere and may have kept the whole log of a quick pod before our cache shows that pod. So what is missing
-    there is looked for in the cluster itself, or it would be told twice.
-    """
-    kept = [stream.name for stream in await parts.archive.logs.streams(found.tenant, found.id)]
-    there = _streams(parts.stores.pods.by("job", job.metadata.uid))
-    if not there.issuperset(kept):
-        selector = f"{model.LABEL_JOB_NAME}={job.metadata.name}"
-        page = await parts.client.list_page(PODS, job.metadata.namespace, label_selector=selector)
-        there |= _streams(page.items)
-    return [name for name in kept if name not in there]
+async def _still_open(parts: Services, job: Job, attempts: list[Attempt], wish: Wish) -> list[str]:
+    coming = next((attempt for attempt in attempts if attempt.end is None), None)
+    if coming is None:
+        return [] if model.is_over(job) and attempts else ["the job is not over"]
+    if not wish.follow and not await parts.tails.is_collected(coming.key, coming.uid):
+        return ["its collector cannot be reached just now: this is what the archive has"]
+    return ["the job is not over" if coming.goes_on else "its last lines are still coming in"]
 
 
-def _streams(pods: Iterable[Pod]) -> set[str]:
-    return {
-        model.stream_of(pod, status.name)
-        for pod in pods
-        for status in (*pod.status.init_container_statuses, *pod.status.container_statuses)
-    }
+class _Reading:
+    """One answer: attempt after attempt; with `follow`, those too that are still to come."""
+
+    def __init__(self, parts: Services, found: Found, wish: Wish, lines: Lines) -> None:
+        self._parts, self._found, self._wish, self._lines = parts, found, wish, lines
+        self._done: set[str] = set()
+        self._skip = 0
+
+    async def shown(self, attempts: list[Attempt], start: int) -> AsyncGenerator[bytes, None]:
+        self._skip = start
+        async for piece in self._pieces(attempts):
+            yield piece
+        if not self._wish.follow or self._wish.previous or self._found.job is None:
+            return
+        job = self._found.job.metadata
+        async with Changes(self._parts.stores, job.name, job.uid) as changes:
+            while not self._lines.over:
+                over = self._is_over()
+                attempts = await streams.of_job(self._parts, self._found, self._wish.container)
+                fresh = [attempt for attempt in attempts if attempt.key.stream not in self._done]
+                if self._wish.tail is not None and self._done:
+                    fresh = [attempt for attempt in fresh if attempt.key.stream > max(self._done)]
+                async for piece in self._pieces(fresh):
+                    yield piece
+                if not fresh and over:
+                    return
+                if not fresh:
+                    await changes.wait()
+
+    def _is_over(self) -> bool:
+        """Also looks anew at the job."""
+        uid = self._found.job.metadata.uid if self._found.job is not None else ""
+        job = next((j for j in self._parts.stores.jobs.by("id", self._found.id) if j.metadata.uid == uid), None)
+        self._found = replace(self._found, job=job)
+        return job is None or model.is_over(job)
+
+    async def _pieces(self, attempts: list[Attempt]) -> AsyncGenerator[bytes, None]:
+        for attempt in attempts:
+            self._done.add(attempt.key.stream)
+            if attempt.end is not None and attempt.end.size <= self._skip:
+                self._skip -= attempt.end.size
+                continue
+            at, self._skip = self._skip, 0
+            if not at and self._lines.since:
+                at = await self._parts.archive.logs.start_of_time(*attempt.key.words, self._lines.since)
+            async with aclosing(streams.read(self._parts, attempt, at, follow=self._wish.follow)) as chunks:
+                async for chunk in chunks:
+                    if piece := self._lines.feed(chunk):
+                        yield piece
+                    if self._lines.over:
+                        return
+            if piece := self._lines.rest():
+                yield piece
+            if attempt.end is None and not self._wish.follow and self._wish.offset is not None:
+                return  # what would come next has no offset yet
 
 
-async def _archived(parts: Services, found: Found, container: str | None, tail: int | None) -> Response:
-    record = found.record or await kept_record(parts, found.tenant, found.id)
-    streams = [s.name for s in await parts.archive.logs.streams(found.tenant, found.id)]
-    chosen = choose(streams, container)
-    complete = record is None or record.log is None or record.log.complete
-    headers = {"X-Longshore-Log-Complete": str(complete).lower()}
-    if record is not None and record.log is not None and record.log.why:
-        headers["X-Longshore-Log-Gaps"] = record.log.why.encode("ascii", "replace").decode()[:500]
-    return _text(_chunks(parts, found, chosen, tail), headers)
+async def _start_of_tail(parts: Services, attempts: list[Attempt], lines: int) -> int:
+    """The offset in the last attempt where its last lines begin; reads from the end only what it must."""
+    if not attempts:
+        return 0
+    attempt, logs = attempts[-1], parts.archive.logs
+    newest: deque[Chunk] = deque()
+    if attempt.end is None:
+        size = await logs.size(*attempt.key.words)
+        async with aclosing(streams.uncollected(parts, attempt, size)) as chunks:
+            async for chunk in chunks:
+                newest.append(chunk)
+                while sum(len(c.times) for c in newest) - len(newest[0].times) >= lines and len(newest) > 1:
+                    newest.popleft()
+    begun = sum(len(chunk.times) for chunk in newest)
+    if newest and begun >= lines:
+        whole = joined(list(newest))
+        return whole.line_start(begun - lines) if lines else whole.end
+    start, _ = await logs.start_of_last(*attempt.key.words, lines - begun)
+    return start
 
 
-def choose(streams: list[str], container: str | None) -> list[str]:
-    """The streams of one container in the order of attempts: the one asked for, or the one that tells the story."""
-    by_container: dict[str, list[str]] = {}
-    for stream in streams:
-        by_container.setdefault(model.container_of(stream), []).append(stream)
-    if container is not None:
-        return by_container.get(container, [])
-    return by_container.get(model.MAIN_CONTAINER) or by_container.get(livelog.FETCH_CONTAINER, [])
+async def _last(shown: AsyncIterator[bytes], lines: int) -> AsyncGenerator[bytes, None]:
+    """The last lines of what is shown."""
+    kept: deque[bytes] = deque(maxlen=lines)
+    async for piece in shown:
+        kept.extend(line + b"\n" for line in piece.removesuffix(b"\n").split(b"\n"))
+    yield b"".join(kept)
 
 
-async def _chunks(parts: Services, found: Found, streams: list[str], tail: int | None) -> AsyncIterator[bytes]:
-    logs = parts.archive.logs
-    for stream in streams if tail is None else streams[-1:]:
-        chunks = (
-            logs.read(found.tenant, found.id, stream)
-            if tail is None
-            else logs.tail(found.tenant, found.id, stream, tail)
-        )
-        async for chunk in chunks:
-            yield chunk
+class _Text(StreamingResponse):
+    """Plain text for a reader that may be slow: who takes nothing for a minute is cut off."""
 
+    def __init__(self, body: AsyncGenerator[bytes, None], headers: dict[str, str]) -> None:
+        # nosniff: what a job prints must never become a page of ours
+        kept = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", **headers}
+        super().__init__(body, media_type="text/plain; charset=utf-8", headers=kept)
+        self._body = body
 
-def _text(body: AsyncIterator[bytes], headers: dict[str, str]) -> Response:
-    # nosniff: what a job prints must never become a page of ours
-    kept = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", **headers}
-    return StreamingResponse(body, media_type="text/plain; charset=utf-8", headers=kept)
+    async def stream_response(self, send: Send) -> None:
+        async def patiently(message: Message) -> None:
+            async with asyncio.timeout(READER_SECONDS):
+                await send(message)
+
+        async with aclosing(self._body):
+            try:
+                await super().stream_response(patiently)
+            except TimeoutError:
+                log.info("a reader of a log took nothing for too long and was cut off", seconds=READER_SECONDS)

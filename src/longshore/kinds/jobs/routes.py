@@ -81,18 +81,37 @@ async def stop_job(id: str, who: Who, parts: Parts) -> Response:
     return answer(await full_record(parts, replace(found, job=stopping)), 202)
 
 
+_When = Annotated[
+    str | None, Query(max_length=50, description="A time with its zone (RFC 3339), or how long ago: 90s, 10m, 2h, 1d.")
+]
+
+
 @router.get("/{id}/logs")
 async def logs(
     id: str,
     who: Who,
     parts: Parts,
-    follow: bool = False,
-    tail: Annotated[int | None, Query(ge=0, le=1_000_000)] = None,
-    timestamps: bool = False,
+    follow: Annotated[bool, Query(description="Go on with what is written, until the job is over.")] = False,
+    since: _When = None,
+    until: _When = None,
+    tail: Annotated[int | None, Query(ge=0, le=1_000_000, description="Only the last lines.")] = None,
+    search: Annotated[str | None, Query(max_length=500, description="Only lines that hold this text.")] = None,
+    context: Annotated[int, Query(ge=0, le=1000, description="Lines around each that holds it.")] = 0,
+    timestamps: Annotated[bool, Query(description="Each line behind the time at which it was written.")] = False,
+    previous: Annotated[bool, Query(description="Of the attempt before the last one.")] = False,
     container: Annotated[str | None, Query(pattern="^[a-z0-9-]{1,63}$")] = None,
+    offset: Annotated[
+        int | None, Query(ge=0, le=1 << 60, description="From this byte on; it stays the same byte for life.")
+    ] = None,
 ) -> Response:
-    """The log as plain text; one URL while it runs, after its pod is gone and after the job is gone."""
-    return await log.respond(parts, who, id, follow=follow, tail=tail, timestamps=timestamps, container=container)
+    """The log as plain text; one URL while it runs, after its pod is gone and after the job is gone.
+
+    `X-Longshore-Log-Complete` says whether this is all of it, `X-Longshore-Log-Gaps` why not, and
+    `X-Longshore-Log-Offset` at which byte the answer begins: whoever was cut off asks for what comes after the bytes
+    that he has.
+    """
+    wish = log.Wish(follow, tail, since, until, search, context, timestamps, previous, container, offset)
+    return await log.respond(parts, who, id, wish)
 
 
 def _freshness(parts: Services) -> dict[str, str]:

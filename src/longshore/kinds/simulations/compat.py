@@ -72,4 +72,4 @@ async def logs(
     job_id: str, who: Who, parts: Parts, tail: Annotated[int | None, Query(ge=0, le=1_000_000)] = None
 ) -> Response:
     """The log so far as plain text."""
-    return await log.respond(parts, who, job_id, tail=tail)
+    return await log.respond(parts, who, job_id, log.Wish(tail=tail))

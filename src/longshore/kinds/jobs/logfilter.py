@@ -1,0 +1,122 @@
+"""Chooses among the lines of a log: by time, by what is in them, with lines around; and shows times. No I/O.
+
+`log` feeds it the log in chunks, of any size and cut anywhere, and sends what it returns.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from datetime import UTC, datetime, timedelta
+
+from longshore.archive.log_chunk import Chunk
+from longshore.errors import UserMistake
+
+MOST_CONTEXT = 1000
+# of a line that has no end; what is longer is judged in pieces
+LONGEST_LINE = 1 << 20
+# how far lines may be written in another order than they are stamped
+DISORDER = timedelta(seconds=10)
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def moment(text: str, now: datetime, field: str) -> str:
+    """A time of RFC 3339, or a duration before now (10m, 2h), as text that compares with a kubelet's times."""
+    if match := _DURATION.fullmatch(text):
+        return stamp(now - timedelta(seconds=float(match[1]) * _UNITS[match[2]]))
+    try:
+        found = datetime.fromisoformat(text.replace(" ", "+"))
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        hint = "a time with its zone, such as 2026-11-28T12:00:00Z, or how long ago: 90s, 10m, 2h, 1d"
+        raise UserMistake(f"{text[:50]!r} is no time", hint=hint, field=field)
+    return stamp(found)
+
+
+def stamp(when: datetime) -> str:
+    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
+
+
+class Lines:
+    """`feed` chunk after chunk, then `rest`; each returns what is to be shown of it. Times are inclusive.
+
+    A line of which no time is known, or that is cut, counts as written with the one before it.
+    """
+
+    def __init__(
+        self,
+        *,
+        since: str = "",
+        until: str = "",
+        search: bytes = b"",
+        context: int = 0,
+        timestamps: bool = False,
+    ) -> None:
+        self._since, self._until = since.encode(), until.encode()
+        self._beyond = _after(until).encode() if until else b""
+        self._search = search
+        self._timestamps = timestamps
+        self._before: deque[bytes] = deque(maxlen=context)
+        self._context = context
+        self._owed = 0  # lines after a hit
+        self._held = b""  # the beginning of a line whose end has not come
+        self._held_time = b""
+        self._time = b""
+        self.over = False  # nothing that could come is wanted
+
+    @property
+    def since(self) -> str:
+        return self._since.decode()
+
+    @property
+    def every_line(self) -> bool:
+        """Whether no line is left out."""
+        return not (self._since or self._until or self._search)
+
+    @property
+    def plain(self) -> bool:
+        """Whether everything is shown as it is."""
+        return self.every_line and not self._timestamps
+
+    def feed(self, chunk: Chunk) -> bytes:
+        if self.plain:
+            return chunk.text
+        if self._beyond and chunk.times and min(chunk.times) > self._beyond:
+            self.over = True
+            return b""
+        return b"".join([shown for time, text in chunk.lines() if (shown := self._part(time, text))])
+
+    def rest(self) -> bytes:
+        """What is left when the log, or this attempt's, is over."""
+        held, self._held = self._held, b""
+        return self._line(self._held_time, held) if held else b""
+
+    def _part(self, time: bytes, text: bytes) -> bytes:
+        if self._held:
+            text, time, self._held = self._held + text, self._held_time, b""
+        if not text.endswith(b"\n") and len(text) < LONGEST_LINE:
+            self._held, self._held_time = text, time
+            return b""
+        return self._line(time, text)
+
+    def _line(self, time: bytes, text: bytes) -> bytes:
+        self._time = time = time or self._time
+        if time < self._since or (self._until and time > self._until):
+            return b""
+        line = time + b" " + text if self._timestamps and time else text
+        if not self._search or self._search in text:
+            shown = b"".join([*self._before, line])
+            self._before.clear()
+            self._owed = self._context
+            return shown
+        if self._owed:
+            self._owed -= 1
+            return line
+        self._before.append(line)
+        return b""
+
+
+def _after(until: str) -> str:
+    return stamp(datetime.fromisoformat(until[:26] + "+00:00") + DISORDER)

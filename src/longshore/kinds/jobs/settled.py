@@ -1,0 +1,68 @@
+"""Whether the logs of a job that is over are all kept: read from the archive, for any replica may have collected them.
+
+The archiver asks before it writes the record. A log that nobody ends is ended here, as one that has a gap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from datetime import timedelta
+
+from longshore.archive.log_chunk import Gap
+from longshore.archive.logs import End, LogStream
+from longshore.errors import Retry
+from longshore.kinds.jobs import model
+from longshore.kinds.jobs.collecting import POD_GONE
+from longshore.kinds.jobs.collector import KUBELET_PATIENCE, ended_topic
+from longshore.kinds.jobs.containers import with_log
+from longshore.kinds.jobs.view import LogView
+from longshore.kinds.kind import Services
+from longshore.kube.objects import Job, Pod
+
+SETTLE_SECONDS = 20.0  # for what is still coming in; then others get their turn
+LOOK_SECONDS = 1.0  # another replica's end is told by no event
+RETRY_SECONDS = 5.0
+# of a log whose pod is there its collector gives up after KUBELET_PATIENCE, and needs a while to say so; of one whose
+# pod is gone it has said so at once, if it lives
+PATIENCE = KUBELET_PATIENCE + timedelta(minutes=2)
+GONE_PATIENCE = timedelta(seconds=30)
+
+
+async def settled(parts: Services, job: Job, pods: list[Pod]) -> LogView:
+    """What is kept of the log and whether that is all. Raises Retry while there may be more."""
+    expected = {model.stream_of(pod, container) for pod, container in with_log(pods)}
+    missing: set[str] = set()
+    async with parts.bus.subscribe([ended_topic(job.metadata.name)]) as ended:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_SECONDS):
+                while True:
+                    streams = await parts.archive.logs.streams(model.tenant_of(job), job.metadata.name)
+                    missing = expected - {s.name for s in streams} | {s.name for s in streams if s.end is None}
+                    if not missing:
+                        return view_of(streams, ran=bool(job.status.failed + job.status.succeeded))
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(LOOK_SECONDS):
+                            await ended.next()
+    await _end(parts, job, missing, expected)
+    raise Retry(f"the log of {job.metadata.name} is not all there yet", after=RETRY_SECONDS)
+
+
+async def _end(parts: Services, job: Job, missing: set[str], expected: set[str]) -> None:
+    """Say of the logs that were waited for long enough that they have a gap."""
+    waited = parts.now() - model.ended_at(job, parts.now())
+    logs, words = parts.archive.logs, (model.tenant_of(job), job.metadata.name)
+    for stream in missing:
+        if waited > (PATIENCE if stream in expected else GONE_PATIENCE):
+            size = await logs.size(*words, stream)
+            why = "no collector read it to its end" if stream in expected else POD_GONE
+            await logs.close(*words, stream, End(size, complete=False, gaps=(Gap(size, why),)))
+
+
+def view_of(streams: list[LogStream], *, ran: bool) -> LogView:
+    """As the record keeps it. `ran`: whether there was any pod."""
+    gaps = {s.name: s.end.why or "it broke off" for s in streams if s.end is not None and not s.end.complete}
+    if not streams and ran:
+        gaps["log"] = "its pods were gone before their log was kept"
+    why = "; ".join(f"{stream}: {gap}" for stream, gap in sorted(gaps.items())) or None
+    return LogView(not gaps, why, {s.name: s.size for s in streams})

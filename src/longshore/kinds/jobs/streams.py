@@ -1,0 +1,114 @@
+"""The streams that a job's log consists of, one per attempt and container, and the bytes of each: archived, then live.
+
+`log` reads them for callers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from longshore.archive.log_chunk import Chunk
+from longshore.archive.logs import End
+from longshore.archive.spool import Key
+from longshore.errors import NotFound, Unavailable
+from longshore.kinds.jobs import model
+from longshore.kinds.jobs.containers import has_log, is_running, statuses, told_by
+from longshore.kinds.jobs.find import Found
+from longshore.kinds.kind import Services
+from longshore.kube.objects import Pod
+
+# how long an answer without follow waits for the last lines of a container that has ended, and for a pod to be known
+LAST_LINES_SECONDS = 5.0
+KNOWN_SECONDS = 2.0
+AGAIN_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One stream: `end` once it is over; `goes_on` while its container may write more; `uid` is the job's."""
+
+    key: Key
+    uid: str
+    end: End | None
+    goes_on: bool = False
+
+
+async def of_job(parts: Services, found: Found, container: str | None) -> list[Attempt]:
+    """The streams of one container in the order of attempts.
+
+    Pods and jobs are told by two watches: of a job that is over, pods that are not known yet are waited for.
+    """
+    job = found.job
+    until = asyncio.get_running_loop().time() + KNOWN_SECONDS
+    while True:
+        attempts = await _known(parts, found, container)
+        if job is None or model.is_released(job) or not model.is_over(job) or container is not None:
+            return attempts
+        ran = job.status.succeeded + job.status.failed
+        if len(attempts) >= ran or asyncio.get_running_loop().time() > until:
+            return attempts
+        await asyncio.sleep(AGAIN_SECONDS)
+
+
+async def _known(parts: Services, found: Found, container: str | None) -> list[Attempt]:
+    job = found.job
+    uid = job.metadata.uid if job is not None else ""
+    live = _started([] if job is None or model.is_released(job) else parts.stores.pods.by("job", uid))
+    kept = {s.name: s.end for s in await parts.archive.logs.streams(found.tenant, found.id)}
+    if container is None and job is not None and not model.is_over(job):
+        container = model.MAIN_CONTAINER  # which one tells the story is known in the end
+    return [
+        Attempt(
+            Key(found.tenant, found.id, name),
+            uid,
+            kept.get(name),
+            name in live and is_running(live[name], model.container_of(name)),
+        )
+        for name in told_by({*kept, *live}, container)
+    ]
+
+
+def _started(pods: list[Pod]) -> dict[str, Pod]:
+    return {model.stream_of(pod, s.name): pod for pod in pods for s in statuses(pod) if has_log(pod, s.name)}
+
+
+async def read(parts: Services, attempt: Attempt, at: int, *, follow: bool) -> AsyncGenerator[Chunk, None]:
+    """Its bytes from offset `at` on, chunk after chunk; with `follow` until it is over."""
+    logs, key = parts.archive.logs, attempt.key
+    clock = asyncio.get_running_loop().time
+    until = clock() + LAST_LINES_SECONDS
+    while True:
+        end = attempt.end or await logs.end(*key.words)
+        before = at
+        async for chunk in logs.read(*key.words, at):
+            yield chunk
+            at = chunk.end
+        if end is not None:
+            return
+        if follow:
+            async with aclosing(parts.tails.follow(key, attempt.uid, at)) as coming:
+                async for chunk in coming:
+                    yield chunk
+                    at = chunk.end
+        else:
+            async with aclosing(uncollected(parts, attempt, at)) as coming:
+                async for chunk in coming:
+                    yield chunk
+                    at = chunk.end
+            if attempt.goes_on or clock() > until:
+                return
+        if at == before:
+            await asyncio.sleep(AGAIN_SECONDS)
+
+
+async def uncollected(parts: Services, attempt: Attempt, at: int) -> AsyncGenerator[Chunk, None]:
+    """What the collector has now that the archive has not; nothing when it cannot be reached."""
+    with contextlib.suppress(NotFound, Unavailable):
+        async with aclosing(parts.tails.ask(attempt.key, attempt.uid, at)) as said:
+            async for message in said:
+                if isinstance(message, Chunk):
+                    yield message
