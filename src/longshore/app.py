@@ -7,7 +7,7 @@ import math
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -48,6 +48,8 @@ from longshore.kube.reflector import Reflector
 from longshore.kube.store import Store
 from longshore.kube.warmup import warmed_up
 from longshore.runtime.bus import Bus
+from longshore.runtime.bus_redis import RedisLink
+from longshore.runtime.bus_relay import RelayLink
 from longshore.runtime.clock import boottime
 from longshore.runtime.leader import Leader
 from longshore.runtime.relay import Relay
@@ -113,11 +115,14 @@ async def services(settings: Settings, *, role: Role) -> AsyncIterator[Services]
             reflectors += [Reflector(client, store, label_selector=LABEL_TENANT).run() for store in parts]
         replicas = Replicas(leases, name)
         presence = Presence(client, settings.namespace, role, name, relay.address)
-        known = (replicas.run(), presence.run(replicas), relay.learn(client, settings.namespace))
+        bus = Bus()
+        link = RedisLink(bus, settings.redis_url.get_secret_value()) if settings.redis_url else None
+        linked = link.run() if link else RelayLink(bus, relay, replicas).run()
+        known = (replicas.run(), presence.run(replicas), relay.learn(client, settings.namespace), linked)
         running = [tasks.create_task(work) for work in (*reflectors, *known)]
         explain = {kind.name: kind.explain for kind in KINDS if kind.explain}
         archive = open_archive(settings.archive)
-        yield Services(settings, client, stores, archive, Bus(), utc_now, explain, replicas, relay)
+        yield Services(settings, client, stores, archive, bus, utc_now, explain, replicas, relay)
         for task in running:
             task.cancel()
 
@@ -152,27 +157,90 @@ def control(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings) -> None:
-    async with services(settings, role="serve") as parts, desk.opened(settings, parts) as tasks_desk:
+    why = _why_alone(settings)
+    if why is not None:
+        log.info("no cluster: only tasks are served, and run by this process", why=why)
+        await _serve_alone(settings)
+        return
+    async with (
+        services(settings, role="serve") as parts,
+        desk.opened(settings, parts, parts.bus, utc_now) as tasks_desk,
+    ):
         stores = parts.stores
         REGISTRY.register(CacheMetrics((stores.jobs, stores.pods, stores.tenants, stores.keys)))
         app = build_api(parts)
         app.state.tasks = tasks_desk
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=DRAIN_SECONDS,
-            server_header=False,
-            lifespan="off",
-        )
-        listening = listen(settings.host, settings.port)
         async with asyncio.TaskGroup() as tasks:
             noting = tasks.create_task(_note_keys(app.state.keys))
             warming = tasks.create_task(warmed_up((stores.jobs, stores.pods, stores.tenants, stores.keys), math.inf))
-            log.info("serving", url=settings.api_url, archive=settings.archive.partition("?")[0])
-            await uvicorn.Server(config).serve(sockets=[listening])
+            await _answer_calls(app, settings)
             noting.cancel()
             warming.cancel()
+
+
+def _why_alone(settings: Settings) -> str | None:
+    """Why there is no cluster to work with, where none is needed: tasks that this process runs itself."""
+    if settings.use_k8s_jobs or settings.dual_run or settings.kubeconfig is not None:
+        return None
+    try:
+        Config.load()
+    except UserMistake as none:
+        return none.message
+    return None
+
+
+async def _serve_alone(settings: Settings) -> None:
+    """The task API without a Kubernetes: its one caller is who knows the administrator's token."""
+    if settings.admin_token_file is None:
+        raise UserMistake(
+            "without a cluster nobody is known who could call", hint="set LONGSHORE_ADMIN_TOKEN_FILE to a file"
+        )
+    bus = Bus()
+    async with asyncio.TaskGroup() as tasks, desk.opened(settings, None, bus, utc_now) as tasks_desk:
+        linked = (
+            tasks.create_task(RedisLink(bus, settings.redis_url.get_secret_value()).run())
+            if settings.redis_url
+            else None
+        )
+        app = _api(settings, [auth.admin_token(settings.admin_token_file)])
+        app.state.tasks = tasks_desk
+        _health(app, {})
+        for kind in KINDS:
+            if kind.name == "task":
+                for router in kind.routers:
+                    app.include_router(router)
+        await _answer_calls(app, settings)
+        if linked is not None:
+            linked.cancel()
+
+
+async def _answer_calls(app: FastAPI, settings: Settings) -> None:
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        server_header=False,
+        lifespan="off",
+    )
+    listening = listen(settings.host, settings.port)
+    log.info("serving", url=settings.api_url, archive=settings.archive.partition("?")[0])
+    await _Server(config).serve(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """Ends at SIGTERM and SIGINT, and lets what is around it end too: uvicorn itself would raise the signal again."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -265,23 +333,29 @@ async def _until_signalled(work: Callable[[], Awaitable[None]]) -> None:
 
 def build_api(parts: Services) -> FastAPI:
     """The API over these parts."""
-    settings = parts.settings
-    app = FastAPI(title="longshore", version=__version__, description="Work on Kubernetes for many tenants.")
-    keys = KeyAuthenticator(parts.stores.keys, parts.client, settings.namespace, parts.now)
+    settings, stores = parts.settings, parts.stores
+    keys = KeyAuthenticator(stores.keys, parts.client, settings.namespace, parts.now)
     chain: list[auth.Authenticator] = [keys]
     if settings.admin_token_file is not None:
         chain.append(auth.admin_token(settings.admin_token_file))
     chain.append(auth.PodTokens(parts.client, "longshore"))
+    app = _api(settings, chain)
     app.state.services = parts
     app.state.keys = keys
+    _health(app, {"jobs": stores.jobs, "pods": stores.pods, "tenants": stores.tenants, "keys": stores.keys})
+    for kind in KINDS:
+        for router in kind.routers:
+            app.include_router(router)
+    return app
+
+
+def _api(settings: Settings, chain: Sequence[auth.Authenticator]) -> FastAPI:
+    """What every API has, whatever its routes."""
+    app = FastAPI(title="longshore", version=__version__, description="Work on Kubernetes for many tenants.")
     app.state.authentication = auth.Authentication(chain)
     app.add_middleware(BoundedBodies, max_bytes=MAX_JSON_BYTES, streamed=_is_streamed)
     app.add_middleware(AllowedHosts, names=settings.allowed_hosts)
     problems.install(app)
-    _health(app, parts)
-    for kind in KINDS:
-        for router in kind.routers:
-            app.include_router(router)
     return app
 
 
@@ -291,14 +365,7 @@ def _is_streamed(method: str, path: str) -> bool:
     return artifact or (method == "POST" and path in ("/v1/simulations", "/jobs"))
 
 
-def _health(app: FastAPI, parts: Services) -> None:
-    waiting_for: dict[str, Store[Any]] = {
-        "jobs": parts.stores.jobs,
-        "pods": parts.stores.pods,
-        "tenants": parts.stores.tenants,
-        "keys": parts.stores.keys,
-    }
-
+def _health(app: FastAPI, waiting_for: Mapping[str, Store[Any]]) -> None:
     def report() -> tuple[int, dict[str, object]]:
         missing = [name for name, store in waiting_for.items() if not store.synced or store.age > STALE_SECONDS]
         ages = {name: round(store.age, 1) for name, store in waiting_for.items() if store.synced}

@@ -5,7 +5,7 @@ Each setting is an environment variable: `LONGSHORE_` and the field's name in ca
 
 from pathlib import Path
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from longshore import __version__
@@ -91,6 +91,34 @@ class Settings(BaseSettings):
         default=None,
         validation_alias=AliasChoices("LONGSHORE_TASK_TEMPLATE", "TASK_TEMPLATE"),
         description="What every task of /api/tasks is made from: a YAML file, or the YAML itself (docs/tasks.md).",
+    )
+    use_k8s_jobs: bool = Field(
+        default=True,
+        validation_alias=AliasChoices("LONGSHORE_USE_K8S_JOBS", "USE_K8S_JOBS"),
+        description="Tasks run as Kubernetes Jobs; false: as processes of `serve`, which then needs no cluster.",
+    )
+    dual_run: bool = Field(
+        default=False,
+        validation_alias=AliasChoices("LONGSHORE_DUAL_RUN", "DUAL_RUN"),
+        description="Each task runs both ways, and the two are compared; the one that USE_K8S_JOBS says answers.",
+    )
+    task_local_parallel: int = Field(
+        default=2, ge=1, le=1000, description="How many tasks `serve` runs itself at the same time."
+    )
+    task_local_queue: int = Field(default=100, ge=0, le=100_000, description="How many tasks may wait for that.")
+    task_heartbeat_check_seconds: float = Field(
+        default=60, gt=0, description="How often it is looked for tasks that promised heartbeats and fell silent."
+    )
+    task_heartbeat_limit_seconds: float = Field(
+        default=300, gt=0, description="How long such a task may be silent before it is ended and tried again."
+    )
+    task_heartbeat_retries: int = Field(
+        default=2, ge=0, le=100, description="How often it is tried again, where the template says nothing else."
+    )
+    redis_url: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("LONGSHORE_REDIS_URL", "REDIS_URL"),
+        description="Redis that carries news between replicas; without it they tell each other directly.",
     )
     log_level: str = Field(
         default="INFO",

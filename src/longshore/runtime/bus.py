@@ -1,7 +1,7 @@
 """Ephemera between parts of one process: progress, heartbeats, rate counters, which never go through etcd per update.
 
 Whoever is slow or new gets the newest value of a topic, never a backlog, so memory is bounded by topics, not by time.
-Publishers never wait. Between replicas the same topics travel by other means; nothing here depends on that.
+Publishers never wait. Between replicas the same topics travel over a link (`bus_relay`, `bus_redis`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 
 class Subscription:
@@ -44,41 +44,73 @@ class Subscription:
             self._bus.leave(topic, self)
 
 
+class Offered(Protocol):
+    """Whoever wants to hear of topics: it is handed each value and must not wait."""
+
+    def offer(self, topic: str, value: Any, /) -> None: ...
+
+
 class Bus:
-    """Publishes by topic to subscribers of this process and remembers the newest value of the last `bound` topics."""
+    """Publishes by topic to subscribers of this process and remembers the newest value of the last `bound` topics.
+
+    `hears_since`: from when on, by the loop's clock, what other replicas published was heard here too; None while the
+    link to them is down. Without a link there are no others.
+    """
 
     def __init__(self, *, bound: int = 10_000) -> None:
+        self.hears_since: float | None = 0.0
         self._bound = bound
-        self._latest: OrderedDict[str, Any] = OrderedDict()
-        self._subscriptions: dict[str, set[Subscription]] = {}
+        self._latest: OrderedDict[str, tuple[Any, bool]] = OrderedDict()
+        self._subscriptions: dict[str, set[Offered]] = {}
+        self._links: set[Offered] = set()
 
     def publish(self, topic: str, value: Any) -> None:
-        """Makes `value` the newest of `topic`; it must not be changed afterwards."""
-        self._latest[topic] = value
+        """Makes `value` the newest of `topic`, here and over the links; it must not be changed afterwards."""
+        self._take(topic, value, own=True)
+        for link in self._links:
+            link.offer(topic, value)
+
+    def receive(self, topic: str, value: Any) -> None:
+        """Called by a link: another replica has published this."""
+        self._take(topic, value, own=False)
+
+    def _take(self, topic: str, value: Any, *, own: bool) -> None:
+        self._latest[topic] = (value, own)
         self._latest.move_to_end(topic)
         if len(self._latest) > self._bound:
             self._latest.popitem(last=False)
-        for subscription in self._subscriptions.get(topic, ()):
+        for subscription in tuple(self._subscriptions.get(topic, ())):
             subscription.offer(topic, value)
 
     def latest(self, topic: str) -> Any | None:
         """The newest value, or None when there was none or other topics have pushed it out."""
-        return self._latest.get(topic)
+        known = self._latest.get(topic)
+        return known[0] if known else None
+
+    def own(self) -> list[tuple[str, Any]]:
+        """What was published here and is still the newest: for a replica that is new, or comes back."""
+        return [(topic, value) for topic, (value, own) in self._latest.items() if own]
 
     def forget(self, topic: str) -> None:
         """The topic's thing is over: nothing of it is remembered."""
         self._latest.pop(topic, None)
 
+    def link(self, link: Offered) -> None:
+        """From now on it is offered what is published here."""
+        self._links.add(link)
+
+    def unlink(self, link: Offered) -> None:
+        self._links.discard(link)
+
     def subscribe(self, topics: Iterable[str]) -> Subscription:
         """What is published to these topics while the subscription is entered; for what was before, ask `latest`."""
         return Subscription(self, topics)
 
-    def join(self, topic: str, subscription: Subscription) -> None:
-        """Called by the subscription alone."""
+    def join(self, topic: str, subscription: Offered) -> None:
+        """Offer it every value of this topic, until it leaves."""
         self._subscriptions.setdefault(topic, set()).add(subscription)
 
-    def leave(self, topic: str, subscription: Subscription) -> None:
-        """Called by the subscription alone."""
+    def leave(self, topic: str, subscription: Offered) -> None:
         members = self._subscriptions.get(topic)
         if members is not None:
             members.discard(subscription)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -152,3 +153,49 @@ async def test_what_is_not_there_or_not_yours_is_not_found_and_the_socket_closes
     async with aiohttp.ClientSession(replica.url) as session:
         assert (await Caller(session).statuses(f"/ws/task-status/{id}"))[1] == 4401
         assert (await Caller(session).ask("GET", f"/api/task-status?job_name={id}"))[0] == 401
+
+
+async def test_a_task_runs_both_ways_and_the_two_are_compared_while_any_replica_tells_of_it(
+    cluster: LocalCluster, tenant: Any, caller: Caller, tmp_path: Path, eventually: Eventually
+) -> None:
+    env = {**replica_env(cluster), "TASK_TEMPLATE": TEMPLATE, "DUAL_RUN": "true", "USE_K8S_JOBS": "false"}
+    async with (
+        serving(tmp_path, env) as both,
+        aiohttp.ClientSession(both.url, headers={"X-API-Key": tenant.key}) as session,
+    ):
+        dual = Caller(session)
+        ids = []
+        for do in ("echo alike", "echo from $HOME; sleep 2"):
+            made = (await dual.ask("POST", "/api/tasks", pipeline_run_id="d", parameters={"who": "us", "do": do}))[1]
+            assert made["mode"] == "local"
+            ids.append(made["task_id"])
+        same, other = ids
+        # the other replica runs no tasks itself: it hears of this one over the link, and tells it what it heard
+        async with session.ws_connect("/ws/tasks") as socket, asyncio.timeout(60):
+            await socket.send_json({"type": "subscribe", "task_id": other})
+            assert (await caller.statuses(f"/ws/task-status/{other}"))[0][-1]["status"] == "Succeeded"
+            await socket.send_json({"type": "subscribe", "task_id": same})
+            while (await socket.receive_json()).get("data", {}).get("status") != "Succeeded":
+                pass
+        waiting = await caller.submit("sleep 60")
+        async with session.ws_connect("/ws/tasks") as socket, asyncio.timeout(60):
+            await socket.send_json({"type": "subscribe", "task_id": waiting})
+            assert (await caller.ask("POST", f"/api/tasks/{waiting}/heartbeat", progress=0.5, message="half"))[0] == 200
+            while (await socket.receive_json()).get("data", {}).get("message") != "half":
+                pass
+        assert (await tenant.client.jobs.stop(waiting)).id == waiting
+
+        async def compared(id: str) -> dict[str, Any] | None:
+            status, comparison = await dual.ask("GET", f"/api/tasks/{id}/comparison")
+            assert status == 200, comparison
+            return comparison if comparison["complete"] else None
+
+        alike = await eventually(lambda: compared(same))
+        assert (alike["same"], alike["answered_by"]) == (True, "local")
+        assert alike["outcome"] == {"kubernetes": "Succeeded", "local": "Succeeded", "same": True}
+        assert alike["output"]["same"] is True
+        unlike = await eventually(lambda: compared(other))
+        assert (unlike["same"], unlike["outcome"]["same"], unlike["output"]["same"]) == (False, True, False)
+        assert "line 2" in unlike["output"]["first_difference"]
+        assert unlike["duration"]["local"] >= 2
+        assert (await caller.ask("GET", f"/api/tasks/{waiting}/comparison"))[0] == 404

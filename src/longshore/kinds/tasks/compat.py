@@ -14,14 +14,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from longshore.errors import LongshoreError
-from longshore.kinds.tasks.desk import Desk, Made
-from longshore.kinds.tasks.model import Asked
+from longshore.kinds.jobs import log
+from longshore.kinds.tasks.desk import Desk, Made, ReadyDesk, TaskDesk
+from longshore.kinds.tasks.model import Asked, Mode
 from longshore.kinds.tasks.view import TaskStatus, Word
 from longshore.web.answers import answer
 from longshore.web.auth import Caller, Who
 
 router = APIRouter(prefix="/api", tags=["tasks"])
-log = structlog.get_logger(__name__)
+talk = structlog.get_logger(__name__)
 
 _Id = Annotated[str, Field(min_length=1, max_length=200, description="Of the pipeline run; part of the Job's name.")]
 _Parameter = Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$", max_length=100)]
@@ -68,22 +69,22 @@ class Beat(BaseModel):
 
 
 @router.post("/tasks", status_code=202)
-async def submit(body: TaskInput, who: Who, desk: Desk, tenant: str | None = None) -> Response:
+async def submit(body: TaskInput, who: Who, desk: ReadyDesk, tenant: str | None = None) -> Response:
     """Run a task: as a Job, or by the service itself, as USE_K8S_JOBS says."""
     return await _submitted(desk, who, body.asked(), tenant)
 
 
 @router.post("/tasks/commission", status_code=202)
-async def commission(body: CommissionInput, who: Who, desk: Desk, tenant: str | None = None) -> Response:
+async def commission(body: CommissionInput, who: Who, desk: ReadyDesk, tenant: str | None = None) -> Response:
     """Run the task of a donation, once: 202 for a new task, 200 for the one there is, 409 with other parameters."""
     return await _submitted(desk, who, body.asked(), tenant)
 
 
-async def _submitted(desk: Desk, who: Caller, asked: Asked, tenant: str | None) -> Response:
+async def _submitted(desk: TaskDesk, who: Caller, asked: Asked, tenant: str | None) -> Response:
     try:
         made = await desk.submit(who, asked, tenant)
     except LongshoreError as error:
-        log.warning("task refused", run=asked.pipeline_run_id, why=error.message)
+        talk.warning("task refused", run=asked.pipeline_run_id, why=error.message)
         raise
     return _made(made)
 
@@ -94,16 +95,35 @@ def _made(made: Made) -> Response:
 
 
 @router.get("/tasks/{task_id}")
-async def get_task(task_id: str, who: Who, desk: Desk) -> Response:
+async def get_task(task_id: str, who: Who, desk: ReadyDesk) -> Response:
     """One task: its status, how far it is, and where the rest is."""
-    return answer(await desk.task(who, task_id))
+    return answer((await desk.task(who, task_id)).document())
 
 
 @router.post("/tasks/{task_id}/heartbeat")
-async def heartbeat(task_id: str, who: Who, desk: Desk, body: Beat | None = None) -> Response:
-    """Say that a task is alive, and how far it is; the answer says its status, by which a lost one knows to end."""
-    beat = body or Beat()
-    return answer(await desk.heartbeat(who, task_id, beat.progress, beat.stage, beat.message))
+async def heartbeat(task_id: str, who: Who, desk: ReadyDesk, body: Beat | None = None) -> Response:
+    """Say that a task is alive, and how far it is; the answer says its status, by which one that was given up knows."""
+    told = None
+    if body is not None and body.model_fields_set:
+        told = {"fraction": body.progress, "stage": body.stage, "message": body.message}
+    return answer(await desk.heartbeat(who, task_id, told))
+
+
+@router.get("/tasks/{task_id}/logs")
+async def logs(task_id: str, who: Who, desk: ReadyDesk) -> Response:
+    """What the task printed, as plain text; of one that the service ran itself the last 64 KiB."""
+    task = await desk.task(who, task_id)
+    if task.mode is Mode.KUBERNETES and desk.jobs is not None:
+        return await log.respond(desk.jobs.parts, who, task_id)
+    local = await desk.local(who, task_id)
+    headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+    return Response(local.output if local else "", media_type="text/plain; charset=utf-8", headers=headers)
+
+
+@router.get("/tasks/{task_id}/comparison")
+async def comparison(task_id: str, who: Who, desk: ReadyDesk) -> Response:
+    """How the two runs of a task under DUAL_RUN went: outcome, duration, output."""
+    return answer(await desk.comparison(who, task_id))
 
 
 @router.get("/task-status")

@@ -1,35 +1,46 @@
-"""What one `serve` has for tasks: it knows in which mode they run, and finds them wherever they are.
+"""What one `serve` has for tasks: which mode answers, and where a task is found whichever ran it.
 
-`app` opens it; `compat` and `sockets` ask it. Without a Kubernetes (`parts` None) the service runs tasks itself.
+`app` opens it; `compat` and `sockets` ask it. Without a Kubernetes (`jobs` None) the service runs tasks itself; with
+DUAL_RUN each task runs both ways, under one name, and the two are compared.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
+import msgspec
 import structlog
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from longshore.errors import Forbidden, NotFound, Unavailable, UserMistake
-from longshore.kinds.jobs import commands as jobs
-from longshore.kinds.jobs import find
+from longshore.archive.objects import Objects
+from longshore.errors import Forbidden, LongshoreError, NotFound, UserMistake
+from longshore.kinds.jobs import commands
+from longshore.kinds.jobs.find import progress_topic
 from longshore.kinds.kind import Services
-from longshore.kinds.tasks import commands, model, view
-from longshore.kinds.tasks.model import Asked, Mode, Template
-from longshore.kinds.tasks.view import TaskStatus, Word
-from longshore.kinds.tasks.watching import Watching, key_of, status_in
-from longshore.kinds.tenants.model import namespace_of
+from longshore.kinds.tasks import model, view
+from longshore.kinds.tasks.as_jobs import TaskJobs
+from longshore.kinds.tasks.as_processes import Processes, executor
+from longshore.kinds.tasks.comparison import Run, compare
+from longshore.kinds.tasks.kept import Kept, LocalTask
+from longshore.kinds.tasks.model import Asked, Mode, Template, heartbeat_topic, task_topic
+from longshore.kinds.tasks.view import TaskStatus, TaskView, Word
+from longshore.kinds.tenants.model import Tenant, object_name
+from longshore.runtime.bus import Bus
 from longshore.settings import Settings
 from longshore.web.auth import Caller
 
-ARRIVAL_SECONDS = 1.0
+ALONE = "local"  # the tenant of what an administrator runs where there is no cluster to have tenants
+MOST_COMPARISONS = 1000
+COMPARE_EVERY_SECONDS = 5.0
+POLL_SECONDS = 2.0
+LATE_ROUNDS = 15
 log = structlog.get_logger(__name__)
 
 
@@ -42,158 +53,244 @@ class Made:
     created: bool
 
 
-class Arrival:
-    """Listens for one status."""
+class Again(Protocol):
+    """Who follows a task, and is told to look again."""
 
-    def __init__(self) -> None:
-        self.first: asyncio.Future[TaskStatus] = asyncio.get_running_loop().create_future()
-
-    def status(self, status: TaskStatus | None) -> None:
-        if status is not None and not self.first.done():
-            self.first.set_result(status)
-
-    def trouble(self, why: str | None) -> None:
-        """No status comes of it."""
+    def again(self) -> None: ...
 
 
 class TaskDesk:
-    """One per `serve`."""
+    """One per `serve`. `modes`: those that run here; the first one answers."""
 
-    def __init__(self, settings: Settings, parts: Services, template: Template | None) -> None:
-        self.settings = settings
-        self.parts = parts
-        self.template = template
-        self.watching = Watching(parts.stores, time.monotonic)
+    def __init__(
+        self,
+        settings: Settings,
+        template: Template | None,
+        jobs: TaskJobs | None,
+        bus: Bus,
+        now: Callable[[], datetime],
+    ) -> None:
+        self.jobs = jobs
+        self.bus = bus
+        self.modes = modes(settings)
+        self.processes: Processes
+        self.kept: Kept
+        self._template = template
+        self._now = now
+        self._followed: dict[str, set[Again]] = {}
+        self._to_compare: dict[str, tuple[Caller, str]] = {}
 
     async def submit(self, who: Caller, asked: Asked, tenant: str | None) -> Made:
-        """Run it in the first mode. Raises UserMistake, Conflict, TooManyRequests, Unavailable."""
-        template = self.template
+        """Run it in the first mode, and in the second where there are two. Raises UserMistake, Conflict,
+        TooManyRequests, Unavailable."""
+        template = self._template
         if template is None:
             raise UserMistake("no task can run here: there is no template", hint="the operator sets TASK_TEMPLATE")
-        target = jobs.tenant_for_work(self.parts, who, tenant)
-        id = model.task_name(target.metadata.name, asked)
-        made = await commands.submit(self.parts, who, target, template, asked, id)
-        if made.created:
-            if made.job is not None:
-                with suppress(Unavailable):  # so that the caller's next request here finds it
-                    await self.parts.stores.jobs.wait_for(made.job.metadata.resource_version)
-            log.info("task created", task=id, mode=Mode.KUBERNETES, tenant=target.id, run=asked.pipeline_run_id)
-        return Made(id, Mode.KUBERNETES, made.created)
+        target = self._tenant(who, tenant)
+        name = target if isinstance(target, str) else target.metadata.name
+        id = model.task_name(name, asked)
+        first, *others = self.modes
+        created = await self._run(first, who, target, template, asked, id)
+        if created:
+            log.info("task created", task=id, mode=first, tenant=name, run=asked.pipeline_run_id)
+        for mode in others if created else ():
+            await self._run_beside(mode, who, target, template, asked, id)
+        return Made(id, first, created)
 
-    async def task(self, who: Caller, id: str) -> dict[str, Any]:
-        """Raises NotFound alike for none and another tenant's."""
-        record = await find.full_record(self.parts, await find.find(self.parts, who, id))
-        if record.kind != model.KIND:
-            raise NotFound(f"there is no task {id[:64]!r}")
-        return {
-            "task_id": record.id,
-            "job_name": record.id,
-            "mode": Mode.KUBERNETES,
-            "status": view.WORDS[record.status],
-            "reason": record.reason,
-            "message": record.message,
-            "attempts": record.attempts,
-            "created": record.created,
-            "started": record.started,
-            "finished": record.finished,
-            "progress": view.progress_of(record.progress),
-            "links": {
-                "status": f"/api/task-status?job_name={record.id}",
-                "socket": f"/ws/task-status/{record.id}",
-                "logs": record.links["logs"],
-            },
-        }
+    def _tenant(self, who: Caller, asked: str | None) -> Tenant | str:
+        if self.jobs is not None:
+            return commands.tenant_for_work(self.jobs.parts, who, asked)
+        return who.tenant_for(object_name(asked) if asked else ALONE)
 
-    async def heartbeat(self, who: Caller, id: str, progress: float | None, stage: str, message: str) -> dict[str, Any]:
-        found = await find.find(self.parts, who, id)
-        record = await find.full_record(self.parts, found)
-        word = view.WORDS[record.status]
-        if not word.final:
-            at = self.parts.now()
-            self.parts.bus.publish(heartbeat_topic(id), {"at": at.isoformat()})
-            if progress is not None or stage or message:
-                told = {
-                    "fraction": progress,
-                    "stage": stage,
-                    "message": message,
-                    "values": dict[str, float](),
-                    "at": at,
-                }
-                self.parts.bus.publish(find.progress_topic(id), told)
-        return {"task_id": id, "status": word}
+    async def _run(
+        self, mode: Mode, who: Caller, tenant: Tenant | str, template: Template, asked: Asked, id: str
+    ) -> bool:
+        if mode is Mode.LOCAL:
+            name = tenant if isinstance(tenant, str) else tenant.metadata.name
+            return await self.processes.submit(name, template, asked, id)
+        assert self.jobs is not None
+        assert isinstance(tenant, Tenant)
+        return await self.jobs.submit(who, tenant, template, asked, id)
+
+    async def _run_beside(
+        self, mode: Mode, who: Caller, tenant: Tenant | str, template: Template, asked: Asked, id: str
+    ) -> None:
+        """The second run is for comparison; that it cannot be had is no failure of the first."""
+        try:
+            await self._run(mode, who, tenant, template, asked, id)
+            if len(self._to_compare) < MOST_COMPARISONS:
+                name = tenant if isinstance(tenant, str) else tenant.metadata.name
+                self._to_compare[id] = (who, name)
+        except LongshoreError as error:
+            log.warning("task not run a second time", task=id, mode=mode, why=error.message)
+
+    async def task(self, who: Caller, id: str) -> TaskView:
+        """Whoever ran it. Raises NotFound alike for none and another tenant's."""
+        for mode in (*self.modes, *(set(Mode) - set(self.modes))):
+            found = await (self._as_process(who, id) if mode is Mode.LOCAL else self._as_job(who, id))
+            if found is not None:
+                return found
+        raise NotFound(f"there is no task {id[:64]!r}", hint="its id was in the answer to its submission")
+
+    async def _as_job(self, who: Caller, id: str) -> TaskView | None:
+        return await self.jobs.find(who, id) if self.jobs is not None else None
+
+    async def _as_process(self, who: Caller, id: str) -> TaskView | None:
+        task = await self.local(who, id)
+        if task is None:
+            return None
+        document = task.document()
+        return TaskView(
+            task_id=id,
+            job_name=id,
+            mode=Mode.LOCAL,
+            status=document.status,
+            reason=document.reason,
+            message=document.message,
+            attempts=task.attempts,
+            created=task.created,
+            started=task.started,
+            finished=task.finished,
+            progress=view.progress_of(self.bus.latest(progress_topic(id))),
+        )
+
+    async def local(self, who: Caller, id: str) -> LocalTask | None:
+        """What the service itself, this one or another, has run under this name for the caller."""
+        if who.tenant is None and not who.admin:
+            return None
+        return await self.processes.find(who.tenant, id)
 
     async def status(self, who: Caller, name: str, namespace: str | None) -> TaskStatus:
-        """The status document of any Job that the caller may read. Raises Forbidden for a namespace that he may not."""
-        space = self.namespace_for(who, name, namespace)
-        why = self.why_stale()
-        if why is not None:
-            return view.error(name, why, space)
-        there = status_in(self.parts.stores, space, name)
-        if there is not None:
-            return there
-        status = await self._archived(who, name, namespace)
-        if status.status is Word.NOT_FOUND and name.startswith(model.PREFIX):
-            return await self._soon(space, name) or status
-        return status
-
-    def namespace_for(self, who: Caller, name: str, asked: str | None) -> str:
-        """Where to look for this Job: the namespace that was asked for, the caller's own, or where it is."""
+        """The status document. Raises Forbidden for a namespace that the caller may not read."""
         if who.pod is not None:
             raise Forbidden("a pod's token does not open this", hint="use an API key")
-        if asked is not None:
-            if not who.admin and (who.tenant is None or asked != namespace_of(who.tenant)):
-                raise Forbidden(f"namespace {asked!r} is not yours to read", hint="leave it out for your own")
-            return asked
-        if who.tenant is not None:
-            return namespace_of(who.tenant)
-        own = [job.metadata.namespace for job in self.parts.stores.jobs.by("id", name)]
-        return own[0] if own else "default"
-
-    def why_stale(self) -> str | None:
-        """Why nothing can be said about Jobs for now."""
-        stores = self.parts.stores
-        if not (stores.jobs.synced and stores.pods.synced):
-            return "the cluster's Jobs are not known yet"
-        return self.watching.why
-
-    async def _soon(self, space: str, name: str) -> TaskStatus | None:
-        """Another replica may have made it this very moment: then our watch is about to tell."""
-        arrival = Arrival()
-        key = key_of(space, name)
-        self.watching.add(key, arrival)
-        try:
-            async with asyncio.timeout(ARRIVAL_SECONDS):
-                return await arrival.first
-        except TimeoutError:
-            return status_in(self.parts.stores, space, name)
-        finally:
-            self.watching.remove(key, arrival)
-
-    async def _archived(self, who: Caller, name: str, namespace: str | None) -> TaskStatus:
-        try:
-            found = await find.archived(self.parts, who, name)
-        except UserMistake:  # not a name that an archive could have
-            found = None
-        except Unavailable as away:
-            return view.error(name, away.message, namespace or "")
-        record = found.record if found else None
-        if record is None or (namespace is not None and record.namespace != namespace):
+        if namespace is None and (self.jobs is None or self.modes[0] is Mode.LOCAL):
+            local = await self.local(who, name)
+            if local is not None:
+                return local.document()
+        if self.jobs is None:
             return view.not_found(name, namespace or "")
-        return view.of_record(record)
+        status = await self.jobs.status(who, name, namespace)
+        if status.status is Word.NOT_FOUND and namespace is None and self.modes[0] is Mode.KUBERNETES:
+            local = await self.local(who, name)
+            return local.document() if local is not None else status
+        return status
+
+    async def heartbeat(self, who: Caller, id: str, progress: dict[str, Any] | None) -> dict[str, Any]:
+        """A sign of life; the answer says the status, by which a task that was given up knows."""
+        task = await self.task(who, id)
+        if not task.status.final:
+            at = self._now()
+            self.bus.publish(heartbeat_topic(id), {"at": at})
+            if progress is not None:
+                self.bus.publish(progress_topic(id), {**progress, "at": at})
+        return {"task_id": id, "status": task.status}
+
+    async def comparison(self, who: Caller, id: str) -> Any:
+        """How its two runs went; recorded for good once both are over. Raises NotFound where it did not run twice."""
+        local = await self.local(who, id)
+        if local is None or self.jobs is None:
+            raise NotFound(f"task {id[:64]!r} did not run twice", hint="DUAL_RUN=true runs each task both ways")
+        kept = await self.kept.compared(local.tenant, id)
+        if kept is not None:
+            return kept
+        job = await self.jobs.find(who, id)
+        if job is None:
+            raise NotFound(f"task {id[:64]!r} did not run as a Job", hint="DUAL_RUN=true runs each task both ways")
+        printed, whole = await self.jobs.output(who, id) if job.status.final else (None, False)
+        compared = compare(
+            id,
+            self.modes[0],
+            Run(
+                status=job.status,
+                reason=job.reason,
+                started=job.started,
+                finished=job.finished,
+                output=printed.text if printed else "",
+                output_bytes=printed.size if printed else 0,
+                output_sha256=printed.sha256 if printed and whole else None,
+            ),
+            Run(
+                status=local.status,
+                reason=local.reason,
+                started=local.started,
+                finished=local.finished,
+                output=local.output,
+                output_bytes=local.output_bytes,
+                output_sha256=local.output_sha256,
+            ),
+        )
+        if compared.complete:
+            await self.kept.put_compared(local.tenant, id, msgspec.to_builtins(compared))
+        return compared
+
+    def followed(self, id: str, one: Again) -> None:
+        """While news from other replicas cannot be had, it is told to look again now and then."""
+        self._followed.setdefault(id, set()).add(one)
+
+    def unfollowed(self, id: str, one: Again) -> None:
+        there = self._followed.get(id, set())
+        there.discard(one)
+        if not there:
+            self._followed.pop(id, None)
+
+    async def poll(self) -> None:
+        """The way of updates while the link is down, and a late look at what a lost replica ran; until cancelled.
+
+        Only tasks that another `serve` runs need it: what runs as a Job is seen by our own watch.
+        """
+        rounds = 0
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            rounds += 1
+            if self.bus.hears_since is not None and rounds % LATE_ROUNDS:
+                continue
+            for id, ones in tuple(self._followed.items()):
+                if self.processes.owns(id) or not id.startswith(model.PREFIX):
+                    continue
+                if self.jobs is not None and self.jobs.parts.stores.jobs.by("id", id):
+                    continue
+                for one in tuple(ones):
+                    one.again()
+
+    async def compare_all(self) -> None:
+        """Record comparisons of what was submitted here as they become complete, until cancelled."""
+        while True:
+            await asyncio.sleep(COMPARE_EVERY_SECONDS)
+            for id, (who, tenant) in tuple(self._to_compare.items()):
+                with suppress(LongshoreError):  # asked for later, it is made then
+                    await self.comparison(who, id)
+                    if await self.kept.compared(tenant, id) is not None:
+                        del self._to_compare[id]
 
 
-def heartbeat_topic(id: str) -> str:
-    return f"heartbeat/{id}"
+def modes(settings: Settings) -> tuple[Mode, ...]:
+    """The first answers."""
+    first, second = (Mode.KUBERNETES, Mode.LOCAL) if settings.use_k8s_jobs else (Mode.LOCAL, Mode.KUBERNETES)
+    return (first, second) if settings.dual_run else (first,)
 
 
 @asynccontextmanager
-async def opened(settings: Settings, parts: Services) -> AsyncIterator[TaskDesk]:
-    """The desk, with what it runs in the background."""
-    desk = TaskDesk(settings, parts, load_template(settings.task_template))
-    async with asyncio.TaskGroup() as tasks:
-        watching = tasks.create_task(desk.watching.run())
+async def opened(
+    settings: Settings, parts: Services | None, bus: Bus, now: Callable[[], datetime]
+) -> AsyncIterator[TaskDesk]:
+    """The desk, with what it runs in the background; at the end no process of a task is left."""
+    template = load_template(settings.task_template)
+    jobs = TaskJobs(parts, settings.task_heartbeat_retries) if parts is not None else None
+    desk = TaskDesk(settings, template, jobs, bus, now)
+    desk.kept = Kept(Objects(settings.archive))
+
+    def changed(task: LocalTask) -> None:
+        bus.publish(task_topic(task.id), {"status": task.status})
+
+    async with executor(settings, desk.kept, now, changed, bus) as processes, asyncio.TaskGroup() as tasks:
+        desk.processes = processes
+        running = [tasks.create_task(desk.compare_all()), tasks.create_task(desk.poll())]
+        if jobs is not None:
+            running.append(tasks.create_task(jobs.watching.run()))
         yield desk
-        watching.cancel()
+        for task in running:
+            task.cancel()
 
 
 def load_template(given: str | None) -> Template | None:
@@ -214,4 +311,15 @@ async def _desk(connection: HTTPConnection) -> TaskDesk:
     return desk
 
 
+async def _ready_desk(connection: HTTPConnection) -> TaskDesk:
+    """Raises Unavailable until the caches are in: nobody is answered from half of the cluster."""
+    desk: TaskDesk = connection.app.state.tasks
+    if desk.jobs is not None:
+        stores = desk.jobs.parts.stores
+        for store in (stores.jobs, stores.pods, stores.tenants):
+            await store.wait_synced()
+    return desk
+
+
 Desk = Annotated[TaskDesk, Depends(_desk)]
+ReadyDesk = Annotated[TaskDesk, Depends(_ready_desk)]

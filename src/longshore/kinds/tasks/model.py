@@ -148,3 +148,13 @@ def job_request(template: Template, asked: Asked, id: str, *, heartbeat_retries:
 
 def _text(value: str | float | bool) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def heartbeat_topic(id: str) -> str:
+    """Of the bus: the task is alive."""
+    return f"heartbeat/{id}"
+
+
+def task_topic(id: str) -> str:
+    """Of the bus: the status of a task which the service runs has changed."""
+    return f"task/{id}"

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from longshore.kinds.jobs import model as jobs
 from longshore.kinds.jobs.view import JobRecord, finished_at
+from longshore.kinds.tasks.model import Mode
 from longshore.kube.objects import Job, Pod
 
 
@@ -69,6 +70,36 @@ class TaskStatus(Struct, frozen=True, kw_only=True):
     def news(self) -> dict[str, Any]:
         """What a socket is told at a change."""
         return {"status": self.status, "name": self.name, "reason": self.reason, "message": self.message}
+
+
+class TaskView(Struct, frozen=True, kw_only=True):
+    """One task, whoever runs it."""
+
+    task_id: str
+    job_name: str
+    mode: Mode
+    status: Word
+    reason: str = ""
+    message: str = ""
+    attempts: int = 0
+    created: datetime
+    started: datetime | None = None
+    finished: datetime | None = None
+    progress: dict[str, Any] | None = None
+
+    def document(self) -> dict[str, Any]:
+        links = {
+            "status": f"/api/task-status?job_name={self.task_id}",
+            "socket": f"/ws/task-status/{self.task_id}",
+            "logs": f"/api/tasks/{self.task_id}/logs",
+            "comparison": f"/api/tasks/{self.task_id}/comparison",
+        }
+        return {**{name: getattr(self, name) for name in self.__struct_fields__}, "links": links}
+
+    def update(self) -> dict[str, Any]:
+        """The data of a task_update."""
+        told = self.progress or {"progress": None, "stage": "", "message": ""}
+        return {"status": self.status, "reason": self.reason, **told, "message": told["message"] or self.message}
 
 
 def of_job(job: Job, pods: Iterable[Pod]) -> TaskStatus:

@@ -24,7 +24,7 @@ PATIENCE_SECONDS = 2.0
 
 
 class Listener(Protocol):
-    def status(self, status: TaskStatus | None) -> None:
+    def status(self, status: TaskStatus | None, /) -> None:
         """The newest status; None when there is no such Job (any more)."""
 
     def trouble(self, why: str | None) -> None:

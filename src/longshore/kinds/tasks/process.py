@@ -1,0 +1,107 @@
+"""Runs one command of the operator's as a child of this process: a group of its own, an end in time, a bounded output.
+
+Called by `as_processes` alone. The child sees what it is given and nothing of the service's own environment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from longshore.errors import UserMistake
+
+KEPT_BYTES = 64 * 1024
+GRACE_SECONDS = 5.0
+DRAIN_SECONDS = 2.0
+_CHUNK = 64 * 1024
+# of the service's environment; anything else may hold a secret
+INHERITED = ("PATH", "LANG", "LC_ALL", "TZ")
+
+
+class Output:
+    """The last bytes of an output, and the size and digest of all of it."""
+
+    def __init__(self, most: int = KEPT_BYTES) -> None:
+        self._most = most
+        self._kept = bytearray()
+        self._digest = hashlib.sha256()
+        self.size = 0
+
+    def add(self, chunk: bytes) -> None:
+        self.size += len(chunk)
+        self._digest.update(chunk)
+        self._kept += chunk
+        del self._kept[: max(0, len(self._kept) - self._most)]
+
+    @property
+    def text(self) -> str:
+        return self._kept.decode(errors="replace")
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+
+async def run(argv: Sequence[str], env: Mapping[str, str], folder: Path, output: Output, seconds: float | None) -> int:
+    """Its exit code, negative for a signal. Raises TimeoutError past `seconds`, UserMistake where it cannot be
+    started. However this ends, cancelled too, nothing of its group is left.
+    """
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    # a pipe of our own: asyncio's own would have wait() wait for whoever else holds it
+    ours, theirs = os.pipe()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            env={"HOME": str(folder), **inherited, **env},
+            cwd=folder,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:
+        os.close(ours)
+        raise UserMistake(f"the command cannot be started: {error}", hint="see command in TASK_TEMPLATE") from None
+    finally:
+        os.close(theirs)
+    reading = asyncio.create_task(_read(ours, output))
+    try:
+        async with asyncio.timeout(seconds):
+            return await process.wait()
+    finally:
+        await asyncio.shield(_end(process, reading))
+
+
+async def _read(pipe: int, output: Output) -> None:
+    reader = asyncio.StreamReader()
+    protocol = asyncio.StreamReaderProtocol(reader)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, os.fdopen(pipe, "rb"))
+    try:
+        while chunk := await reader.read(_CHUNK):
+            output.add(chunk)
+    finally:
+        transport.close()
+
+
+async def _end(process: asyncio.subprocess.Process, reading: asyncio.Task[None]) -> None:
+    """End what is left of the group, politely first where its leader still runs, and read what it said last."""
+    if process.returncode is None:
+        _signal(process.pid, signal.SIGTERM)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), GRACE_SECONDS)
+    _signal(process.pid, signal.SIGKILL)
+    await process.wait()
+    await asyncio.wait([reading], timeout=DRAIN_SECONDS)
+    if not reading.done():  # what has left the group holds the pipe open
+        reading.cancel()
+        await asyncio.wait([reading])
+
+
+def _signal(group: int, number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(group, number)

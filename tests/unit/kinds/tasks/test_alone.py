@@ -1,0 +1,206 @@
+"""`longshore serve` without any cluster: it runs the operator's command itself and answers over the same API."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from tests.cluster.product.serving import Serving, serving
+
+TOKEN = "lsa_test"
+TEMPLATE = """
+command: [bash, -c, 'echo run $PIPELINE_RUN_ID; eval "$TASK_PARAM_DO"']
+"""
+
+
+def settings(folder: Path, **more: str) -> dict[str, str]:
+    (folder / "token").write_text(TOKEN)
+    return {
+        "USE_K8S_JOBS": "false",
+        "TASK_TEMPLATE": TEMPLATE,
+        "LONGSHORE_ARCHIVE": (folder / "archive").as_uri(),
+        "LONGSHORE_ADMIN_TOKEN_FILE": str(folder / "token"),
+        "HOME": str(folder),
+        **more,
+    }
+
+
+def alive(pid: int) -> bool:
+    """Not so when nobody has looked at how it ended yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+class Caller:
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self.session = session
+
+    async def ask(self, method: str, path: str, **body: Any) -> tuple[int, Any]:
+        async with self.session.request(method, path, json=body or None) as answer:
+            text = await answer.text()
+            return answer.status, json.loads(text) if "json" in answer.content_type else text
+
+    async def submit(self, do: str, **more: Any) -> str:
+        status, made = await self.ask("POST", "/api/tasks", pipeline_run_id="r1", parameters={"do": do}, **more)
+        assert (status, made["mode"]) == (202, "local"), made
+        return str(made["task_id"])
+
+    async def statuses(self, id: str) -> list[str]:
+        async with self.session.ws_connect(f"/ws/task-status/{id}") as socket, asyncio.timeout(60):
+            said = [json.loads(message.data)["status"] async for message in socket]
+            assert socket.close_code == 1000
+            return said
+
+    async def over(self, id: str) -> dict[str, Any]:
+        await self.statuses(id)
+        document: dict[str, Any] = (await self.ask("GET", f"/api/tasks/{id}"))[1]
+        return document
+
+
+@asynccontextmanager
+async def caller(one: Serving) -> AsyncIterator[Caller]:
+    async with aiohttp.ClientSession(one.url, headers={"Authorization": f"Bearer {TOKEN}"}) as session:
+        yield Caller(session)
+
+
+@asynccontextmanager
+async def alone(folder: Path, env: Mapping[str, str]) -> AsyncIterator[tuple[Serving, Caller]]:
+    async with serving(folder, env) as one, caller(one) as asks:
+        yield one, asks
+
+
+@pytest.fixture(scope="module")
+async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Serving, Caller]]:
+    folder = tmp_path_factory.mktemp("alone")
+    quick = {"LIMIT_SECONDS": "2", "CHECK_SECONDS": "0.1", "RETRIES": "1"}
+    env = settings(folder, **{f"LONGSHORE_TASK_HEARTBEAT_{name}": value for name, value in quick.items()})
+    async with alone(folder, env) as both:
+        yield both
+
+
+async def test_a_task_runs_and_is_followed_and_its_output_read(running: tuple[Serving, Caller]) -> None:
+    one, caller = running
+    id = await caller.submit("sleep 1; echo $PATH_IS; env")
+    assert id.startswith("task-runner-r1-")
+    assert (await caller.statuses(id))[-2:] == ["Running", "Succeeded"]
+    status, document = await caller.ask("GET", f"/api/task-status?job_name={id}")
+    assert (status, document["status"], document["succeeded"], document["failed"]) == (200, "Succeeded", 1, 0)
+    output = (await caller.ask("GET", f"/api/tasks/{id}/logs"))[1]
+    assert output.startswith("run r1\n")
+    assert "LONGSHORE" not in output, "the service's own environment is not the task's"
+    for said in ("task created", "Running", "Succeeded"):
+        assert said in one.log()
+    assert (await caller.statuses("task-runner-nothing")) == ["NotFound"]
+    assert (await caller.ask("GET", "/api/task-status?job_name=x"))[0] == 404
+    assert (await caller.ask("GET", "/v1/jobs"))[0] == 404
+    assert (await caller.ask("GET", f"/api/tasks/{id}/comparison"))[0] == 404
+
+
+async def test_a_failure_is_told_and_nothing_of_its_group_is_left(running: tuple[Serving, Caller]) -> None:
+    _, caller = running
+    id = await caller.submit("sleep 987654 & echo $!; exit 3")
+    document = await caller.over(id)
+    assert (document["status"], document["reason"]) == ("Failed", "Error")
+    assert "exit code 3" in document["message"]
+    left = int((await caller.ask("GET", f"/api/tasks/{id}/logs"))[1].split()[-1])
+    assert not alive(left)
+
+
+async def test_a_donation_runs_once(running: tuple[Serving, Caller], tmp_path: Path) -> None:
+    _, caller = running
+    body = {"donation_id": "d 1", "parameters": {"do": f"echo x >> {tmp_path}/ran"}}
+    answers = await asyncio.gather(*(caller.ask("POST", "/api/tasks/commission", **body) for _ in range(8)))
+    assert sorted(status for status, _ in answers) == [200] * 7 + [202]
+    await caller.over(answers[0][1]["task_id"])
+    assert (tmp_path / "ran").read_text() == "x\n"
+    assert (await caller.ask("POST", "/api/tasks/commission", donation_id="d 1"))[0] == 409
+
+
+async def test_a_silent_task_is_tried_again_and_given_up_after_its_retries(running: tuple[Serving, Caller]) -> None:
+    _, caller = running
+    id = await caller.submit("sleep 60", heartbeat=True)
+    document = await caller.over(id)
+    assert (document["status"], document["reason"], document["attempts"]) == ("Failed", "HeartbeatLost", 2)
+
+
+async def test_a_task_that_keeps_its_promise_is_left_alone_and_tells_how_far_it_is(
+    running: tuple[Serving, Caller],
+) -> None:
+    _, caller = running
+    id = await caller.submit("sleep 2", heartbeat=True)
+    async with caller.session.ws_connect("/ws/tasks") as socket, asyncio.timeout(60):
+        await socket.send_json({"type": "ping"})
+        assert await socket.receive_json() == {"type": "pong"}
+        await socket.send_json({"type": "subscribe", "task_id": id})
+        assert await socket.receive_json() == {"type": "subscribed", "task_id": id}
+        seen: list[dict[str, Any]] = []
+        beats = 0
+        while not seen or seen[-1]["status"] != "Succeeded":
+            beats += 1
+            beat = {"progress": min(1, beats / 100), "stage": "work", "message": f"beat {beats}"}
+            assert (await caller.ask("POST", f"/api/tasks/{id}/heartbeat", **beat))[0] == 200
+            try:
+                async with asyncio.timeout(0.1):
+                    update = await socket.receive_json()
+            except TimeoutError:
+                continue
+            assert (update["type"], update["task_id"]) == ("task_update", id)
+            seen.append(update["data"])
+        assert {"stage": "work"}.items() <= seen[-1].items()
+        assert any(data["message"].startswith("beat") for data in seen)
+        await socket.send_json({"type": "unsubscribe", "task_id": id})
+        while (said := await socket.receive_json())["type"] != "unsubscribed":
+            assert said["type"] == "task_update"
+        await socket.send_str("nonsense")
+        assert (await socket.receive_json())["type"] == "error"
+    assert (await caller.ask("GET", f"/api/tasks/{id}"))[1]["attempts"] == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"pipeline_run_id": ""},
+        {"pipeline_run_id": "a", "command": ["rm"]},
+        {"pipeline_run_id": "a", "image": "evil"},
+        {"pipeline_run_id": "a", "env": {"LD_PRELOAD": "x"}},
+        {"pipeline_run_id": "a", "parameters": {"a=b": "c"}},
+        {"pipeline_run_id": "a", "parameters": {"a": "\0"}},
+    ],
+)
+async def test_a_caller_chooses_parameters_and_nothing_else(
+    running: tuple[Serving, Caller], body: dict[str, Any]
+) -> None:
+    status, refusal = await running[1].ask("POST", "/api/tasks", **(body or {"x": 1}))
+    assert status == 422
+    assert refusal["hint"]
+
+
+async def test_at_the_end_of_the_service_its_tasks_end_and_the_next_one_knows_of_them(tmp_path: Path) -> None:
+    env = settings(tmp_path, LONGSHORE_TASK_LOCAL_PARALLEL="1", LONGSHORE_TASK_LOCAL_QUEUE="1")
+    async with alone(tmp_path, env) as (_, caller):
+        done = await caller.submit("true")
+        await caller.over(done)
+        id = await caller.submit(f"echo $$ > {tmp_path}/pid; sleep 987654")
+        waits = await caller.submit("true")
+        status, refusal = await caller.ask("POST", "/api/tasks", pipeline_run_id="r2")
+        assert status == 429, refusal
+        async with asyncio.timeout(30):
+            while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():  # noqa: ASYNC110 - a file
+                await asyncio.sleep(0.02)
+        pid = int((tmp_path / "pid").read_text())
+        assert alive(pid)
+    assert not alive(pid)
+    async with alone(tmp_path, env) as (_, caller):
+        assert (await caller.ask("GET", f"/api/tasks/{done}"))[1]["status"] == "Succeeded"
+        for stopped in (id, waits):
+            document = (await caller.ask("GET", f"/api/task-status?job_name={stopped}"))[1]
+            assert (document["status"], document["reason"]) == ("Failed", "ServiceStopped")
