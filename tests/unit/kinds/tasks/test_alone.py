@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 from tests.cluster.product.serving import Serving, serving
+from tests.redis_server import Redis
 
 TOKEN = "lsa_test"
 TEMPLATE = """
@@ -204,3 +205,45 @@ async def test_at_the_end_of_the_service_its_tasks_end_and_the_next_one_knows_of
         for stopped in (id, waits):
             document = (await caller.ask("GET", f"/api/task-status?job_name={stopped}"))[1]
             assert (document["status"], document["reason"]) == ("Failed", "ServiceStopped")
+
+
+async def test_two_replicas_share_news_by_redis_and_poll_while_it_is_away(tmp_path: Path) -> None:
+    redis = Redis(tmp_path)
+    await redis.start()
+    env = settings(tmp_path, REDIS_URL=f"redis://127.0.0.1:{redis.port}")
+    try:
+        async with alone(tmp_path, env) as (first, one), alone(tmp_path, env) as (second, other):
+            await _said(first, "linked to the other replicas", 1)
+            await _said(second, "linked to the other replicas", 1)
+            id = await one.submit("sleep 2")
+            assert (await one.ask("POST", f"/api/tasks/{id}/heartbeat", message="told to the first"))[0] == 200
+            assert await _told(other, id, "told to the first")
+            assert (await other.statuses(id))[-1] == "Succeeded"
+            await redis.stop()
+            await _said(second, "Redis is away", 1)
+            id = await one.submit("sleep 1")
+            assert (await other.statuses(id))[-1] == "Succeeded"
+            await redis.start()
+            await _said(first, "linked to the other replicas", 2)
+            await _said(second, "linked to the other replicas", 2)
+            id = await one.submit("sleep 2")
+            assert (await other.ask("POST", f"/api/tasks/{id}/heartbeat", message="told to the second"))[0] == 200
+            assert await _told(one, id, "told to the second")
+    finally:
+        await redis.stop()
+
+
+async def _told(caller: Caller, id: str, message: str) -> bool:
+    """Whether a socket hears of this message."""
+    async with caller.session.ws_connect("/ws/tasks") as socket, asyncio.timeout(60):
+        await socket.send_json({"type": "subscribe", "task_id": id})
+        while True:
+            data = (await socket.receive_json()).get("data", {})
+            if data.get("message") == message or data.get("status") in ("Succeeded", "Failed"):
+                return bool(data.get("message") == message)
+
+
+async def _said(one: Serving, what: str, times: int) -> None:
+    async with asyncio.timeout(60):
+        while one.log().count(what) < times:  # noqa: ASYNC110 - a file
+            await asyncio.sleep(0.02)
