@@ -31,7 +31,7 @@ from bench.harness.processes import Measured, alternate, serving
 from bench.harness.results import Measurement
 from longshore.app import build_api, listen, open_archive
 from longshore.kinds.jobs import model
-from longshore.kinds.jobs.find import ORDER
+from longshore.kinds.jobs.places import CREATED as ORDER
 from longshore.kinds.kind import Services, Stores
 from longshore.kinds.tenants import model as tenants
 from longshore.kube.client import Client

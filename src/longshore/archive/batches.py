@@ -48,6 +48,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     finished: datetime | None
     status: str
     reason: str
+    tags: dict[str, str] = {}
 
     @property
     def position(self) -> tuple[datetime, str]:

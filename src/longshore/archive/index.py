@@ -77,14 +77,16 @@ class Index:
         before: Position | None = None,
         limit: int = 50,
         keep: Callable[[Entry], bool] | None = None,
+        since: datetime | None = None,
     ) -> list[Entry]:
-        """Up to `limit` entries that `keep` likes, by (created, uid) from the highest, strictly below `before`.
+        """Up to `limit` entries that `keep` likes, by (created, uid) from the highest, strictly below `before` and not
+        older than `since`.
 
         Fewer than `limit` means the end. None as tenant means all. Raises Unavailable when the archive is away.
         """
         for _ in range(_ATTEMPTS):
             try:
-                return await self._page(tenant, before, limit, keep)
+                return await self._page(tenant, before, limit, keep, since)
             except NotFound:
                 continue  # compaction replaced a file between listing and reading it
         raise Unavailable("the archive's index changes faster than it can be read", hint="ask again in a second")
@@ -124,14 +126,22 @@ class Index:
             return  # another compaction is at it; whatever was written here is deduplicated by the next one
 
     async def _page(
-        self, tenant: str | None, before: Position | None, limit: int, keep: Callable[[Entry], bool] | None
+        self,
+        tenant: str | None,
+        before: Position | None,
+        limit: int,
+        keep: Callable[[Entry], bool] | None,
+        since: datetime | None,
     ) -> list[Entry]:
         files = await self._batches.listing(await self._batches.tenants() if tenant is None else [tenant])
         hidden = await self._hidden(files)
+        files = [file for file in files if since is None or file.last >= since]
         page: list[Entry] = []
         if limit <= 0:
             return page
         async for entry in _deduplicated(self._merged(files, before, limit)):
+            if since is not None and entry.created < since:
+                break
             if (entry.tenant, entry.uid) not in hidden and (keep is None or keep(entry)):
                 page.append(entry)
                 if len(page) == limit:

@@ -106,4 +106,5 @@ def entry_of(record: JobRecord, tenant: str) -> Entry:
         finished=record.finished,
         status=record.status.value,
         reason=record.reason,
+        tags=record.tags,
     )

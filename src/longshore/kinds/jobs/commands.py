@@ -17,8 +17,7 @@ from longshore.errors import AlreadyExists, Conflict, Forbidden, NotFound, Unava
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.intake import Counts, check_limits, priority_of
 from longshore.kinds.jobs.manifest import job_manifest
-from longshore.kinds.jobs.model import JobRequest
-from longshore.kinds.jobs.request import UPLOAD
+from longshore.kinds.jobs.request import UPLOAD, Input, JobRequest
 from longshore.kinds.jobs.view import JobRecord
 from longshore.kinds.kind import Services
 from longshore.kinds.tenants.model import Tenant, namespace_of, object_name
@@ -173,6 +172,39 @@ async def request_stop(parts: Services, job: Job, message: str) -> Job:
     if model.is_over(job) or model.stop_requested(job):
         return job
     patch = model.stop_patch(job, parts.now(), message)
+    return await parts.client.patch(
+        JOBS, job.metadata.name, patch, job.metadata.namespace, type=Patch.STRATEGIC, subresource="status"
+    )
+
+
+async def rerun(parts: Services, tenant: Tenant, id: str, kind: str, request: JobRequest, key: str | None) -> Submitted:
+    """A new job of the same request, after the job `id` of this kind; what was uploaded for that one is its input too.
+
+    Raises UserMistake for what longshore did not make, or whose inputs are no more.
+    """
+    if not request.image:
+        raise UserMistake("what it was made from is not known here", hint="only what longshore made can be run again")
+    again = msgspec.structs.replace(request, inputs=inputs_of_rerun(request.inputs, id), rerun_of=id)
+    return await submit(parts, tenant, again, kind=kind, letter=id[0], idempotency_key=key)
+
+
+def inputs_of_rerun(inputs: tuple[Input, ...], id: str) -> tuple[Input, ...]:
+    """Where the files are that the job `id` had as inputs: what was uploaded for it, it holds itself."""
+    return tuple(
+        item
+        if item.job and item.area != UPLOAD
+        else msgspec.structs.replace(item, artifact=item.handle, name=item.name or item.artifact, job=id, area="inputs")
+        for item in inputs
+    )
+
+
+async def hide(parts: Services, job: Job, message: str, *, purge: bool) -> Job:
+    """Show this job no more, and end it if it has not ended; the leader does the rest when it has."""
+    if model.is_hidden(job) and (model.is_purged(job) or not purge):
+        return job
+    if model.is_released(job):
+        await parts.archive.index.hide(model.tenant_of(job), job.metadata.uid)
+    patch = model.hide_patch(job, parts.now(), message, purge=purge)
     return await parts.client.patch(
         JOBS, job.metadata.name, patch, job.metadata.namespace, type=Patch.STRATEGIC, subresource="status"
     )

@@ -9,7 +9,7 @@ from longshore.kinds.jobs import model, reconcile
 from longshore.kinds.jobs.archiver import Archiver
 from longshore.kinds.jobs.collector import Collector
 from longshore.kinds.jobs.housekeeping import Housekeeping
-from longshore.kinds.jobs.reconcile import ArchiveJob
+from longshore.kinds.jobs.reconcile import ArchiveJob, HideEntry, PurgeJob
 from longshore.kinds.kind import Lives, Runs, Services
 from longshore.kube.objects import Job, Pod
 from longshore.runtime.controller import Controller
@@ -33,7 +33,13 @@ def controllers(parts: Services) -> Sequence[Runs]:
         pods = stores.pods.by("job", job.metadata.uid)
         return reconcile.plan(job, pods, now, ttl_seconds=parts.settings.ttl_seconds)
 
-    executor = Executor(parts.client, {ArchiveJob: Archiver(parts)})
+    async def hide(effect: HideEntry) -> None:
+        await parts.archive.index.hide(model.tenant_of(effect.job), effect.job.metadata.uid)
+
+    async def purge(effect: PurgeJob) -> None:
+        await parts.archive.removal.purge(model.tenant_of(effect.job), effect.job.metadata.name)
+
+    executor = Executor(parts.client, {ArchiveJob: Archiver(parts), HideEntry: hide, PurgeJob: purge})
     controller = Controller("jobs", Queue[Key](), plan, executor, WORKERS)
     controller.watch(stores.jobs, _own_key)
     controller.watch(stores.pods, _job_of)

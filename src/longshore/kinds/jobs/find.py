@@ -6,30 +6,26 @@ What is another tenant's is not there. The live object wins wherever both exist.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Set
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 from starlette.responses import Response
 
-from longshore.archive.index import Entry
 from longshore.errors import NotFound, Unavailable
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.archiver import outputs_of
 from longshore.kinds.jobs.commands import Submitted
-from longshore.kinds.jobs.places import CREATED, TURN
+from longshore.kinds.jobs.places import TURN
 from longshore.kinds.jobs.request import JobRequest
-from longshore.kinds.jobs.view import JobRecord, record_of, summary_of, why_of
+from longshore.kinds.jobs.view import JobRecord, record_of, why_of
 from longshore.kinds.kind import Services
-from longshore.kube.objects import Job
-from longshore.kube.store import Listing, Position, created, sortable
+from longshore.kinds.tenants.model import namespace_of, object_name
+from longshore.kube.objects import Job, Pod
 from longshore.web.answers import answer
 from longshore.web.auth import Caller
 
 _ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # what longshore names a Job
-ORDER = CREATED
 
 
 @dataclass(frozen=True)
@@ -49,25 +45,39 @@ class Found:
         return self.record.request if self.record else None
 
 
-@dataclass(frozen=True)
-class Filter:
-    """What a list is narrowed to; None narrows nothing. `name` is a prefix of the job's name."""
-
-    tenant: str | None = None
-    kind: str | None = None
-    status: str | None = None
-    name: str | None = None
-
-
 async def find(parts: Services, who: Caller, id: str) -> Found:
     """The job of this id. Raises NotFound alike for none and another tenant's."""
     job = live(parts, who, id)
     if job is not None:
+        if model.is_hidden(job) and who.pod is None:
+            raise NotFound(f"job {id[:64]!r} was deleted", hint="what is deleted is not shown any more")
         return Found(id, model.tenant_of(job), job)
     found = await archived(parts, who, id)
     if found is None:
         raise NotFound(f"there is no job {id[:64]!r}", hint="list yours with 'longshore jobs list'")
     return found
+
+
+async def find_deletable(parts: Services, who: Caller, id: str) -> Found:
+    """As `find`, but also what was hidden before, which may still be purged."""
+    job = live(parts, who, id)
+    if job is not None:
+        return Found(id, model.tenant_of(job), job)
+    tenants = [who.tenant] if who.tenant else await parts.archive.index.tenants() if who.admin else []
+    for tenant in tenants if _ID.fullmatch(id) else ():
+        record = await kept_record(parts, tenant, id)
+        if record is not None:
+            return Found(id, tenant, None, record)
+    raise NotFound(f"there is no job {id[:64]!r}", hint="list yours with 'longshore jobs list'")
+
+
+def find_foreign(parts: Services, who: Caller, tenant_id: str, name: str) -> Found:
+    """The Job that others made in this tenant's namespace. Raises NotFound alike for none and another tenant's."""
+    tenant = object_name(tenant_id)
+    job = parts.stores.jobs.get(name, namespace_of(tenant)) if who.sees(tenant) else None
+    if job is None or model.foreign_tenant(job) != tenant or parts.stores.tenants.get(tenant) is None:
+        raise NotFound(f"there is no Job {name[:64]!r} of others here", hint="list yours with 'longshore jobs list'")
+    return Found(f"{tenant_id}/{model.kind_of(job)}/{name}", tenant, job)
 
 
 async def accepted(parts: Services, result: Submitted) -> Response:
@@ -121,10 +131,18 @@ def _own_pod(parts: Services, who: Caller, job: Job) -> bool:
     )
 
 
+def pods_of(parts: Services, job: Job) -> list[Pod]:
+    """Its pods, also where others made it."""
+    if model.tenant_of(job):
+        return parts.stores.pods.by("job", job.metadata.uid)
+    theirs = parts.stores.pods.by("foreign", job.metadata.uid)
+    return [pod for pod in theirs if pod.metadata.namespace == job.metadata.namespace]
+
+
 def live_record(parts: Services, job: Job) -> JobRecord:
     """The record of a live job, with why it waits."""
-    pods = parts.stores.pods.by("job", job.metadata.uid)
-    name = model.tenant_of(job)
+    pods = pods_of(parts, job)
+    name = model.tenant_of(job) or model.foreign_tenant(job)
     tenant = parts.stores.tenants.get(name)
     why = why_of(
         job,
@@ -171,63 +189,3 @@ def ahead_of(parts: Services, job: Job) -> int:
 
 def progress_topic(id: str) -> str:
     return f"progress/{id}"
-
-
-async def page(parts: Services, wanted: Filter, *, limit: int, cursor: str | None) -> tuple[list[Any], str | None]:
-    """One page of live and archived jobs together, newest first, and the cursor of the next."""
-    after = Position.decode(cursor) if cursor else None
-    live = _Live(parts, wanted)
-    hot = live.page(limit, after)
-    before = (after.time, after.uid) if after else None
-    keep = _cold_filter(parts, wanted, {job.metadata.uid for job in hot.items})
-    cold = await parts.archive.index.page(wanted.tenant, before=before, limit=limit + 1, keep=keep)
-    rows: list[tuple[tuple[str, str], Any]]
-    rows = [((created(job), job.metadata.uid), live.record(job)) for job in hot.items]
-    rows += [((sortable(e.created), e.uid), summary_of(e, tenant_id(parts, e.tenant))) for e in cold]
-    rows.sort(key=lambda row: row[0], reverse=True)
-    more = len(rows) > limit or hot.next is not None
-    rows = rows[:limit]
-    return [row for _, row in rows], Position(ORDER, *rows[-1][0]).encode() if more else None
-
-
-class _Live:
-    """The jobs of a list that are still in the cluster."""
-
-    def __init__(self, parts: Services, wanted: Filter) -> None:
-        self._parts = parts
-        self._wanted = wanted
-
-    def page(self, limit: int, after: Position | None) -> Listing[Job]:
-        return self._parts.stores.jobs.page(
-            ORDER, self._wanted.tenant, limit=limit, after=after, descending=True, where=self._is_wanted
-        )
-
-    def record(self, job: Job) -> JobRecord:
-        return live_record(self._parts, job)
-
-    def _is_wanted(self, job: Job) -> bool:
-        wanted = self._wanted
-        return (
-            bool(model.tenant_of(job))
-            and (wanted.kind is None or model.kind_of(job) == wanted.kind)
-            and (wanted.name is None or model.request_of(job).name.startswith(wanted.name))
-            and (wanted.status is None or self.record(job).status == wanted.status)
-        )
-
-
-def _cold_filter(parts: Services, wanted: Filter, shown: Set[str]) -> Callable[[Entry], bool]:
-    """What is still in the cluster is shown from there; `shown` holds the uids of what was when the page began.
-
-    What left the cluster since then and is not among these comes after them, or was not wanted as it was.
-    """
-
-    def keep(entry: Entry) -> bool:
-        return (
-            (wanted.kind is None or entry.kind == wanted.kind)
-            and (wanted.status is None or entry.status == wanted.status)
-            and (wanted.name is None or entry.name.startswith(wanted.name))
-            and entry.uid not in shown
-            and not any(job.metadata.uid == entry.uid for job in parts.stores.jobs.by("id", entry.id))
-        )
-
-    return keep

@@ -20,7 +20,7 @@ from longshore.kinds.jobs.request import Input as Input
 from longshore.kinds.jobs.request import JobRequest as JobRequest
 from longshore.kinds.jobs.request import Progress as Progress
 from longshore.kinds.jobs.request import Resources as Resources
-from longshore.kinds.tenants.model import MAX_PRIORITY, namespace_of
+from longshore.kinds.tenants.model import MAX_PRIORITY, namespace_of, tenant_in
 from longshore.kube.objects import Condition, ContainerStateTerminated, Job, Pod
 
 LABEL_KIND = "longshore.dev/kind"
@@ -30,6 +30,10 @@ ANNOTATION_SPEC = "longshore.dev/spec"
 ANNOTATION_ACCEPTED = "longshore.dev/accepted"
 # what its priority counted when it was accepted; absent: 0
 ANNOTATION_PRIORITY = "longshore.dev/priority"
+# on a job that was deleted: DELETED or PURGED; nobody is shown it any more
+ANNOTATION_HIDDEN = "longshore.dev/hidden"
+DELETED = "deleted"
+PURGED = "purged"
 FINALIZER = "longshore.dev/archive"
 ANNOTATION_MOUNTS = "longshore.dev/mounts"
 """On pods. "optional": where a process node can mount nothing, their variables and working directory are enough."""
@@ -105,6 +109,21 @@ def own_tenant(job: Job) -> str | None:
     return tenant_of(job) or None
 
 
+def foreign_tenant(job: Job) -> str:
+    """Name of the Tenant object in whose namespace others made this Job; "" where it is ours or in no such."""
+    return "" if tenant_of(job) else tenant_in(job.metadata.namespace)
+
+
+def is_hidden(job: Job) -> bool:
+    """Whether a caller deleted it; it is still there until it has ended and the archive has it."""
+    return ANNOTATION_HIDDEN in job.metadata.annotations
+
+
+def is_purged(job: Job) -> bool:
+    """Whether nothing of it is to be kept."""
+    return job.metadata.annotations.get(ANNOTATION_HIDDEN) == PURGED
+
+
 def own_id(job: Job) -> str | None:
     """Index of jobs by id."""
     return job.metadata.name if tenant_of(job) else None
@@ -137,7 +156,7 @@ def is_over(job: Job) -> bool:
 
 def is_released(job: Job) -> bool:
     """Whether its log and record are in the archive, so that the object may go."""
-    return is_over(job) and FINALIZER not in job.metadata.finalizers
+    return is_over(job) and FINALIZER not in job.metadata.finalizers and bool(tenant_of(job))
 
 
 def ended_at(job: Job, now: datetime) -> datetime:
@@ -159,8 +178,16 @@ def stop_requested(job: Job) -> bool:
     return condition(job.status.conditions, "FailureTarget") is not None
 
 
-def stop_patch(job: Job, now: datetime, message: str) -> dict[str, Any]:
-    """Strategic merge patch of jobs/status that ends this job for good: FailureTarget with reason Stopped.
+def hide_patch(job: Job, now: datetime, message: str, *, purge: bool) -> dict[str, Any]:
+    """Strategic merge patch of jobs/status, one write: nobody is shown this job any more, and it ends if it has not."""
+    ends = is_over(job) or stop_requested(job)
+    kept = PURGED if purge or is_purged(job) else DELETED
+    metadata = {"uid": job.metadata.uid, "annotations": {ANNOTATION_HIDDEN: kept}}
+    return {**({} if ends else stop_patch(job, now, message)), "metadata": metadata}
+
+
+def stop_patch(job: Job, now: datetime, message: str, reason: str = REASON_STOPPED) -> dict[str, Any]:
+    """Strategic merge patch of jobs/status that ends this job for good: FailureTarget with this reason.
 
     Mere suspension would never end and Kueue would undo it. A Job that never started needs a startTime too, or the
     Job controller's own write of Failed is refused by validation for ever.
@@ -170,7 +197,7 @@ def stop_patch(job: Job, now: datetime, message: str) -> dict[str, Any]:
     target = {
         "type": "FailureTarget",
         "status": "True",
-        "reason": REASON_STOPPED,
+        "reason": reason,
         "message": message,
         "lastProbeTime": stamp,
         "lastTransitionTime": stamp,
@@ -236,6 +263,15 @@ def finished_main(pods: Iterable[Pod]) -> ContainerStateTerminated | None:
             if status.name == MAIN_CONTAINER and status.state.terminated:
                 return status.state.terminated
     return None
+
+
+def settled(job: Job) -> Status | None:
+    """The status where the Job alone says it, without its pods; cheap, for filters."""
+    if condition(job.status.conditions, "Complete"):
+        return Status.SUCCEEDED
+    if failed := condition(job.status.conditions, "Failed"):
+        return Status.STOPPED if failed.reason == REASON_STOPPED else Status.FAILED
+    return Status.QUEUED if job.spec.suspend else None
 
 
 def state_of(job: Job, pods: Iterable[Pod]) -> State:

@@ -12,6 +12,7 @@ from longshore.kube.objects import Job
 from longshore.kube.order import Order, created
 
 CREATED = "created"
+NAME = "name"
 TURN = "turn"
 
 
@@ -25,14 +26,26 @@ def queued(job: Job) -> str | None:
     return model.own_tenant(job) if model.waits(job) else None
 
 
+def listed(job: Job) -> str | None:
+    """By tenant: what lists show, also what others made in its namespace; not what was deleted."""
+    return None if model.is_hidden(job) else model.tenant_of(job) or model.foreign_tenant(job) or None
+
+
+def named(job: Job) -> str:
+    """For the order by the name that people gave it."""
+    return model.request_of(job).name
+
+
 INDEXES: Mapping[str, IndexValues[Job]] = {
     "id": model.own_id,
     "tenant": model.own_tenant,
     "unfinished": unfinished,
     "queued": queued,
+    "listed": listed,
     model.UNARCHIVED: model.unarchived,
 }
 ORDERS: Mapping[str, Order[Job]] = {
-    CREATED: Order(created, within="tenant", fixed=True),
+    CREATED: Order(created, within="listed", fixed=True),
+    NAME: Order(named, within="listed", fixed=True),
     TURN: Order(model.turn, within="queued", fixed=True),
 }

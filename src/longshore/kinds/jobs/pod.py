@@ -193,4 +193,4 @@ def _told(item: Input) -> dict[str, Any]:
     own = msgspec.to_builtins(item)
     told = {name: own[name] for name in ("path", "unpack", "sha256") if name in own}
     # it asks by the handle; the file is called as it was
-    return {"artifact": item.handle, **told, **({"name": item.artifact} if item.job else {})}
+    return {"artifact": item.handle, **told, **({"name": item.name or item.artifact} if item.job else {})}

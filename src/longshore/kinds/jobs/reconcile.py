@@ -28,10 +28,24 @@ class ArchiveJob(Effect, frozen=True):
     deadline: ClassVar[float] = 3600.0  # seconds; a log of many gigabytes is copied at the pace of its kubelet
 
 
+class HideEntry(Effect, frozen=True):
+    """Show the archive's entry of this job no more: it was deleted before the archive had it."""
+
+    job: Job
+
+
+class PurgeJob(Effect, frozen=True):
+    """Remove what the archive has of this job: it is to go without a trace."""
+
+    job: Job
+
+
 def plan(job: Job | None, pods: Sequence[Pod], now: datetime, *, ttl_seconds: int) -> Plan:
-    """Next actions for one job; nothing for what is gone or already released."""
-    if job is None or model.FINALIZER not in job.metadata.finalizers:
+    """Next actions for one job; nothing for what is gone, or released and not to be purged."""
+    if job is None:
         return Plan()
+    if model.FINALIZER not in job.metadata.finalizers:
+        return Plan(_vanish(job) if model.is_over(job) and model.is_purged(job) else ())
     if model.is_over(job):
         return _archive(job, pods, now, ttl_seconds)
     if job.metadata.deletion_timestamp is not None and not model.stop_requested(job):
@@ -61,7 +75,17 @@ def _archive(job: Job, pods: Sequence[Pod], now: datetime, ttl_seconds: int) -> 
         # the sidecar may still be sending outputs; a pod's change wakes this key, the timer is only the bound
         hurry = tuple(_hurry(pod) for pod in pods if model.stop_requested(job) and _lingers(pod))
         return Plan(hurry, requeue_after=PODS_SETTLE_SECONDS)
-    return Plan((ArchiveJob(job, tuple(pods)), release(job, ttl_seconds)))
+    hidden = (HideEntry(job),) if model.is_hidden(job) else ()
+    gone = _vanish(job) if model.is_purged(job) else ()
+    return Plan((ArchiveJob(job, tuple(pods)), *hidden, release(job, ttl_seconds), *gone))
+
+
+def _vanish(job: Job) -> tuple[Action, ...]:
+    """The purge before the object, whose annotation says that it is still to be done. It comes after the release, so
+    that no archiving of this job can follow it."""
+    if job.metadata.deletion_timestamp is not None:
+        return (PurgeJob(job),)
+    return (PurgeJob(job), DeleteObject(JOBS, job.metadata.name, job.metadata.namespace, uid=job.metadata.uid))
 
 
 def release(job: Job, ttl_seconds: int) -> Action:

@@ -49,11 +49,13 @@ class Input(Struct, frozen=True, omit_defaults=True):
     sha256: str | None = None
     job: str = ""
     area: str = "outputs"
+    # what the file is called in the workspace, where that is not what the artifact is called
+    name: str = ""
 
     @property
     def handle(self) -> str:
         """The name by which the runner asks the API for it."""
-        return f"{self.job}/{self.artifact}" if self.job else self.artifact
+        return f"{self.job}/{self.area}/{self.artifact}" if self.job else self.artifact
 
 
 class Mount(Struct, frozen=True, omit_defaults=True):
@@ -113,6 +115,7 @@ class JobRequest(Struct, frozen=True, omit_defaults=True):
     service_account: str = ""
     node_selector: dict[str, str] = {}
     tolerations: tuple[Toleration, ...] = ()
+    rerun_of: str = ""
 
     @property
     def indexed(self) -> bool:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
+from pydantic import Field
 from starlette.responses import Response
 
-from longshore.errors import Forbidden
+from longshore.errors import Forbidden, Unavailable, UserMistake
 from longshore.kinds.jobs import commands, log, model
-from longshore.kinds.jobs.find import Filter, accepted, find, full_record, page
+from longshore.kinds.jobs.find import accepted, find, find_deletable, find_foreign, full_record, tenant_id
 from longshore.kinds.jobs.input import JobInput
+from longshore.kinds.jobs.listing import Filter, page
+from longshore.kinds.jobs.request import JobRequest
 from longshore.kinds.kind import Parts, Services
 from longshore.kinds.tenants.model import object_name
 from longshore.web.answers import answer
@@ -19,6 +24,7 @@ from longshore.web.auth import Caller, Who
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
+_TAG = Annotated[str, Field(min_length=1, max_length=8500)]
 IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
 
 
@@ -38,19 +44,30 @@ async def list_jobs(
     parts: Parts,
     tenant: str | None = None,
     kind: str | None = None,
-    status: model.Status | None = None,
-    name: str | None = None,
+    status: Annotated[str | None, Query(max_length=20, description="In capitals or not: Running, running.")] = None,
+    tag: Annotated[
+        list[_TAG] | None, Query(max_length=20, description="key=value; several: each of them must be there.")
+    ] = None,
+    name: Annotated[str | None, Query(max_length=200, description="What the name begins with.")] = None,
+    created_after: Annotated[datetime | None, Query(description="Not before this time.")] = None,
+    created_before: Annotated[datetime | None, Query(description="Before this time.")] = None,
+    archived: Annotated[bool | None, Query(description="false: only what is still in the cluster.")] = None,
+    sort: Annotated[
+        str, Query(max_length=20, description="-created; also created, name, -name with archived=false.")
+    ] = "-created",
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: str | None = None,
     min_resource_version: int | None = None,
 ) -> Response:
-    """Live and archived work of every kind in one order, newest first."""
+    """Work of every kind, live, archived, or made by others in the tenant's namespace, in one order, newest first."""
     if min_resource_version is not None:
         await parts.stores.jobs.wait_for(min_resource_version)
     asked = object_name(tenant) if tenant else None
     scope = None if who.admin and asked is None else who.tenant_for(asked)
-    wanted = Filter(scope, kind, status.value if status else None, name)
-    items, following = await page(parts, wanted, limit=limit, cursor=cursor)
+    tags = tuple((key, value) for key, _, value in (each.partition("=") for each in tag or ()))
+    after, before = _aware(created_after), _aware(created_before)
+    wanted = Filter(scope, kind, _status(status), name, tags, after, before, archived)
+    items, following = await page(parts, wanted, limit=limit, cursor=cursor, sort=sort)
     store = parts.stores.jobs
     return answer(
         {
@@ -86,6 +103,49 @@ _When = Annotated[
 ]
 
 
+@router.post("/{id}/rerun", status_code=202)
+async def rerun_job(id: str, who: Who, parts: Parts, idempotency_key: IdempotencyKey = None) -> Response:
+    """A new job of the same request, also of one that is archived. Safe to retry with an idempotency key."""
+    found = await find(parts, who, id)
+    _require_person(who)
+    target = commands.tenant_for_work(parts, who, tenant_id(parts, found.tenant) if who.admin else None)
+    kind = model.kind_of(found.job) if found.job else found.record.kind if found.record else "job"
+    request = found.request or JobRequest(name="", image="")
+    return await accepted(parts, await commands.rerun(parts, target, id, kind, request, idempotency_key))
+
+
+@router.delete("/{id}", status_code=204)
+async def delete_job(id: str, who: Who, parts: Parts, purge: bool = False) -> Response:
+    """Show it no more, at once; what runs is stopped. With `purge` record, log and files go too, when it has ended."""
+    _require_person(who)
+    found = await find_deletable(parts, who, id)
+    if found.job is not None:
+        hidden = await commands.hide(parts, found.job, f"Deleted by {who.name}.", purge=purge)
+        with suppress(Unavailable):
+            await parts.stores.jobs.wait_for(hidden.metadata.resource_version)
+    elif purge:
+        await parts.archive.removal.purge(found.tenant, id)
+    elif found.record is not None:
+        await parts.archive.index.hide(found.tenant, found.record.uid)
+    return Response(status_code=204)
+
+
+@router.get("/{tenant_id}/job/{name}")
+async def get_foreign_job(tenant_id: str, name: str, who: Who, parts: Parts) -> Response:
+    """A Job that others made in a tenant's namespace, by the id that lists show of it."""
+    found = find_foreign(parts, who, tenant_id, name)
+    return answer(await full_record(parts, found), headers=_freshness(parts))
+
+
+@router.post("/{tenant_id}/job/{name}/stop", status_code=202)
+async def stop_foreign_job(tenant_id: str, name: str, who: Who, parts: Parts) -> Response:
+    """End a Job that others made, because you ask for it: whoever made it is told by the Job's condition."""
+    found = find_foreign(parts, who, tenant_id, name)
+    assert found.job is not None
+    stopping = await commands.request_stop(parts, found.job, f"Stopped by {who.name}.")
+    return answer(await full_record(parts, replace(found, job=stopping)), 202)
+
+
 @router.get("/{id}/logs")
 async def logs(
     id: str,
@@ -112,6 +172,22 @@ async def logs(
     """
     wish = log.Wish(follow, tail, since, until, search, context, timestamps, previous, container, offset)
     return await log.respond(parts, who, id, wish)
+
+
+def _aware(time: datetime | None) -> datetime | None:
+    """A time without a zone is UTC."""
+    return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
+
+
+def _status(text: str | None) -> str | None:
+    if text is None:
+        return None
+    known = {status.value.lower(): status.value for status in model.Status}
+    if text.lower() not in known:
+        raise UserMistake(
+            f"there is no status {text[:20]!r}", hint=f"use one of: {', '.join(known.values())}", field="status"
+        )
+    return known[text.lower()]
 
 
 def _freshness(parts: Services) -> dict[str, str]:

@@ -38,6 +38,9 @@ class Archived(Protocol):
     @property
     def reason(self) -> str: ...
 
+    @property
+    def tags(self) -> dict[str, str]: ...
+
 
 class ResourcesView(Struct, frozen=True):
     cpu: str
@@ -88,7 +91,10 @@ class ArtifactView(Struct, frozen=True, gc=False):
 
 
 class JobRecord(Struct, frozen=True, kw_only=True):
-    """One work item. Times are RFC 3339 in UTC; `archived` says whether the Kubernetes object may be gone."""
+    """One work item. Times are RFC 3339 in UTC; `archived` says whether the Kubernetes object may be gone.
+
+    `foreign` is what others made in the tenant's namespace: its id is {tenant}/{kind}/{name}, and it is not archived.
+    """
 
     schema: int = 1
     id: str
@@ -119,6 +125,8 @@ class JobRecord(Struct, frozen=True, kw_only=True):
     log_tail: str | None = None
     log: LogView | None = None
     artifacts: tuple[ArtifactView, ...] = ()
+    rerun_of: str = ""
+    foreign: bool = False
     archived: bool = False
     links: dict[str, str] = {}
     resource_version: str = ""
@@ -138,12 +146,14 @@ def record_of(
     pods = model.attempts(pods)
     request = model.request_of(job)
     state = model.state_of(job, pods)
+    foreign = not model.tenant_of(job)
+    id = f"{tenant_id}/{model.kind_of(job)}/{job.metadata.name}" if foreign else job.metadata.name
     end = model.finished_main(pods)
     failed = state.status is Status.FAILED
     # pods of a job that was stopped or too late are gone by now; the Job has counted them
     ran = max(len(pods), job.status.active + job.status.succeeded + job.status.failed)
     return JobRecord(
-        id=job.metadata.name,
+        id=id,
         uid=job.metadata.uid,
         kind=model.kind_of(job),
         tenant=tenant_id,
@@ -152,7 +162,7 @@ def record_of(
         status=state.status,
         reason=state.reason,
         message=state.message,
-        hint=hint_for(state.reason, job.metadata.name) if failed else None,
+        hint=hint_for(state.reason, id) if failed else None,
         created=job.metadata.creation_timestamp or model.EPOCH,
         started=_started(pods) or (job.status.start_time if ran and not pods and model.is_over(job) else None),
         finished=finished_at(job),
@@ -169,8 +179,10 @@ def record_of(
         why=why,
         outputs=outputs,
         log_tail=end.message if failed and end else None,
-        archived=model.is_released(job),
-        links=links_of(job.metadata.name),
+        rerun_of=request.rerun_of,
+        foreign=foreign,
+        archived=model.is_released(job) and not foreign,
+        links=links_of(id, foreign=foreign),
         resource_version=job.metadata.resource_version,
     )
 
@@ -193,17 +205,21 @@ def summary_of(entry: Archived, tenant_id: str) -> dict[str, Any]:
         "reason": entry.reason,
         "created": entry.created,
         "finished": entry.finished,
+        "tags": entry.tags,
         "archived": True,
         "links": links_of(entry.id),
     }
 
 
-def links_of(id: str) -> dict[str, str]:
+def links_of(id: str, *, foreign: bool = False) -> dict[str, str]:
+    if foreign:
+        return {"self": f"/v1/jobs/{id}", "stop": f"/v1/jobs/{id}/stop"}
     return {
         "self": f"/v1/jobs/{id}",
         "logs": f"/v1/jobs/{id}/logs",
         "artifacts": f"/v1/jobs/{id}/artifacts",
         "stop": f"/v1/jobs/{id}/stop",
+        "rerun": f"/v1/jobs/{id}/rerun",
     }
 
 

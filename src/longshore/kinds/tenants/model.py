@@ -152,6 +152,11 @@ def namespace_of(tenant_name: str) -> str:
     return f"tenant-{tenant_name}"
 
 
+def tenant_in(namespace: str) -> str:
+    """Name of the Tenant object whose namespace this would be; "" where it is nobody's."""
+    return namespace.removeprefix("tenant-") if namespace.startswith("tenant-") else ""
+
+
 class ApiKey(Struct, frozen=True, omit_defaults=True):
     """What is kept of an API key: never the key, only its SHA-256. Times are aware, in UTC."""
 

@@ -118,7 +118,7 @@ def test_the_runner_asks_for_another_jobs_artifact_by_that_job_and_calls_the_fil
     inputs = json.loads(next(e["value"] for e in fetch["env"] if e["name"] == "LONGSHORE_INPUTS"))
     assert inputs == [
         {"artifact": "own.zip"},
-        {"artifact": "j2/out/a.txt", "path": "data", "name": "out/a.txt"},
+        {"artifact": "j2/outputs/out/a.txt", "path": "data", "name": "out/a.txt"},
     ]
 
 

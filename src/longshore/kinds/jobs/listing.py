@@ -1,0 +1,168 @@
+"""One list over what is live and what is archived, of every kind, in one order; `routes` and streams cut pages from it.
+
+The hot objects are read first: what leaves them meanwhile is in the archive's index already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass
+from datetime import datetime
+from math import ceil
+from typing import Any
+
+from longshore.archive.index import Entry
+from longshore.errors import UserMistake
+from longshore.kinds.jobs import model
+from longshore.kinds.jobs.find import live_record, pods_of, tenant_id
+from longshore.kinds.jobs.places import CREATED, listed
+from longshore.kinds.jobs.view import JobRecord, summary_of
+from longshore.kinds.kind import Services
+from longshore.kube.objects import Job
+from longshore.kube.store import Listing, Position, created, sortable
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What a list is narrowed to; None narrows nothing. `name` is a prefix of the job's name; times are inclusive
+    after and exclusive before; every one of `tags` must be there; `archived`: only what is in the archive and no
+    more in the cluster, or only what is in the cluster."""
+
+    tenant: str | None = None
+    kind: str | None = None
+    status: str | None = None
+    name: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    archived: bool | None = None
+
+
+SORTS = ("-created", "created", "-name", "name")
+
+
+async def page(
+    parts: Services, wanted: Filter, *, limit: int, cursor: str | None, sort: str = "-created"
+) -> tuple[list[Any], str | None]:
+    """One page in this order, by default of live and archived jobs together, newest first; and the next one's cursor.
+
+    Raises UserMistake for an order that the archive has not, unless only live ones are asked for.
+    """
+    if sort not in SORTS:
+        raise UserMistake(f"there is no order {sort[:50]!r}", hint=f"use one of: {', '.join(SORTS)}", field="sort")
+    after = Position.decode(cursor) if cursor else None
+    if wanted.archived is False:
+        return _hot_page(parts, wanted, limit, after, sort)
+    if sort != "-created":
+        raise UserMistake(
+            f"what is archived is listed newest first only, not by {sort}",
+            hint="add archived=false to sort what is still in the cluster, or leave the order out",
+            field="sort",
+        )
+    return await _page(parts, wanted, limit, after)
+
+
+def _hot_page(
+    parts: Services, wanted: Filter, limit: int, after: Position | None, sort: str
+) -> tuple[list[Any], str | None]:
+    """What is in the cluster, in any order that its store keeps."""
+    live = _Live(parts, wanted)
+    found = live.page(limit, after, order=sort.removeprefix("-"), descending=sort.startswith("-"))
+    return [live.record(job) for job in found.items], found.next.encode() if found.next else None
+
+
+async def _page(parts: Services, wanted: Filter, limit: int, after: Position | None) -> tuple[list[Any], str | None]:
+    after = _highest(wanted, after)
+    live = _Live(parts, wanted)
+    hot = live.page(limit, after) if wanted.archived is None else Listing([], None, 0)
+    before = (after.time, after.uid) if after else None
+    keep = _cold_filter(parts, wanted, {job.metadata.uid for job in hot.items})
+    cold = await parts.archive.index.page(
+        wanted.tenant, before=before, limit=limit + 1, keep=keep, since=wanted.created_after
+    )
+    rows: list[tuple[tuple[str, str], Any]]
+    rows = [((created(job), job.metadata.uid), live.record(job)) for job in hot.items]
+    rows += [((sortable(e.created), e.uid), summary_of(e, tenant_id(parts, e.tenant))) for e in cold]
+    rows.sort(key=lambda row: row[0], reverse=True)
+    more = len(rows) > limit or hot.next is not None
+    rows = rows[:limit]
+    return [row for _, row in rows], Position(CREATED, *rows[-1][0]).encode() if more else None
+
+
+def _highest(wanted: Filter, after: Position | None) -> Position | None:
+    """Where to begin: below the cursor, and below what is too new. Positions know whole seconds, as `created` does."""
+    if wanted.created_before is None:
+        return after
+    bound = Position(CREATED, f"{ceil(wanted.created_before.timestamp()):011}", "")
+    return bound if after is None else min(after, bound, key=lambda each: (each.key, each.uid))
+
+
+class _Live:
+    """The jobs of a list that are still in the cluster."""
+
+    def __init__(self, parts: Services, wanted: Filter) -> None:
+        self._parts = parts
+        self._wanted = wanted
+
+    def page(
+        self, limit: int, after: Position | None, order: str = CREATED, *, descending: bool = True
+    ) -> Listing[Job]:
+        return self._parts.stores.jobs.page(
+            order, self._wanted.tenant, limit=limit, after=after, descending=descending, where=self._is_wanted
+        )
+
+    def record(self, job: Job) -> JobRecord:
+        return live_record(self._parts, job)
+
+    def _is_wanted(self, job: Job) -> bool:
+        """What costs least is asked first: a rare status is looked for among all jobs of the list."""
+        wanted = self._wanted
+        made = job.metadata.creation_timestamp or model.EPOCH
+        return (
+            (wanted.kind is None or model.kind_of(job) == wanted.kind)
+            and (wanted.created_after is None or made >= wanted.created_after)
+            and (wanted.created_before is None or made < wanted.created_before)
+            and (wanted.status is None or self._status(job) == wanted.status)
+            and self._is_named(job)
+            and self._is_somebodys(job)
+        )
+
+    def _is_named(self, job: Job) -> bool:
+        wanted = self._wanted
+        if wanted.name is None and not wanted.tags:
+            return True
+        request = model.request_of(job)
+        return (wanted.name is None or request.name.startswith(wanted.name)) and _tagged(wanted, request.tags)
+
+    def _is_somebodys(self, job: Job) -> bool:
+        """Of the list of all tenants: neither deleted, nor of a namespace that only looks like a tenant's."""
+        tenant = listed(job)
+        return tenant is not None and (bool(model.tenant_of(job)) or self._parts.stores.tenants.get(tenant) is not None)
+
+    def _status(self, job: Job) -> str:
+        return (model.settled(job) or model.state_of(job, pods_of(self._parts, job)).status).value
+
+
+def _tagged(wanted: Filter, tags: Mapping[str, str]) -> bool:
+    return all(tags.get(key) == value for key, value in wanted.tags)
+
+
+def _cold_filter(parts: Services, wanted: Filter, shown: Set[str]) -> Callable[[Entry], bool]:
+    """What is still in the cluster is shown from there; `shown` holds the uids of what was when the page began.
+
+    What left the cluster since then and is not among these comes after them, or was not wanted as it was.
+    """
+
+    def keep(entry: Entry) -> bool:
+        return (
+            (wanted.kind is None or entry.kind == wanted.kind)
+            and (wanted.status is None or entry.status == wanted.status)
+            and (wanted.name is None or entry.name.startswith(wanted.name))
+            and (wanted.created_after is None or entry.created >= wanted.created_after)
+            and (wanted.created_before is None or entry.created < wanted.created_before)
+            and _tagged(wanted, entry.tags)
+            and entry.uid not in shown
+            and not any(job.metadata.uid == entry.uid for job in parts.stores.jobs.by("id", entry.id))
+        )
+
+    return keep

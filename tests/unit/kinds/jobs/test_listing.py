@@ -1,0 +1,182 @@
+"""A list over what is live and what is archived shows each job once and in order, whatever moves while it is read."""
+
+import asyncio
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from longshore.app import open_archive
+from longshore.archive.index import Entry
+from longshore.errors import UserMistake
+from longshore.kinds.jobs import model
+from longshore.kinds.jobs.listing import Filter, page
+from longshore.kinds.jobs.places import INDEXES, ORDERS
+from longshore.kinds.jobs.request import JobRequest
+from longshore.kinds.kind import Services, Stores
+from longshore.kinds.tenants.model import TENANTS, Tenant
+from longshore.kube.client import Client
+from longshore.kube.config import Config
+from longshore.kube.objects import JOBS, PODS, SECRETS, Condition, Job, JobSpec, JobStatus, ObjectMeta, Pod
+from longshore.kube.store import Store, Writer
+from longshore.runtime.bus import Bus
+from longshore.settings import Settings
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+MINE = Filter("a")
+
+
+class World:
+    """A store and an archive, and what happens to jobs in them."""
+
+    def __init__(self, folder: str) -> None:
+        self._jobs: Store[Job] = Store(JOBS, INDEXES, ORDERS)
+        pods: Store[Pod] = Store(PODS, {"job": model.owner_uid, "foreign": model.foreign_owner_uid})
+        tenants: Store[Tenant] = Store(TENANTS)
+        self.writer = Writer(self._jobs)
+        Writer(tenants).replace([Tenant(metadata=ObjectMeta(name="a", uid="t", resource_version="1"))], 1)
+        options = Settings(archive=Path(folder).as_uri())
+        client = Client(Config("http://127.0.0.1:9"))  # nobody is there, and nobody is asked
+        stores = Stores(self._jobs, pods, tenants, Store(SECRETS))
+        self.parts = Services(options, client, stores, open_archive(options.archive), Bus(), lambda: START)
+        self.version = 1
+
+    def put(self, job: Job) -> Job:
+        self.version += 1
+        meta = msgspec.structs.replace(job.metadata, resource_version=str(self.version))
+        job = msgspec.structs.replace(job, metadata=meta)
+        self.writer.put(job)
+        return job
+
+    async def archive(self, job: Job) -> None:
+        meta, request = job.metadata, model.request_of(job)
+        created = meta.creation_timestamp or START
+        entry = Entry(meta.uid, meta.name, "job", "a", request.name, created, created, "Succeeded", "", request.tags)
+        await self.parts.archive.index.add([entry])
+
+    def drop(self, job: Job) -> None:
+        self.version += 1
+        self.writer.delete(f"{job.metadata.namespace}/{job.metadata.name}", self.version)
+
+    async def pages(self, wanted: Filter, limit: int) -> list[str]:
+        seen, cursor = [], None
+        while True:
+            rows, cursor = await page(self.parts, wanted, limit=limit, cursor=cursor)
+            seen += [ids(row) for row in rows]
+            if cursor is None:
+                return seen
+
+
+def ids(row: Any) -> str:
+    return str(row["id"] if isinstance(row, dict) else row.id)
+
+
+def job(n: int, second: int, *, over: bool = False, foreign: bool = False, **fields: Any) -> Job:
+    request = JobRequest(name=f"name {n}", image="x", **fields)
+    ours = {model.LABEL_KIND: "job", model.LABEL_TENANT: "a"}
+    meta = ObjectMeta(
+        name=f"j{n:03}",
+        namespace="tenant-a",
+        uid=f"uid-{n:03}",
+        resource_version="1",
+        creation_timestamp=START + timedelta(seconds=second),
+        labels={} if foreign else ours,
+        annotations={} if foreign else {model.ANNOTATION_SPEC: msgspec.json.encode(request).decode()},
+    )
+    conditions = (Condition("Complete", "True"),) if over else ()
+    return Job(metadata=meta, spec=JobSpec(suspend=not over), status=JobStatus(conditions=conditions))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seconds=st.lists(st.integers(0, 3), min_size=1, max_size=9),
+    before=st.lists(st.sampled_from(["live", "both", "archived"]), min_size=9, max_size=9),
+    moves=st.lists(st.tuples(st.integers(0, 8), st.sampled_from(["archive", "drop", "new"])), max_size=8),
+    limit=st.integers(1, 3),
+)
+def test_each_job_is_listed_once_and_in_order_while_jobs_move_to_the_archive(
+    seconds: list[int], before: list[str], moves: list[tuple[int, str]], limit: int
+) -> None:
+    async def scenario() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            world = World(folder)
+            jobs = [job(n, second, over=True) for n, second in enumerate(seconds)]
+            archived: set[int] = set()
+            world.writer.replace([], 1)
+            for n, each in enumerate(jobs):
+                jobs[n] = world.put(each)
+                if before[n] != "live":
+                    await world.archive(each)
+                    archived.add(n)
+                if before[n] == "archived":
+                    world.drop(jobs[n])
+            seen, cursor, waiting = [], None, list(moves)
+            while True:
+                rows, cursor = await page(world.parts, MINE, limit=limit, cursor=cursor)
+                seen += [ids(row) for row in rows]
+                if cursor is None:
+                    break
+                if waiting:
+                    n, move = waiting.pop()
+                    if move == "new":
+                        world.put(job(100 + len(waiting), 9, over=True))
+                    elif n < len(jobs) and n not in archived:
+                        await world.archive(jobs[n])
+                        archived.add(n)
+                    elif n < len(jobs) and move == "drop" and n in archived:
+                        world.drop(jobs[n])
+            expected = sorted(jobs, key=lambda j: (j.metadata.creation_timestamp, j.metadata.uid), reverse=True)
+            assert seen == [each.metadata.name for each in expected]
+
+    asyncio.run(scenario())
+
+
+async def test_filters_narrow_hot_and_archived_alike(tmp_path: Path) -> None:
+    world = World(str(tmp_path))
+    world.writer.replace([], 1)
+    for n in range(4):
+        one = world.put(job(n, n, over=True, tags={"team": "a" if n % 2 else "b"}))
+        if n >= 2:
+            await world.archive(one)
+            world.drop(one)
+    world.put(job(4, 4, tags={"team": "a", "run": "1"}))
+
+    async def found(**wanted: Any) -> list[str]:
+        return await world.pages(Filter("a", **wanted), 2)
+
+    assert await found() == ["j004", "j003", "j002", "j001", "j000"]
+    assert await found(tags=(("team", "a"),)) == ["j004", "j003", "j001"]
+    assert await found(tags=(("team", "a"), ("run", "1"))) == ["j004"]
+    assert await found(status="Succeeded") == ["j003", "j002", "j001", "j000"]
+    assert await found(status="Queued") == ["j004"]
+    assert await found(name="name 3") == ["j003"]
+    assert await found(created_after=START + timedelta(seconds=2)) == ["j004", "j003", "j002"]
+    assert await found(created_before=START + timedelta(seconds=2)) == ["j001", "j000"]
+    assert await found(created_before=START + timedelta(seconds=1.5)) == ["j001", "j000"]
+    assert await found(archived=True) == ["j003", "j002"]
+    assert await found(archived=False) == ["j004", "j001", "j000"]
+    hot, _ = await page(world.parts, Filter("a", archived=False), limit=9, cursor=None, sort="created")
+    assert [ids(row) for row in hot] == ["j000", "j001", "j004"]
+    with pytest.raises(UserMistake) as refused:
+        await page(world.parts, MINE, limit=9, cursor=None, sort="name")
+    assert refused.value.field == "sort"
+
+
+async def test_what_was_deleted_is_not_listed_and_what_others_made_is(tmp_path: Path) -> None:
+    world = World(str(tmp_path))
+    world.writer.replace([], 1)
+    hidden = world.put(job(1, 1, over=True))
+    marks = {**hidden.metadata.annotations, model.ANNOTATION_HIDDEN: model.DELETED}
+    meta = msgspec.structs.replace(hidden.metadata, annotations=marks)
+    world.put(msgspec.structs.replace(hidden, metadata=meta))
+    world.put(job(2, 2, foreign=True))
+    stray = job(3, 3, foreign=True)
+    elsewhere = msgspec.structs.replace(stray.metadata, namespace="tenant-nobody")
+    world.put(msgspec.structs.replace(stray, metadata=elsewhere))
+    assert await world.pages(MINE, 5) == ["a/job/j002"]
+    assert await world.pages(Filter(None), 5) == ["a/job/j002"]
