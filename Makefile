@@ -35,6 +35,7 @@ fmt: $(ENVIRONMENT) ## Mend what can be mended by machine
 	@.venv/bin/ruff format
 	@$(RUN) deploy/generate.py
 	@$(RUN) docs/generate.py
+	@$(RUN) docs/generate_api.py
 
 bench: $(BENCH_ENVIRONMENT) ## Run the benchmarks, beside other clients; ONLY=name chooses
 	@.venv-bench/bin/python -m bench $(ONLY)

@@ -20,6 +20,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest, st
 from starlette.responses import Response
 
 from longshore import __version__
+from longshore.api import routed
 from longshore.archive.artifacts import Artifacts
 from longshore.archive.index import Index
 from longshore.archive.logs import Logs
@@ -34,7 +35,7 @@ from longshore.errors import LongshoreError, UserMistake
 from longshore.kinds.jobs import model as jobs
 from longshore.kinds.jobs import places
 from longshore.kinds.jobs.lag import LagMetrics
-from longshore.kinds.kind import Archive, Services, Stores
+from longshore.kinds.kind import Archive, Kind, Services, Stores
 from longshore.kinds.registry import KINDS
 from longshore.kinds.tasks import desk
 from longshore.kinds.tenants import bundle
@@ -61,6 +62,7 @@ from longshore.telemetry import configure_logging
 from longshore.web import auth, problems
 from longshore.web.answers import answer
 from longshore.web.hosts import AllowedHosts
+from longshore.web.methods import JsonBodies, Methods
 from longshore.web.uploads import BoundedBodies
 
 log = structlog.get_logger(__name__)
@@ -202,13 +204,10 @@ async def _serve_alone(settings: Settings) -> None:
             if settings.redis_url
             else None
         )
-        app = _api(settings, [auth.admin_token(settings.admin_token_file)])
+        tasks_alone = [kind for kind in KINDS if kind.name == "task"]
+        app = _api(settings, [auth.admin_token(settings.admin_token_file)], tasks_alone)
         app.state.tasks = tasks_desk
         _health(app, {})
-        for kind in KINDS:
-            if kind.name == "task":
-                for router in kind.routers:
-                    app.include_router(router)
         await _answer_calls(app, settings)
         if linked is not None:
             linked.cancel()
@@ -339,21 +338,20 @@ def build_api(parts: Services) -> FastAPI:
     if settings.admin_token_file is not None:
         chain.append(auth.admin_token(settings.admin_token_file))
     chain.append(auth.PodTokens(parts.client, "longshore"))
-    app = _api(settings, chain)
+    app = _api(settings, chain, KINDS)
     app.state.services = parts
     app.state.keys = keys
     _health(app, {"jobs": stores.jobs, "pods": stores.pods, "tenants": stores.tenants, "keys": stores.keys})
-    for kind in KINDS:
-        for router in kind.routers:
-            app.include_router(router)
     return app
 
 
-def _api(settings: Settings, chain: Sequence[auth.Authenticator]) -> FastAPI:
-    """What every API has, whatever its routes."""
-    app = FastAPI(title="longshore", version=__version__, description="Work on Kubernetes for many tenants.")
+def _api(settings: Settings, chain: Sequence[auth.Authenticator], kinds: Sequence[Kind]) -> FastAPI:
+    """The routes of these kinds with what every API has around them."""
+    app = routed(kinds)
     app.state.authentication = auth.Authentication(chain)
     app.add_middleware(BoundedBodies, max_bytes=MAX_JSON_BYTES, streamed=_is_streamed)
+    app.add_middleware(JsonBodies, streamed=_is_streamed)
+    app.add_middleware(Methods)
     app.add_middleware(AllowedHosts, names=settings.allowed_hosts)
     problems.install(app)
     return app

@@ -8,7 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 GENERATE: dict[str, Any] = runpy.run_path(str(ROOT / "docs/generate.py"))
-DOCUMENTS: dict[str, str] = GENERATE["documents"]()
+API: dict[str, Any] = runpy.run_path(str(ROOT / "docs/generate_api.py"))
+DOCUMENTS: dict[str, str] = GENERATE["documents"]() | API["documents"]()
 
 TESTS = """\
 \"\"\"How pods end. And more.\"\"\"

@@ -35,6 +35,7 @@ from longshore.runtime.relay import Relay
 from longshore.runtime.replicas import Replicas
 from longshore.runtime.term import Term
 from longshore.settings import Settings
+from longshore.web.openapi import Operations
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,9 @@ class Kind:
     controllers: Callable[[Services], Sequence[Runs]] | None = None
     everywhere: Callable[[Services], Sequence[Lives]] | None = None
     explain: Callable[[JobRecord], JobRecord] | None = None
+    # what its routes answer, and what their parameters mean, for the API's document
+    operations: Operations = field(default_factory=dict)
+    words: Mapping[str, str] = field(default_factory=dict)
 
 
 async def _services(connection: HTTPConnection) -> Services:

@@ -3,14 +3,19 @@
 from longshore.kinds import crd
 from longshore.kinds.jobs import control as jobs
 from longshore.kinds.jobs import exchange, transfers, uploads
+from longshore.kinds.jobs import openapi as job_openapi
+from longshore.kinds.jobs import openapi_files as file_openapi
 from longshore.kinds.jobs import routes as job_routes
 from longshore.kinds.kind import Kind
 from longshore.kinds.simulations import compat as simulation_compat
+from longshore.kinds.simulations import openapi as simulation_openapi
 from longshore.kinds.simulations import routes as simulation_routes
 from longshore.kinds.simulations import view as simulation_view
 from longshore.kinds.tasks import compat as task_compat
+from longshore.kinds.tasks import openapi as task_openapi
 from longshore.kinds.tasks import sockets as task_sockets
 from longshore.kinds.tenants import control as tenants
+from longshore.kinds.tenants import openapi as tenant_openapi
 from longshore.kinds.tenants import routes as tenant_routes
 from longshore.kinds.tenants.model import TENANTS, TenantSpec, TenantStatus
 
@@ -29,6 +34,8 @@ KINDS: tuple[Kind, ...] = (
         definitions=(crd.definition(TENANTS, TenantSpec, TenantStatus, columns=_TENANT_COLUMNS, short="tn"),),
         resources=(TENANTS,),
         controllers=tenants.controllers,
+        operations=tenant_openapi.OPERATIONS,
+        words=tenant_openapi.WORDS,
     ),
     # the runner's routes come first: they are below /v1/jobs/{id}
     Kind(
@@ -36,11 +43,20 @@ KINDS: tuple[Kind, ...] = (
         routers=(exchange.router, transfers.router, uploads.router, job_routes.router),
         controllers=jobs.controllers,
         everywhere=jobs.everywhere,
+        operations={**file_openapi.OPERATIONS, **job_openapi.OPERATIONS},
+        words=job_openapi.WORDS,
     ),
     Kind(
         name="simulation",
         routers=(simulation_routes.router, simulation_compat.router),
         explain=simulation_view.explain,
+        operations=simulation_openapi.OPERATIONS,
+        words=simulation_openapi.WORDS,
     ),
-    Kind(name="task", routers=(task_compat.router, task_sockets.router)),
+    Kind(
+        name="task",
+        routers=(task_compat.router, task_sockets.router),
+        operations=task_openapi.OPERATIONS,
+        words=task_openapi.WORDS,
+    ),
 )

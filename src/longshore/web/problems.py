@@ -13,8 +13,11 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import Scope
 
 from longshore import errors
+from longshore.web.problem_types import type_of
 
 log = structlog.get_logger(__name__)
 
@@ -38,14 +41,15 @@ def status_of(error: errors.LongshoreError) -> int:
 
 
 def problem(request: Request, status: int, detail: str, **members: Any) -> Response:
-    """A problem document; members that are None are left out."""
-    title = HTTPStatus(status).phrase
+    """A problem document; members that are None are left out, and a hint is never missing."""
+    known = type_of(status)
     body = {
-        "type": f"https://longshore.dev/problems/{title.lower().replace(' ', '-')}",
-        "title": title,
+        "type": known.uri,
+        "title": known.title,
         "status": status,
         "detail": detail,
         "instance": request.url.path,
+        "hint": known.do,
         **{k: v for k, v in members.items() if v is not None},
     }
     return Response(msgspec.json.encode(body), status, media_type="application/problem+json")
@@ -82,11 +86,37 @@ async def _validation(request: Request, error: Exception) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    hints = {404: "see /docs for the routes there are", 405: "see /docs for the methods of this route"}
-    response = problem(request, error.status_code, str(error.detail), hint=hints.get(error.status_code))
+    hint, path = None, request.url.path
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        hint = f"leave out the slash at its end: {path.rstrip('/')}" if path.endswith("/") else None
+        hint = hint or "see /docs for the routes there are"
+    response = problem(request, error.status_code, _detail(error, request), hint=hint)
     for name, value in (error.headers or {}).items():
         response.headers[name] = value
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        response.headers["Allow"] = ", ".join(methods_of(request.scope))
     return response
+
+
+def _detail(error: HTTPException, request: Request) -> str:
+    """Starlette's own words are the status's phrase, which says nothing of this request."""
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return f"there is nothing at {request.url.path[:200]}"
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        return f"{request.method[:20]} is not a method of {request.url.path[:200]}"
+    return str(error.detail)
+
+
+def methods_of(scope: Scope) -> list[str]:
+    """The methods of this path (RFC 9110, 10.2.1: all of them, whichever routes they belong to); none: no such path."""
+    routes = scope["app"].router.routes
+    bare = {"type": "http", "path": scope["path"], "root_path": scope.get("root_path", ""), "app": scope["app"]}
+    found = [
+        method
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+        if any(route.matches({**bare, "method": method})[0] is Match.FULL for route in routes)
+    ]
+    return [*found, *(["HEAD"] if "GET" in found else []), "OPTIONS"] if found else []
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
