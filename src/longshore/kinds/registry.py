@@ -12,6 +12,7 @@ from longshore.kinds.simulations import openapi as simulation_openapi
 from longshore.kinds.simulations import routes as simulation_routes
 from longshore.kinds.simulations import view as simulation_view
 from longshore.kinds.tasks import compat as task_compat
+from longshore.kinds.tasks import control as task_control
 from longshore.kinds.tasks import openapi as task_openapi
 from longshore.kinds.tasks import sockets as task_sockets
 from longshore.kinds.tenants import control as tenants
@@ -56,6 +57,7 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         name="task",
         routers=(task_compat.router, task_sockets.router),
+        controllers=task_control.controllers,
         operations=task_openapi.OPERATIONS,
         words=task_openapi.WORDS,
     ),

@@ -32,7 +32,7 @@ async def replica(
     cluster: LocalCluster, api: LocalApi, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Serving]:
     """A replica that has a template; the module's tests share it."""
-    env = {**replica_env(cluster), "TASK_TEMPLATE": TEMPLATE}
+    env = {**replica_env(cluster), "TASK_TEMPLATE": TEMPLATE, "LONGSHORE_TASK_HEARTBEAT_RETRIES": "1"}
     async with serving(tmp_path_factory.mktemp("replica"), env) as one:
         yield one
 

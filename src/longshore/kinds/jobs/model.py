@@ -40,6 +40,7 @@ ANNOTATION_MOUNTS = "longshore.dev/mounts"
 LABEL_JOB_NAME = "batch.kubernetes.io/job-name"
 MAIN_CONTAINER = "main"
 REASON_STOPPED = "Stopped"
+REASON_SILENT = "HeartbeatLost"
 MAX_SPEC_BYTES = 16 * 1024
 MAX_OBJECT_BYTES = 100 * 1024
 # the account that pods run as, and what the runner's containers add to each pod
@@ -316,6 +317,8 @@ def _failure(failed: Condition, pods: tuple[Pod, ...]) -> State:
         return State(Status.STOPPED, REASON_STOPPED, failed.message or "Stopped on request.")
     if failed.reason == "DeadlineExceeded":
         return State(Status.FAILED, failed.reason, "The job ran longer than its timeout and was ended.")
+    if failed.reason == REASON_SILENT:
+        return State(Status.FAILED, REASON_SILENT, failed.message)
     last = attempts(pods)[-1:]
     if last and last[0].status.phase == "Failed" and last[0].status.reason:
         return State(Status.FAILED, last[0].status.reason, last[0].status.message)

@@ -1,0 +1,98 @@
+"""The heartbeat monitor on the real control plane: it ends the silent, leaves the others, and counts in the Job."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+from tests.cluster.product.serving import replica_env, serving
+
+from longshore.app import open_archive, utc_now
+from longshore.cli.local import LocalApi
+from longshore.cluster.cluster import LocalCluster
+from longshore.kinds.jobs import model as jobs
+from longshore.kinds.kind import Services, Stores
+from longshore.kinds.tasks.monitor import Monitor
+from longshore.kinds.tenants.model import TENANTS
+from longshore.kube.client import Client
+from longshore.kube.config import Config
+from longshore.kube.objects import JOBS, LEASES, PODS, SECRETS, Lease
+from longshore.kube.reflector import Reflector
+from longshore.kube.store import Store
+from longshore.runtime.bus import Bus
+from longshore.runtime.replicas import LABEL, Replicas
+from longshore.runtime.term import Term
+from longshore.settings import Settings
+
+NewTenant = Callable[..., Awaitable[Any]]
+LIMIT = 4.0
+
+
+@asynccontextmanager
+async def control(cluster: LocalCluster) -> AsyncIterator[Services]:
+    """What the monitor needs of a `control`, without being one: the cluster's own shares the logs out."""
+    env = replica_env(cluster, "control")
+    settings = Settings(
+        archive=env["LONGSHORE_ARCHIVE"], task_heartbeat_check_seconds=0.2, task_heartbeat_limit_seconds=LIMIT
+    )
+    leases: Store[Lease] = Store(LEASES)
+    stores = Stores(
+        Store(JOBS, {"id": jobs.own_id, "tenant": jobs.own_tenant}),
+        Store(PODS, {"job": jobs.owner_uid}),
+        Store(TENANTS),
+        Store(SECRETS),
+    )
+    async with Client(Config.load(env["LONGSHORE_KUBECONFIG"])) as client, asyncio.TaskGroup() as tasks:
+        replicas = Replicas(leases)
+        work = (
+            Reflector(client, stores.jobs).run(),
+            Reflector(client, stores.pods, label_selector=jobs.LABEL_JOB_NAME).run(),
+            Reflector(client, leases, namespace=settings.namespace, label_selector=LABEL).run(),
+            replicas.run(),
+        )
+        running = [tasks.create_task(each) for each in work]
+        yield Services(settings, client, stores, open_archive(settings.archive), Bus(), utc_now, replicas=replicas)
+        for task in running:
+            task.cancel()
+
+
+async def test_the_silent_are_tried_again_and_given_up_and_the_others_are_left_alone(
+    cluster: LocalCluster, api: LocalApi, new_tenant: NewTenant, tmp_path: Any
+) -> None:
+    tenant = await new_tenant()
+    template = "{image: bash, command: [sleep, '300'], resources: {cpu: 100m, memory: 64Mi}, heartbeat: true}"
+    env = {**replica_env(cluster), "TASK_TEMPLATE": template, "LONGSHORE_TASK_HEARTBEAT_RETRIES": "1"}
+    async with (
+        control(cluster) as parts,
+        serving(tmp_path, env) as one,
+        aiohttp.ClientSession(one.url, headers={"X-API-Key": tenant.key}) as session,
+    ):
+
+        async def submit() -> str:
+            async with session.post("/api/tasks", json={"pipeline_run_id": "r"}) as answer:
+                return str((await answer.json())["task_id"])
+
+        async def status(id: str) -> dict[str, Any]:
+            async with session.get(f"/api/task-status?job_name={id}") as answer:
+                found: dict[str, Any] = await answer.json()
+                return found
+
+        silent, alive = await submit(), await submit()
+        watching = asyncio.create_task(Monitor(parts).run(Term(until=float("inf"))))
+        seen: set[int] = set()
+        try:
+            async with asyncio.timeout(100):
+                while (now := await status(silent))["status"] != "Failed":
+                    seen.add(now["failed"])
+                    parts.bus.publish(f"heartbeat/{alive}", {})
+                    await asyncio.sleep(0.1)
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
+        assert (now["reason"], 1 in seen) == ("HeartbeatLost", True)
+        left = await status(alive)
+        assert (left["status"], left["failed"]) == ("Running", 0)
+        await tenant.client.jobs.stop(alive)
