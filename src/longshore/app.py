@@ -31,16 +31,19 @@ from longshore.archive.retention import Retention
 from longshore.archive.transfers import Transfers
 from longshore.archive.uploads import Uploads
 from longshore.archive.usage import Usage
-from longshore.errors import LongshoreError, UserMistake
+from longshore.errors import LongshoreError, NotFound, UserMistake
 from longshore.kinds.jobs import model as jobs
 from longshore.kinds.jobs import places
+from longshore.kinds.jobs.facts import Facts, workload_owner
 from longshore.kinds.jobs.lag import LagMetrics
+from longshore.kinds.jobs.why import Workload
 from longshore.kinds.kind import Archive, Kind, Services, Stores
 from longshore.kinds.registry import KINDS
 from longshore.kinds.tasks import desk
 from longshore.kinds.tenants import bundle
 from longshore.kinds.tenants.commands import KeyAuthenticator
 from longshore.kinds.tenants.model import LABEL_KEY, LABEL_TENANT, TENANTS
+from longshore.kube import discovery
 from longshore.kube.client import Client
 from longshore.kube.config import Config
 from longshore.kube.metrics import CacheMetrics
@@ -73,6 +76,9 @@ DRAIN_SECONDS = 10
 MAX_JSON_BYTES = 4 << 20
 # a cache this old has missed a watch's longest silence: the replica is not fit to answer
 STALE_SECONDS = 400.0
+KUEUE = "kueue.x-k8s.io"
+KUEUE_EVERY_SECONDS = 10.0
+BOUND = "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"
 
 
 def utc_now() -> datetime:
@@ -103,10 +109,19 @@ async def services(settings: Settings, *, role: Role) -> AsyncIterator[Services]
                 for resource in bundle.RESOURCES
             },
         )
+        # pods that no Job made, while they take room of their nodes
+        elsewhere = f"!{jobs.LABEL_JOB_NAME}"
         reflectors = [
             Reflector(client, stores.jobs).run(),
             Reflector(client, stores.pods, label_selector=jobs.LABEL_JOB_NAME).run(),
             Reflector(client, stores.tenants).run(),
+            Reflector(client, stores.events, field_selector="type=Warning").run(),
+            # autoscalers tell that a node is coming in Normal Events; a selector knows no "or"
+            Reflector(client, stores.scale_ups, field_selector="type=Normal,reason=TriggeredScaleUp").run(),
+            Reflector(client, stores.nominations, field_selector="type=Normal,reason=Nominated").run(),
+            Reflector(client, stores.nodes).run(),
+            Reflector(client, stores.others, label_selector=elsewhere, field_selector=BOUND).run(),
+            Reflector(client, stores.claims).run(),
             Reflector(client, leases, namespace=settings.namespace, label_selector=LABEL_REPLICA).run(),
         ]
         if role == "serve":
@@ -121,12 +136,29 @@ async def services(settings: Settings, *, role: Role) -> AsyncIterator[Services]
         link = RedisLink(bus, settings.redis_url.get_secret_value()) if settings.redis_url else None
         linked = link.run() if link else RelayLink(bus, relay, replicas).run()
         known = (replicas.run(), presence.run(replicas), relay.learn(client, settings.namespace), linked)
-        running = [tasks.create_task(work) for work in (*reflectors, *known)]
         explain = {kind.name: kind.explain for kind in KINDS if kind.explain}
         archive = open_archive(settings.archive)
-        yield Services(settings, client, stores, archive, bus, utc_now, explain, replicas, relay)
+        made = Services(settings, client, stores, archive, bus, utc_now, explain, replicas, relay)
+        facts = (made.facts.learn(), _follow_kueue(client, made.facts))
+        running = [tasks.create_task(work) for work in (*reflectors, *known, *facts)]
+        yield made
         for task in running:
             task.cancel()
+
+
+async def _follow_kueue(client: Client, facts: Facts) -> None:
+    """Keep Kueue's Workloads from when it is installed; without it, look again now and then."""
+    while True:
+        try:
+            await client.call("GET", f"/apis/{KUEUE}")
+            found = await discovery.find(client, "Workload", group=KUEUE)
+        except LongshoreError as error:
+            if not isinstance(error, NotFound):
+                log.warning("whether Kueue is installed is not known", why=error.message)
+            await asyncio.sleep(KUEUE_EVERY_SECONDS)
+            continue
+        facts.workloads = Store(found.read_as(Workload), {"job": workload_owner})
+        await Reflector(client, facts.workloads).run()
 
 
 def open_archive(url: str) -> Archive:

@@ -34,6 +34,12 @@ def _rule(group: str, resources: list[str], verbs: list[str]) -> dict[str, Any]:
     return {"apiGroups": [group], "resources": resources, "verbs": verbs}
 
 
+# by what both roles know why a job waits: quota refusals and mount errors are told in Events only; the rest says how
+# much room nodes have, which claims are unbound, and what Kueue says where it is installed
+WHY_RULES = [
+    _rule("", ["events", "nodes", "persistentvolumeclaims"], _READ),
+    _rule("kueue.x-k8s.io", ["workloads"], _READ),
+]
 # what `serve` does: takes work in, reads, stops; it never starts anything
 SERVE_RULES = [
     _rule("batch", ["jobs"], [*_READ, "create"]),
@@ -41,6 +47,7 @@ SERVE_RULES = [
     _rule("", ["pods"], _READ),
     _rule("longshore.dev", ["tenants"], [*_READ, *_WRITE]),
     _rule("authentication.k8s.io", ["tokenreviews"], ["create"]),
+    *WHY_RULES,
 ]
 # what `control` does: admits, archives, keeps the bundles; it also holds what it grants to tenants
 CONTROL_RULES = [
@@ -54,6 +61,7 @@ CONTROL_RULES = [
     _rule("networking.k8s.io", ["networkpolicies"], [*_READ, *_WRITE]),
     _rule("rbac.authorization.k8s.io", ["roles", "rolebindings"], [*_READ, *_WRITE]),
     *bundle.READ_RULES,
+    *WHY_RULES,
 ]
 # in longshore's own namespace
 SERVE_OWN_RULES = [

@@ -23,12 +23,14 @@ from longshore.archive.retention import Retention
 from longshore.archive.transfers import Transfers
 from longshore.archive.uploads import Uploads
 from longshore.archive.usage import Usage
+from longshore.kinds.jobs.facts import CLAIMS, Facts, is_wanted
 from longshore.kinds.jobs.livelog import Tails
 from longshore.kinds.jobs.view import JobRecord
 from longshore.kinds.tenants.bundle import Bundled
 from longshore.kinds.tenants.model import Tenant
 from longshore.kube.client import Client
-from longshore.kube.objects import LEASES, Job, Pod, Resource, Secret
+from longshore.kube.objects import LEASES, NODES, PODS, Claim, Job, Node, Pod, Resource, Secret
+from longshore.kube.recent import Recent
 from longshore.kube.store import Store
 from longshore.runtime.bus import Bus
 from longshore.runtime.relay import Relay
@@ -61,6 +63,13 @@ class Stores:
     pods: Store[Pod]
     tenants: Store[Tenant]
     keys: Store[Secret]
+    # what else tells why a job waits: see `kinds.jobs.facts`
+    events: Recent = field(default_factory=lambda: Recent(is_wanted))
+    scale_ups: Recent = field(default_factory=lambda: Recent(is_wanted))
+    nominations: Recent = field(default_factory=lambda: Recent(is_wanted))
+    nodes: Store[Node] = field(default_factory=lambda: Store(NODES))
+    others: Store[Pod] = field(default_factory=lambda: Store(PODS))
+    claims: Store[Claim] = field(default_factory=lambda: Store(CLAIMS))
     # by Kubernetes kind; only `control` keeps these
     bundle: Mapping[str, Store[Bundled]] = field(default_factory=dict)
 
@@ -85,6 +94,20 @@ class Services:
     def tails(self) -> Tails:
         """The logs that come in, as the collectors pass them on."""
         return Tails(self.replicas, self.relay, self.archive.logs)
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What is known about why jobs wait."""
+        stores = self.stores
+        return Facts(
+            jobs=stores.jobs,
+            pods=stores.pods,
+            tenants=stores.tenants,
+            events=(stores.events, stores.scale_ups, stores.nominations),
+            nodes=stores.nodes,
+            others=stores.others,
+            claims=stores.claims,
+        )
 
 
 class Runs(Protocol):

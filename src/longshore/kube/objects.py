@@ -73,15 +73,39 @@ class ObjectReference(Struct, frozen=True, gc=False, rename="camel"):
     field_path: str = ""
 
 
+class EventSeries(Struct, frozen=True, gc=False, rename="camel"):
+    count: int = 0
+    last_observed_time: datetime | None = None
+
+
 class Event(Object, frozen=True, rename="camel"):
-    """v1 Event: the only place where quota refusals and mount errors are told."""
+    """v1 Event: the only place where quota refusals and mount errors are told.
+
+    Who writes by events.k8s.io, as the scheduler does, sets `event_time` and `series`; others the timestamps and count.
+    """
 
     involved_object: ObjectReference = ObjectReference()
     type: str = ""
     reason: str = ""
     message: str = ""
-    count: int = 0
+    count: int | None = 0
+    first_timestamp: datetime | None = None
     last_timestamp: datetime | None = None
+    event_time: datetime | None = None
+    series: EventSeries | None = None
+
+    @property
+    def first(self) -> datetime | None:
+        return self.first_timestamp or self.event_time or self.metadata.creation_timestamp
+
+    @property
+    def last(self) -> datetime | None:
+        seen = self.series.last_observed_time if self.series else None
+        return seen or self.last_timestamp or self.first
+
+    @property
+    def times(self) -> int:
+        return (self.series.count if self.series else self.count) or 1
 
 
 class JobSpec(Struct, frozen=True, gc=False, rename="camel"):
@@ -152,10 +176,34 @@ class ContainerStatus(Struct, frozen=True, gc=False, rename="camel"):
     container_id: str = msgspec.field(default="", name="containerID")
 
 
+class ResourceRequirements(Struct, frozen=True, gc=False, rename="camel"):
+    requests: dict[str, str] = {}
+
+
+class Container(Struct, frozen=True, gc=False, rename="camel"):
+    """What a container asks of its node; one among the init containers that restarts always is a sidecar."""
+
+    resources: ResourceRequirements = ResourceRequirements()
+    restart_policy: str = ""
+
+
+class ClaimSource(Struct, frozen=True, gc=False, rename="camel"):
+    claim_name: str = ""
+
+
+class Volume(Struct, frozen=True, gc=False, rename="camel"):
+    persistent_volume_claim: ClaimSource | None = None
+
+
 class PodSpec(Struct, frozen=True, gc=False, rename="camel"):
     """The part of a pod's spec that views and reconcilers read; the process node has a fuller one of its own."""
 
     node_name: str = ""
+    node_selector: dict[str, str] = {}
+    containers: tuple[Container, ...] = ()
+    init_containers: tuple[Container, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    overhead: dict[str, str] = {}
 
 
 class PodStatus(Struct, frozen=True, gc=False, rename="camel"):
@@ -177,6 +225,17 @@ class Pod(Object, frozen=True, rename="camel"):
     status: PodStatus = PodStatus()
 
 
+class Taint(Struct, frozen=True, gc=False, rename="camel"):
+    key: str
+    effect: str = ""
+    value: str = ""
+
+
+class NodeSpec(Struct, frozen=True, gc=False, rename="camel"):
+    taints: tuple[Taint, ...] = ()
+    unschedulable: bool = False
+
+
 class NodeStatus(Struct, frozen=True, gc=False, rename="camel"):
     capacity: dict[str, str] = {}
     allocatable: dict[str, str] = {}
@@ -186,6 +245,7 @@ class NodeStatus(Struct, frozen=True, gc=False, rename="camel"):
 class Node(Object, frozen=True, rename="camel"):
     """v1 Node."""
 
+    spec: NodeSpec = NodeSpec()
     status: NodeStatus = NodeStatus()
 
 
@@ -208,6 +268,22 @@ class Lease(Object, frozen=True, rename="camel"):
     """coordination.k8s.io/v1 Lease."""
 
     spec: LeaseSpec = LeaseSpec()
+
+
+class ClaimSpec(Struct, frozen=True, gc=False, rename="camel"):
+    storage_class_name: str | None = None
+    volume_name: str = ""
+
+
+class ClaimStatus(Struct, frozen=True, gc=False, rename="camel"):
+    phase: str = ""
+
+
+class Claim(Object, frozen=True, rename="camel"):
+    """v1 PersistentVolumeClaim."""
+
+    spec: ClaimSpec = ClaimSpec()
+    status: ClaimStatus = ClaimStatus()
 
 
 class Resource(Struct, Generic[T], frozen=True):

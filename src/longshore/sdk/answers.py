@@ -92,13 +92,26 @@ class Progress(Struct, frozen=True, kw_only=True):
     at: datetime | None = None
 
 
+class Eta(Struct, frozen=True, kw_only=True):
+    """When a job may be expected to start, and what that is reckoned from."""
+
+    at: datetime
+    basis: str | None = None
+
+
 class Why(Struct, frozen=True, kw_only=True):
-    """Why a job is not running yet."""
+    """Why a job is not running yet; once it runs or is over, what it waited for.
+
+    `ahead` is how many jobs start before it, `queued` and `pending` the seconds it waited for its turn and its pod.
+    """
 
     reason: str | None = None
     sentence: str | None = None
     since: datetime | None = None
     ahead: int | None = None
+    eta: Eta | None = None
+    queued: float | None = None
+    pending: float | None = None
 
 
 class Outputs(Struct, frozen=True, kw_only=True):

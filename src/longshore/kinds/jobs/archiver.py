@@ -41,6 +41,7 @@ class Archiver:
         job, tenant = effect.job, model.tenant_of(effect.job)
         record = await self._keep(tenant, await self._compose(job, model.attempts(effect.pods)))
         await self._ledger.add(entry_of(record, tenant))
+        self._parts.facts.forget(job)
         log.info("archived", job=record.id, tenant=tenant, status=record.status.value, reason=record.reason)
 
     async def _keep(self, tenant: str, record: JobRecord) -> JobRecord:
@@ -62,6 +63,7 @@ class Archiver:
             pods,
             tenant_id=tenant.id if tenant else model.tenant_of(job),
             outputs=await outputs_of(self._parts.archive, job),
+            why=self._parts.facts.kept(job, pods, self._parts.now()),
         )
         artifacts = await artifacts_of(self._parts.archive, job)
         explain = self._parts.explain.get(record.kind)

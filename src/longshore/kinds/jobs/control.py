@@ -11,7 +11,7 @@ from longshore.kinds.jobs.collector import Collector
 from longshore.kinds.jobs.housekeeping import Housekeeping
 from longshore.kinds.jobs.reconcile import ArchiveJob, HideEntry, PurgeJob
 from longshore.kinds.kind import Lives, Runs, Services
-from longshore.kube.objects import Job, Pod
+from longshore.kube.objects import Event, Job, Pod
 from longshore.runtime.controller import Controller
 from longshore.runtime.executor import Executor
 from longshore.runtime.plan import Plan
@@ -25,12 +25,21 @@ WORKERS = 32
 def controllers(parts: Services) -> Sequence[Runs]:
     stores = parts.stores
 
+    def waiting_job(event: Event) -> list[Key]:
+        """What is told of a job or its pod may be what it waits for."""
+        about = event.involved_object
+        if about.kind == "Pod":
+            pod = stores.pods.get(about.name, about.namespace)
+            return _job_of(pod) if pod else []
+        return [(about.namespace, about.name)] if about.kind == "Job" else []
+
     def plan(key: Key, now: datetime) -> Plan:
         namespace, name = key
         job = stores.jobs.get(name, namespace)
         if job is None or not model.tenant_of(job):
             return Plan()
         pods = stores.pods.by("job", job.metadata.uid)
+        parts.facts.note(job, pods, now)
         return reconcile.plan(job, pods, now, ttl_seconds=parts.settings.ttl_seconds)
 
     async def hide(effect: HideEntry) -> None:
@@ -43,6 +52,8 @@ def controllers(parts: Services) -> Sequence[Runs]:
     controller = Controller("jobs", Queue[Key](), plan, executor, WORKERS)
     controller.watch(stores.jobs, _own_key)
     controller.watch(stores.pods, _job_of)
+    for told in (stores.events, stores.scale_ups, stores.nominations):
+        controller.watch(told, waiting_job)
     return (controller, Housekeeping(parts))
 
 

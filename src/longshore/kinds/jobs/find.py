@@ -16,9 +16,8 @@ from longshore.errors import NotFound, Unavailable
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.archiver import outputs_of
 from longshore.kinds.jobs.commands import Submitted
-from longshore.kinds.jobs.places import TURN
 from longshore.kinds.jobs.request import JobRequest
-from longshore.kinds.jobs.view import JobRecord, record_of, why_of
+from longshore.kinds.jobs.view import JobRecord, record_of
 from longshore.kinds.kind import Services
 from longshore.kinds.tenants.model import namespace_of, object_name
 from longshore.kube.objects import Job, Pod
@@ -143,15 +142,8 @@ def live_record(parts: Services, job: Job) -> JobRecord:
     """The record of a live job, with why it waits."""
     pods = pods_of(parts, job)
     name = model.tenant_of(job) or model.foreign_tenant(job)
-    tenant = parts.stores.tenants.get(name)
-    why = why_of(
-        job,
-        pods,
-        admitted=tenant is not None and any(e.uid == job.metadata.uid for e in tenant.status.admitted),
-        ahead=ahead_of(parts, job),
-        running=len(tenant.status.admitted) if tenant else 0,
-        concurrent=tenant.spec.limits.concurrent_jobs if tenant else 0,
-    )
+    state = model.state_of(job, pods)
+    why = parts.facts.why(job, pods, state, parts.now())
     progress = parts.bus.latest(progress_topic(job.metadata.name))
     return explained(parts, record_of(job, pods, tenant_id=tenant_id(parts, name), progress=progress, why=why))
 
@@ -180,11 +172,6 @@ def tenant_id(parts: Services, name: str) -> str:
     """The id that people use for the tenant of this name."""
     tenant = parts.stores.tenants.get(name)
     return tenant.id if tenant else name
-
-
-def ahead_of(parts: Services, job: Job) -> int:
-    """How many of its tenant's jobs start before this one, which waits for its turn; 0 where it does not."""
-    return parts.stores.jobs.ahead(TURN, model.tenant_of(job), job) if model.waits(job) else 0
 
 
 def progress_topic(id: str) -> str:

@@ -66,12 +66,27 @@ class OutputsView(Struct, frozen=True):
     why: str | None = None
 
 
+class EtaView(Struct, frozen=True):
+    """When a job may be expected to start, and what that is reckoned from."""
+
+    at: datetime
+    basis: str
+
+
 class WhyView(Struct, frozen=True):
-    """Why a job is not running yet, in one sentence."""
+    """Why a job is not running yet, in one sentence; once it runs or is over, what it waited for (`kinds.jobs.why`).
+
+    `since` is when this cause began, `ahead` how many jobs start before it, `queued` and `pending` the seconds that it
+    waited for its turn and then for its pod.
+    """
 
     reason: str
     sentence: str
+    since: datetime | None = None
     ahead: int | None = None
+    eta: EtaView | None = None
+    queued: float | None = None
+    pending: float | None = None
 
 
 class LogView(Struct, frozen=True):
@@ -164,7 +179,7 @@ def record_of(
         message=state.message,
         hint=hint_for(state.reason, id) if failed else None,
         created=job.metadata.creation_timestamp or model.EPOCH,
-        started=_started(pods) or (job.status.start_time if ran and not pods and model.is_over(job) else None),
+        started=started_at(pods) or (job.status.start_time if ran and not pods and model.is_over(job) else None),
         finished=finished_at(job),
         image=request.image,
         command=request.command,
@@ -238,22 +253,7 @@ def hint_for(reason: str, id: str) -> str:
     return _HINTS.get(reason, f"its log says more: longshore jobs logs {id}")
 
 
-def why_of(
-    job: Job, pods: Sequence[Pod], *, admitted: bool, ahead: int, running: int, concurrent: int
-) -> WhyView | None:
-    """Why this job does not run yet; None once it runs or is over."""
-    state = model.state_of(job, pods)
-    if state.status is Status.QUEUED and admitted:
-        return WhyView("Admitted", "Its turn has come; it is about to start.")
-    if state.status is Status.QUEUED and state.reason == "WaitingForTurn":
-        sentence = f"Waits for the tenant's turn: {running} of {concurrent} jobs are admitted, {ahead} wait ahead."
-        return WhyView("TenantLimit", sentence, ahead)
-    if state.status is Status.PENDING:
-        return WhyView(state.reason, state.message)
-    return None
-
-
-def _started(pods: Sequence[Pod]) -> datetime | None:
+def started_at(pods: Sequence[Pod]) -> datetime | None:
     times = []
     for pod in pods:
         for status in pod.status.container_statuses:
@@ -270,3 +270,9 @@ def finished_at(job: Job) -> datetime | None:
         return job.status.completion_time
     failed = model.condition(job.status.conditions, "Failed")
     return failed.last_transition_time if failed else None
+
+
+def finished_attempt(pod: Pod) -> datetime | None:
+    """When the user's container ended in this pod."""
+    ends = (s.state.terminated for s in pod.status.container_statuses if s.name == model.MAIN_CONTAINER)
+    return next((end.finished_at for end in ends if end is not None), None)

@@ -157,3 +157,20 @@ def _unsuspend(job: Job) -> PatchObject:
         uid=job.metadata.uid,
         resource_version=job.metadata.resource_version,
     )
+
+
+class Excess(Struct, frozen=True):
+    """A limit that one more job would break: what it counts, how much of that is used, what the job adds."""
+
+    limit: str
+    used: float
+    adds: float
+    allowed: float
+
+
+def excesses(limits: Limits, use: Use, entry: Admitted) -> tuple[Excess, ...]:
+    """The limits that keep this job from being admitted; none exactly where it `fits`."""
+    rows = zip(use.beside(limits), use.plus(entry).beside(limits), strict=True)
+    return tuple(
+        Excess(name, used, then - used, allowed) for (name, used, _), (_, then, allowed) in rows if then > allowed
+    )

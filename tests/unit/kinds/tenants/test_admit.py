@@ -113,3 +113,13 @@ def test_the_fence_never_exceeds_the_limits_and_settles(cpus: list[str], states:
         holder = tenant(limits, entries)
     else:
         raise AssertionError("admission did not settle")
+
+
+@given(st.integers(0, 60), st.integers(0, 12), st.integers(0, 8), st.integers(0, 12), st.integers(0, 8))
+def test_a_limit_is_named_exactly_when_one_more_job_does_not_fit(
+    running: int, used: int, memory: int, cpu: int, more: int
+) -> None:
+    limits = Limits(cpu=10, memory_gi=6, concurrent_jobs=50)
+    use = admit.Use(used * 1000, memory * admit.GIB, running)
+    entry = Admitted("j", "u", cpu * 1000, more * admit.GIB)
+    assert bool(admit.excesses(limits, use, entry)) != use.plus(entry).fits(limits)

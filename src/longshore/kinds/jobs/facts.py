@@ -1,0 +1,209 @@
+"""Brings together, from the stores, what is known about one job, for `why`; and remembers what no object tells.
+
+`find` asks it for every record of a live job, so what is a tenant's or a cluster's is worked out once and kept for a
+moment. `control` notes what its jobs wait for, so that the archived record can say it when the pod is gone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from statistics import median
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from longshore.kinds.jobs import model, obstacles
+from longshore.kinds.jobs.model import State
+from longshore.kinds.jobs.placement import Room, rooms
+from longshore.kinds.jobs.places import TURN
+from longshore.kinds.jobs.view import WhyView, finished_at
+from longshore.kinds.jobs.why import Known, Reason, Turn, Workload, kept, resumed_at, why_of
+from longshore.kinds.tenants.admit import entry_for, excesses, use_of
+from longshore.kinds.tenants.model import Tenant, namespace_of
+from longshore.kube.objects import PERSISTENT_VOLUME_CLAIMS, Claim, Event, Job, Node, Pod
+from longshore.kube.recent import Recent, age
+from longshore.kube.store import PAGE_MAX, Overflowed, Store
+
+CLAIMS = PERSISTENT_VOLUME_CLAIMS.read_as(Claim)
+TURN_SECONDS = 1.0
+ROOMS_SECONDS = 2.0
+SAMPLES = 50  # last durations kept of each tenant
+MAX_NOTED = 50_000
+# of these nothing is worth keeping: they say no more than the record's times
+_PASSING = (Reason.COMING, Reason.ADMITTED, Reason.STARTING, Reason.RUNNING, Reason.STOPPING)
+
+
+def workload_owner(workload: Workload) -> str | None:
+    """Index of Workloads by the uid of the Job that they stand for."""
+    return next((o.uid for o in workload.metadata.owner_references if o.controller and o.kind == "Job"), None)
+
+
+class _Reckoned(Struct, frozen=True):
+    """A turn, and as of when: the clock, and the tenant's version with the first of its line."""
+
+    at: float
+    stand: tuple[str, str]
+    turn: Turn
+
+
+class Facts:
+    """What both roles know. `others` are the running pods that are not in `pods`, for what they book of the nodes."""
+
+    def __init__(
+        self,
+        *,
+        jobs: Store[Job],
+        pods: Store[Pod],
+        tenants: Store[Tenant],
+        events: Sequence[Recent],
+        nodes: Store[Node],
+        others: Store[Pod],
+        claims: Store[Claim],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._jobs, self._pods, self._tenants = jobs, pods, tenants
+        self._events, self._nodes, self._others, self._claims = events, nodes, others, claims
+        self._clock = clock
+        # Kueue's, where it is installed
+        self.workloads: Store[Workload] | None = None
+        self._turns: dict[str, _Reckoned] = {}
+        self._rooms: tuple[float, list[Room]] | None = None
+        self._durations: dict[str, deque[float]] = {}
+        self._noted: dict[str, WhyView] = {}
+
+    def why(self, job: Job, pods: Sequence[Pod], state: State, now: datetime) -> WhyView | None:
+        """Why this job does not run; what it waited for once it does; None when it is over."""
+        if state.status.final:
+            return None
+        in_line = model.waits(job)
+        ahead, higher = self._ahead(job) if in_line else (0, 0)
+        known = Known(
+            job,
+            pods,
+            now,
+            turn=self.turn(model.tenant_of(job), now) if in_line else Turn(),
+            ahead=ahead,
+            higher=higher,
+            told=self.told,
+            rooms=self.rooms,
+            claim=lambda name: self._claims.get(name, job.metadata.namespace),
+            workload=self._workload(job),
+        )
+        return why_of(known, state, obstacles.of)
+
+    def told(self, uid: str) -> list[Event]:
+        """The Events about an object, the newest first."""
+        found = [event for store in self._events for event in store.by("object", uid)]
+        return sorted(found, key=age, reverse=True) if len(found) > 1 else found
+
+    def turn(self, tenant_name: str, now: datetime) -> Turn:
+        """How it stands with a tenant's line; what is expected of it is at most a second old."""
+        tenant = self._tenants.get(tenant_name)
+        if tenant is None:
+            return Turn()
+        foremost = next(iter(self._jobs.page(TURN, tenant_name, limit=1).items), None)
+        stand = (tenant.metadata.resource_version, foremost.metadata.uid if foremost else "")
+        known = self._turns.pop(tenant_name, None)
+        if known is None or known.stand != stand or self._clock() - known.at > TURN_SECONDS:
+            known = _Reckoned(self._clock(), stand, self._turn(tenant, now))
+        self._turns[tenant_name] = known
+        if len(self._turns) > MAX_NOTED:
+            del self._turns[next(iter(self._turns))]
+        return known.turn
+
+    def rooms(self) -> list[Room]:
+        """The nodes and what is free of them, at most two seconds old."""
+        if self._rooms is None or self._clock() - self._rooms[0] > ROOMS_SECONDS:
+            self._rooms = (self._clock(), rooms(self._nodes.list(), [*self._pods.list(), *self._others.list()]))
+        return self._rooms[1]
+
+    def note(self, job: Job, pods: Sequence[Pod], now: datetime) -> None:
+        """Remember what this job waits for now; the latest that says more than that it waits is what is kept."""
+        if model.is_over(job):
+            return
+        found = self.why(job, pods, model.state_of(job, pods), now)
+        if found is not None and found.reason not in _PASSING:
+            self._noted.pop(job.metadata.uid, None)
+            self._noted[job.metadata.uid] = found
+            if len(self._noted) > MAX_NOTED:
+                del self._noted[next(iter(self._noted))]
+
+    def kept(self, job: Job, pods: Sequence[Pod], now: datetime) -> WhyView:
+        """What a job that is over had waited for, for its record; from Events and times where nothing was noted."""
+        last = self._noted.get(job.metadata.uid)
+        known = Known(job, pods, now, told=self.told)
+        return kept(job, pods, last or obstacles.last_told(known))
+
+    def forget(self, job: Job) -> None:
+        self._noted.pop(job.metadata.uid, None)
+
+    async def learn(self) -> None:
+        """Follow how long jobs take, for what is expected of those in line. Lives until cancelled."""
+        while True:
+            async with self._jobs.subscribe() as changes:
+                done = [job for job in changes.snapshot if model.is_over(job)]
+                for job in sorted(done, key=lambda j: finished_at(j) or model.EPOCH):
+                    self._took(job)
+                try:
+                    while True:
+                        for delta in await changes.next():
+                            if delta.new and model.is_over(delta.new) and not (delta.old and model.is_over(delta.old)):
+                                self._took(delta.new)
+                except Overflowed:
+                    self._durations.clear()
+
+    def _took(self, job: Job) -> None:
+        begun, ended = resumed_at(job), finished_at(job)
+        if begun is not None and ended is not None and model.tenant_of(job):
+            last = self._durations.setdefault(model.tenant_of(job), deque(maxlen=SAMPLES))
+            last.append(max(0.0, (ended - begun).total_seconds()))
+
+    def _ahead(self, job: Job) -> tuple[int, int]:
+        """How many of its tenant's jobs start before this one, and how many of these are of higher priority."""
+        tenant, meta = model.tenant_of(job), job.metadata
+        ahead = self._jobs.ahead(TURN, tenant, job)
+        if not ahead:
+            return 0, 0
+        # one that came before all others of this priority
+        foremost = replace(meta, name="", uid="", creation_timestamp=model.EPOCH, annotations=_priority_alone(job))
+        return ahead, self._jobs.ahead(TURN, tenant, replace(job, metadata=foremost))
+
+    def _turn(self, tenant: Tenant, now: datetime) -> Turn:
+        name, admitted = tenant.metadata.name, tenant.status.admitted
+        uids = frozenset(entry.uid for entry in admitted)
+        line = self._jobs.page(TURN, name, limit=min(PAGE_MAX, len(uids) + 1)).items
+        first = next((j for j in line if j.metadata.uid not in uids), None)
+        excess = excesses(tenant.spec.limits, use_of(admitted), entry_for(first)) if first else ()
+        last = self._durations.get(name, ())
+        typical = median(last) if last else None
+        called = model.request_of(first).name if first else ""
+        return Turn(excess, called, uids, self._ends(tenant, typical, now), typical, len(last))
+
+    def _ends(self, tenant: Tenant, typical: float | None, now: datetime) -> tuple[datetime, ...]:
+        """When what is admitted will end, if it takes as long as the tenant's last jobs did."""
+        if typical is None:
+            return ()
+        ends = []
+        for entry in tenant.status.admitted:
+            job = self._jobs.get(entry.name, namespace_of(tenant.metadata.name))
+            begun = resumed_at(job) if job else None
+            ends.append((begun or now) + timedelta(seconds=typical))
+        return tuple(sorted(ends))
+
+    def _workload(self, job: Job) -> Workload | None:
+        if self.workloads is None:
+            return None
+        return next(iter(self.workloads.by("job", job.metadata.uid)), None)
+
+
+def _priority_alone(job: Job) -> dict[str, str]:
+    found = job.metadata.annotations.get(model.ANNOTATION_PRIORITY)
+    return {model.ANNOTATION_PRIORITY: found} if found else {}
+
+
+def is_wanted(event: Event) -> bool:
+    """Of the cluster's Events only those in tenants' namespaces are held."""
+    return event.involved_object.namespace.startswith(namespace_of(""))
