@@ -6,6 +6,7 @@ from longshore.sdk.answers import Caller
 from longshore.sdk.artifacts import Artifacts
 from longshore.sdk.jobs import Jobs
 from longshore.sdk.simulations import Simulations
+from longshore.sdk.tasks import Tasks
 from longshore.sdk.tenants import Keys, Tenants
 from longshore.sdk.transport import Transport
 
@@ -28,6 +29,7 @@ class LongshoreClient:
         self.jobs = Jobs(self._transport)
         self.simulations = Simulations(self._transport)
         self.artifacts = Artifacts(self._transport)
+        self.tasks = Tasks(self._transport)
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()

@@ -12,10 +12,12 @@ import aiohttp
 import pytest
 from tests.cluster.product.serving import Serving, replica_env, serving
 
+from longshore import errors
 from longshore.cli.local import LocalApi
 from longshore.cluster.cluster import LocalCluster
 from longshore.kube.client import Client
 from longshore.kube.objects import JOBS
+from longshore.sdk.client import LongshoreClient
 
 NewTenant = Callable[..., Awaitable[Any]]
 Eventually = Callable[..., Awaitable[Any]]
@@ -109,6 +111,21 @@ async def test_a_task_is_a_job_that_a_socket_follows_to_its_end_and_that_answers
     assert (await caller.statuses(f"/ws/task-status/{id}"))[0][0]["status"] == "Succeeded"
     assert (await caller.ask("GET", f"/api/tasks/{id}"))[1]["status"] == "Succeeded"
     assert f'"task": "{id}"' in replica.log()
+
+
+async def test_the_sdk_fills_submits_and_returns_the_name(replica: Serving, tenant: Any) -> None:
+    async with LongshoreClient(replica.url, tenant.key) as longshore:
+        name = await longshore.tasks.submit("sdk", parameters={"who": "me", "do": "sleep 1"})
+        assert name.startswith("task-runner-sdk-")
+        assert await longshore.tasks.heartbeat(name, progress=0.2) in ("Pending", "Running")
+        done = await longshore.tasks.wait(name, deadline=60)
+        assert (done.status, done.mode, done.job_name) == ("Succeeded", "kubernetes", name)
+        assert (await longshore.tasks.status(name)).succeeded == 1
+        assert b"".join([chunk async for chunk in longshore.tasks.logs(name)]) == b"run sdk of me\n"
+        once = await longshore.tasks.commission("D-2", parameters={"do": "true", "who": "x"})
+        assert await longshore.tasks.commission("D-2", parameters={"do": "true", "who": "x"}) == once
+        with pytest.raises(errors.NotFound, match="no job"):
+            await longshore.tasks.status("nothing")
 
 
 async def test_a_donation_is_one_task_however_often_and_by_however_many_it_is_sent(caller: Caller) -> None:

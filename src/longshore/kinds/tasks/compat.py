@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import msgspec
 import structlog
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
@@ -138,6 +139,10 @@ async def task_status(
 
 
 def status_answer(status: TaskStatus) -> Response:
+    """The document; where it is NotFound or Error it says so in `detail` too, as every other refusal does."""
+    if status.status not in (Word.NOT_FOUND, Word.ERROR):
+        return answer(status)
+    body = {**msgspec.to_builtins(status), "detail": status.message}
     if status.status is Word.ERROR:
-        return answer(status, 503, headers=RETRY_AFTER)
-    return answer(status, 404 if status.status is Word.NOT_FOUND else 200)
+        return answer(body, 503, headers=RETRY_AFTER)
+    return answer(body, 404)

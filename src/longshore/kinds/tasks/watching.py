@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
-from longshore.kinds.jobs.model import LABEL_JOB_NAME, tenant_of
+from longshore.kinds.jobs.model import LABEL_JOB_NAME, is_hidden, tenant_of
 from longshore.kinds.kind import Stores
 from longshore.kinds.tasks import view
 from longshore.kinds.tasks.view import TaskStatus
@@ -36,9 +36,9 @@ def key_of(namespace: str, name: str) -> str:
 
 
 def status_in(stores: Stores, namespace: str, name: str) -> TaskStatus | None:
-    """The present status of a Job, whoever made it; None where there is none."""
+    """The present status of a Job, whoever made it; None where there is none, or nobody is to be shown it any more."""
     job = stores.jobs.get(name, namespace)
-    return None if job is None else view.of_job(job, pods_of(stores, job))
+    return None if job is None or is_hidden(job) else view.of_job(job, pods_of(stores, job))
 
 
 def pods_of(stores: Stores, job: Job) -> list[Pod]:
