@@ -64,11 +64,11 @@ class Api:
             what, {"title": "refused", "status": status, "detail": detail, **members}, status=status, headers=headers
         )
 
-    def broken(self, what: str, sent: bytes) -> None:
+    def broken(self, what: str, sent: bytes, *, headers: Mapping[str, str] | None = None) -> None:
         """Promise more than is sent, then close the connection."""
 
         async def answer(request: web.Request) -> web.StreamResponse:
-            response = web.StreamResponse()
+            response = web.StreamResponse(headers=headers)
             response.enable_chunked_encoding()
             await response.prepare(request)
             await response.write(sent)

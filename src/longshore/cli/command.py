@@ -5,22 +5,20 @@
 
 import asyncio
 import inspect
-import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
 import typer
 
-from longshore import errors
 from longshore.cli.output import Output
 
 if TYPE_CHECKING:
     from longshore.sdk import LongshoreClient
+    from longshore.sdk.target import Target
 
 INTERRUPTED: Final = 130
 _PATIENCE: Final = 2.0  # seconds; a person waits for the answer
-_DEFAULT_URL: Final = "http://127.0.0.1:8484"
 _PANEL: Final = "Which API, and how to answer"
 
 
@@ -32,33 +30,6 @@ class Call:
     out: Output
     tenant: str | None
     goes_on: str | None = None
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where to call, and as whom."""
-
-    url: str
-    key: str | None
-
-    @classmethod
-    def choose(cls, url: str | None, key: str | None, cluster: str | None) -> "Target":
-        """Options, else environment, else the local cluster, whose administrator's token goes to no other address."""
-        from longshore.cli.local import DEFAULT_CLUSTER, local_api
-        from longshore.cluster.state import Folder
-
-        wanted = url or (None if cluster else os.environ.get("LONGSHORE_URL"))
-        key = key or os.environ.get("LONGSHORE_API_KEY")
-        api = local_api(Folder(cluster or os.environ.get("LONGSHORE_CLUSTER") or DEFAULT_CLUSTER))
-        if cluster and api is None and not wanted:
-            raise errors.Unavailable(f"there is no local cluster {cluster!r} that runs longshore", hint=_up(cluster))
-        if api and wanted in (None, api.url):
-            return cls(api.url, key or api.admin_token)
-        return cls(wanted or _DEFAULT_URL, key)
-
-
-def _up(cluster: str) -> str:
-    return f"`longshore up --cluster {cluster}` starts one"
 
 
 _SHARED: Final = {
@@ -93,6 +64,8 @@ def command(app: typer.Typer, name: str) -> Callable[[Handler], Handler]:
         def run(
             *, tenant: str | None, url: str | None, key: str | None, cluster: str | None, json: bool, **own: Any
         ) -> None:
+            from longshore.sdk.target import Target
+
             code = _run(handler, own, Target.choose(url, key, cluster), tenant, Output(json=json))
             if code:
                 raise typer.Exit(code)
@@ -116,7 +89,7 @@ def _signature(handler: Handler) -> inspect.Signature:
     return inspect.Signature([each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own] + shared)
 
 
-def _run(handler: Handler, own: dict[str, Any], target: Target, tenant: str | None, out: Output) -> int:
+def _run(handler: Handler, own: dict[str, Any], target: "Target", tenant: str | None, out: Output) -> int:
     from longshore.sdk import LongshoreClient
 
     call = Call(LongshoreClient(target.url, target.key, tenant=tenant, patience=_PATIENCE), out, tenant)

@@ -3,12 +3,14 @@
 from longshore.sdk.answers import (
     Artifact,
     Caller,
+    Event,
     Job,
     Key,
     Limits,
     NewKey,
     Outputs,
     Page,
+    Plan,
     Progress,
     Summary,
     Tenant,
@@ -16,19 +18,29 @@ from longshore.sdk.answers import (
     Why,
 )
 from longshore.sdk.client import LongshoreClient
+from longshore.sdk.fields import JobFields, Mount, SecretKey
+from longshore.sdk.filters import JobFilters
+from longshore.sdk.sync import SyncClient
 
 __all__ = [
     "Artifact",
     "Caller",
+    "Event",
     "Job",
+    "JobFields",
+    "JobFilters",
     "Key",
     "Limits",
     "LongshoreClient",
+    "Mount",
     "NewKey",
     "Outputs",
     "Page",
+    "Plan",
     "Progress",
+    "SecretKey",
     "Summary",
+    "SyncClient",
     "Tenant",
     "Use",
     "Why",

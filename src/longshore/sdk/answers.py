@@ -4,7 +4,7 @@ A field that is not known here is passed over, so that an older client can read 
 """
 
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct, field
 
@@ -155,6 +155,27 @@ class Job(Struct, frozen=True, kw_only=True):
     def final(self) -> bool:
         """True when the status will not change any more."""
         return self.status in FINAL
+
+
+Plan = dict[str, Any]
+"""What a submission would do, as the server tells it."""
+
+
+class Event(Struct, frozen=True, kw_only=True):
+    """Something that happened to a job; `count` where it came again and again."""
+
+    at: datetime | None = None
+    type: str | None = None
+    reason: str | None = None
+    message: str | None = None
+    source: str | None = None
+    count: int | None = None
+
+
+class Events(Struct, frozen=True):
+    """What happened to one job."""
+
+    items: list[Event]
 
 
 class Page(Struct, frozen=True, kw_only=True):

@@ -6,24 +6,27 @@ from longshore.sdk.answers import Caller
 from longshore.sdk.artifacts import Artifacts
 from longshore.sdk.jobs import Jobs
 from longshore.sdk.simulations import Simulations
+from longshore.sdk.target import Target
 from longshore.sdk.tasks import Tasks
 from longshore.sdk.tenants import Keys, Tenants
 from longshore.sdk.transport import Transport
 
-_PATIENCE: Final = 15.0
+PATIENCE: Final = 15.0
 
 
 class LongshoreClient:
-    """An async context manager: `async with LongshoreClient(url, key) as longshore: await longshore.jobs.list()`.
+    """An async context manager: `async with LongshoreClient() as longshore: await longshore.jobs.list()`.
 
+    `url` and `key`: else LONGSHORE_URL and LONGSHORE_API_KEY, else the local cluster's, as its administrator.
     `tenant`: for whom an administrator acts. `patience`: seconds for which what is safe to repeat is tried again.
     Every method raises the errors of `longshore.errors`, each with a message and mostly a hint.
     """
 
     def __init__(
-        self, url: str, key: str | None = None, *, tenant: str | None = None, patience: float = _PATIENCE
+        self, url: str | None = None, key: str | None = None, *, tenant: str | None = None, patience: float = PATIENCE
     ) -> None:
-        self._transport = Transport(url, key, tenant=tenant, patience=patience)
+        target = Target.choose(url, key)
+        self._transport = Transport(target.url, target.key, tenant=tenant, patience=patience)
         self.tenants = Tenants(self._transport)
         self.keys = Keys(self._transport)
         self.jobs = Jobs(self._transport)

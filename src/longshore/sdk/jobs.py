@@ -1,22 +1,22 @@
 """Submitting, listing, following and ending jobs of any kind; `sdk.client` hands it out."""
 
 import asyncio
-import random
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Final
+from datetime import datetime
+from typing import Final, Unpack
 
-import aiohttp
-
-from longshore import errors
-from longshore.sdk.answers import Job, Page
+from longshore.sdk.answers import Event, Events, Job, Page, Plan, Why
+from longshore.sdk.fields import JobFields, document
+from longshore.sdk.filters import JobFilters, query
+from longshore.sdk.logs import OUTAGE as _OUTAGE
+from longshore.sdk.logs import LogQuery, LogReader
 from longshore.sdk.transport import Transport, json_body, segment
 
 _FIRST_POLL: Final = 0.1
 _SLOWEST_POLL: Final = 1.0
 _GROWTH: Final = 1.5
-_VAIN_TRIES: Final = 5
-_OUTAGE: Final = 60.0
+_ROWS_AT_ONCE: Final = 200
 
 
 class Jobs:
@@ -30,63 +30,74 @@ class Jobs:
         image: str,
         command: Sequence[str] = (),
         *,
-        args: Sequence[str] = (),
-        name: str | None = None,
-        env: Mapping[str, str] | None = None,
-        cpu: str | float | None = None,
-        memory: str | None = None,
-        outputs: Sequence[str] = (),
-        retries: int | None = None,
-        time_limit: int | None = None,
-        tags: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
+        **fields: Unpack[JobFields],
     ) -> Job:
-        """Submit a job; sent again with the same `idempotency_key` it is the same job, so trying again is always safe.
+        """Submit a job; `JobFields` has every field.
 
-        `cpu` in cores, `memory` as Kubernetes writes it (512Mi), `outputs` are globs of files to keep, `time_limit` is
-        in seconds.
+        Sent again with the same `idempotency_key` it is the same job, so trying again is always safe; without one a key
+        is made up, which holds for the retries of this call. Raises Conflict for a key that was used with another
+        request, UserMistake for a field, TooManyRequests where a limit is reached for longer than `patience`.
         """
-        resources = {"cpu": None if cpu is None else str(cpu), "memory": memory}
-        wanted: dict[str, object] = {
-            "name": name or (command[0].rsplit("/", 1)[-1] if command else image),
-            "image": image,
-            "command": list(command) or None,
-            "args": list(args) or None,
-            "env": env or None,
-            "resources": {what: value for what, value in resources.items() if value is not None} or None,
-            "outputs": list(outputs) or None,
-            "retries": retries,
-            "timeout": time_limit,
-            "tags": tags or None,
-        }
+        return await self.submit_document(document(image, command, fields), idempotency_key=idempotency_key)
+
+    async def submit_document(self, wanted: Mapping[str, object], *, idempotency_key: str | None = None) -> Job:
+        """Submit a job as the API's own JSON has it, such as one read from a file."""
         body, headers = json_body(wanted)
-        headers["Idempotency-Key"] = idempotency_key or uuid.uuid4().hex
+        headers["Idempotency-Key"] = idempotency_key or _key_of(wanted)
         return await self._transport.call("POST", "/v1/jobs", Job, body=body, headers=headers)
+
+    async def plan(self, image: str, command: Sequence[str] = (), **fields: Unpack[JobFields]) -> Plan:
+        """What `submit` would do: whether it is accepted, what it would wait for, where it fits. Changes nothing."""
+        return await self.plan_document(document(image, command, fields))
+
+    async def plan_document(self, wanted: Mapping[str, object]) -> Plan:
+        """`plan` of the API's own JSON."""
+        body, headers = json_body(wanted)
+        return await self._transport.call(
+            "POST", "/v1/jobs", Plan, params={"dry_run": True}, body=body, headers=headers
+        )
 
     async def get(self, job: str, *, min_resource_version: str | None = None) -> Job:
         """The record of one job; `min_resource_version`: at least as new as that (the server waits up to 2 s)."""
         return await self._transport.call("GET", _path(job), Job, params={"min_resource_version": min_resource_version})
 
-    async def list(
-        self,
-        *,
-        kind: str | None = None,
-        status: str | None = None,
-        name: str | None = None,
-        limit: int | None = None,
-        cursor: str | None = None,
-    ) -> Page:
-        """One page of jobs, live and archived, newest first."""
-        params = {"kind": kind, "status": status, "name": name, "limit": limit, "cursor": cursor}
+    async def list(self, *, limit: int | None = None, cursor: str | None = None, **filters: Unpack[JobFilters]) -> Page:
+        """One page of jobs, live and archived, newest first; `JobFilters` narrow it."""
+        params = {**query(filters), "limit": limit, "cursor": cursor}
         return await self._transport.call("GET", "/v1/jobs", Page, params=params)
+
+    async def each(self, *, limit: int = _ROWS_AT_ONCE, **filters: Unpack[JobFilters]) -> AsyncIterator[Job]:
+        """Every job that the filters let through, page after page as they are read; `limit`: rows asked for at once."""
+        cursor: str | None = None
+        while True:
+            page = await self.list(limit=limit, cursor=cursor, **filters)
+            for job in page.items:
+                yield job
+            if page.cursor is None:
+                return
+            cursor = page.cursor
+
+    async def why(self, job: str) -> Why | None:
+        """Why a job does not run yet, or what it waited for; None where there is nothing to tell."""
+        return (await self.get(job)).why
+
+    async def events(self, job: str) -> Sequence[Event]:
+        """What happened to a job, in order: from its conditions, its pods and Kubernetes' own events."""
+        return (await self._transport.call("GET", f"{_path(job)}/events", Events)).items
 
     async def stop(self, job: str) -> Job:
         """Ask a job to end; it is Stopped once its processes are gone."""
         return await self._transport.call("POST", f"{_path(job)}/stop", Job)
 
-    async def delete(self, job: str) -> None:
-        """Stop a job where needed, and hide it from the lists."""
-        await self._transport.call("DELETE", _path(job), type(None))
+    async def rerun(self, job: str, *, idempotency_key: str | None = None) -> Job:
+        """A new job of the same request, also of one that is archived; safe to send again, as `submit` is."""
+        headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+        return await self._transport.call("POST", f"{_path(job)}/rerun", Job, headers=headers)
+
+    async def delete(self, job: str, *, purge: bool = False) -> None:
+        """Hide a job from the lists at once; what runs is stopped. `purge`: record, log and files go too."""
+        await self._transport.call("DELETE", _path(job), type(None), params={"purge": purge or None})
 
     async def wait(self, job: str, *, deadline: float | None = None, seen: Callable[[Job], None] | None = None) -> Job:
         """The record once it is final. `deadline` in seconds, else TimeoutError; `seen` is called with each reading.
@@ -105,47 +116,35 @@ class Jobs:
                 pause = min(pause * _GROWTH, _SLOWEST_POLL)
                 record = await self._transport.call("GET", _path(job), Job, patience=_OUTAGE)
 
-    async def logs(
+    def logs(
         self,
         job: str,
         *,
         follow: bool = False,
+        since: str | datetime | None = None,
+        until: str | datetime | None = None,
         tail: int | None = None,
+        search: str | None = None,
+        context: int | None = None,
         timestamps: bool = False,
+        previous: bool = False,
         container: str | None = None,
+        offset: int | None = None,
     ) -> AsyncIterator[bytes]:
         """The log in chunks of bytes; with `follow` until the job has ended.
 
-        A connection that breaks is taken up again after the bytes already given, except with `tail`, whose start moves.
+        `since`, `until`: a time, or how long ago ("10m"); `tail`: so many of the last lines; `search`: only lines with
+        this text, with `context` lines around each; `previous`: of the attempt before. A connection that breaks is
+        taken up again after the bytes already given; Unavailable where that cannot be.
         """
-        params = {"follow": follow or None, "tail": tail, "timestamps": timestamps or None, "container": container}
-        given = 0
-        vain = 0
-        patience = None
-        while True:
-            try:
-                async for chunk in self._log_chunks(job, params, given, follow, patience):
-                    given += len(chunk)
-                    vain = 0
-                    yield chunk
-                return
-            except (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError) as broken:
-                vain += 1
-                patience = _OUTAGE
-                if tail is not None or vain > _VAIN_TRIES:
-                    raise errors.Unavailable("the connection broke while reading the log") from broken
-                await asyncio.sleep(random.uniform(0, vain))  # noqa: S311 - jitter, not a secret
-
-    async def _log_chunks(
-        self, job: str, params: Mapping[str, object], skip: int, follow: bool, patience: float | None
-    ) -> AsyncIterator[bytes]:
-        path = f"{_path(job)}/logs"
-        async with self._transport.open("GET", path, params=params, endless=follow, patience=patience) as response:
-            async for chunk in response.content.iter_any():
-                fresh, skip = chunk[skip:], max(0, skip - len(chunk))
-                if fresh:
-                    yield fresh
+        query = LogQuery(follow, since, until, tail, search, context, timestamps, previous, container, offset)
+        return LogReader(self._transport, job, query).chunks()
 
 
 def _path(job: str) -> str:
     return f"/v1/jobs/{segment(job)}"
+
+
+def _key_of(wanted: Mapping[str, object]) -> str:
+    said = wanted.get("idempotency_key")
+    return said if isinstance(said, str) else uuid.uuid4().hex

@@ -148,9 +148,14 @@ class Transport:
         async with response:
             raise error_of(response.status, response.headers, await response.read())
 
-    def _query(self, params: Mapping[str, object] | None) -> dict[str, str]:
+    def _query(self, params: Mapping[str, object] | None) -> list[tuple[str, str]]:
         chosen = {"tenant": self._tenant, **(params or {})}
-        return {name: _text(value) for name, value in chosen.items() if value is not None}
+        return [
+            (name, _text(each))
+            for name, value in chosen.items()
+            if value is not None
+            for each in (value if isinstance(value, list) else [value])
+        ]
 
     def _away(self, error: BaseException) -> errors.Unavailable:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__

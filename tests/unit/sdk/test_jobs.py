@@ -99,3 +99,56 @@ async def test_stop_and_delete_reach_the_job(api: Api) -> None:
         assert (await client.jobs.stop("j1")).status == "Running"
         await client.jobs.delete("j1")
     assert [asked.method for asked in api.asked] == ["POST", "DELETE"]
+
+
+async def test_every_page_is_read_and_tags_go_as_they_are_asked_for(api: Api) -> None:
+    api.on("GET /v1/jobs", {"items": [QUEUED], "cursor": "c"})
+    api.on("GET /v1/jobs", {"items": [DONE], "cursor": None})
+    async with LongshoreClient(api.url) as client:
+        jobs = [job async for job in client.jobs.each(limit=1, tags={"a": "b"}, status="running")]
+    assert [job.status for job in jobs] == ["Queued", "Succeeded"]
+    assert [asked.query.get("cursor") for asked in api.asked] == [None, "c"]
+    assert api.asked[1].query["tag"] == "a=b"
+
+
+async def test_a_log_goes_on_at_the_byte_that_the_server_named(api: Api) -> None:
+    api.broken("GET /v1/jobs/j1/logs", b"one\n", headers={"X-Longshore-Log-Offset": "100"})
+    api.on("GET /v1/jobs/j1/logs", body=b"two\n")
+    async with LongshoreClient(api.url) as client:
+        log = b"".join([chunk async for chunk in client.jobs.logs("j1", tail=2, follow=True)])
+    assert log == b"one\ntwo\n"
+    assert [asked.query for asked in api.asked] == [
+        {"follow": "true", "tail": "2"},
+        {"follow": "true", "offset": "104"},
+    ]
+
+
+async def test_what_moved_meanwhile_is_not_guessed_at(api: Api) -> None:
+    api.broken("GET /v1/jobs/j1/logs", b"two\n", headers={"X-Longshore-Log-Offset": "0"})
+    async with LongshoreClient(api.url) as client:
+        with pytest.raises(errors.Unavailable, match="broke"):
+            async for _ in client.jobs.logs("j1", since="10m"):
+                pass
+
+
+async def test_rerun_is_safe_to_send_again_and_purge_is_said(api: Api) -> None:
+    api.problem("POST /v1/jobs/j1/rerun", 503, "away", headers={"Retry-After": "0"})
+    api.on("POST /v1/jobs/j1/rerun", QUEUED, status=202)
+    api.on("DELETE /v1/jobs/j1", status=204)
+    async with LongshoreClient(api.url) as client:
+        await client.jobs.rerun("j1")
+        await client.jobs.delete("j1", purge=True)
+    first, again, gone = api.asked
+    assert first.headers["Idempotency-Key"] == again.headers["Idempotency-Key"]
+    assert gone.query == {"purge": "true"}
+
+
+async def test_a_plan_is_asked_for_without_a_key_and_a_file_brings_its_own(api: Api) -> None:
+    api.on("POST /v1/jobs", {"accepted": True})
+    api.on("POST /v1/jobs", QUEUED, status=202)
+    async with LongshoreClient(api.url) as client:
+        await client.jobs.plan("i", ["true"])
+        assert api.asked[0].query == {"dry_run": "true"}
+        assert "Idempotency-Key" not in api.asked[0].headers
+        await client.jobs.submit_document({"image": "i", "idempotency_key": "mine"})
+    assert api.asked[1].headers["Idempotency-Key"] == "mine"

@@ -1,0 +1,114 @@
+"""An event loop in a thread, and async methods made blocking by it; `sdk.sync` builds the synchronous client on it.
+
+Works wherever code is not async itself, also where a loop runs already in the calling thread, as in Jupyter.
+"""
+
+import asyncio
+import functools
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from concurrent.futures import CancelledError, Future
+from typing import Any, Final, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_END_SECONDS: Final = 10.0
+
+
+class LoopThread:
+    """Runs from `start` to `stop`; `run` may be called from any thread but its own."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Raises RuntimeError when it runs already."""
+        if self._loop is not None:
+            raise RuntimeError("this client is open already")
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="longshore-sdk", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_running(self) -> bool:
+        return self._loop is not None
+
+    def stop(self) -> None:
+        """Ends what still runs in it; a second time does nothing."""
+        if self._loop is None or self._thread is None:
+            return
+        loop, self._loop = self._loop, None
+        asyncio.run_coroutine_threadsafe(_cancel_others(), loop).result(_END_SECONDS)
+        loop.call_soon_threadsafe(loop.stop)
+        self._thread.join(_END_SECONDS)
+        loop.close()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`, or its error; Ctrl-C cancels it."""
+        if self._loop is None:
+            work.close()
+            raise RuntimeError("this client is closed: use `with SyncClient() as client`, or client.open()")
+        if threading.current_thread() is self._thread:
+            work.close()
+            raise RuntimeError("a callback of the client cannot call the client: it would wait for itself")
+        future: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except CancelledError:
+            raise RuntimeError("this client was closed meanwhile") from None
+        except BaseException:
+            future.cancel()
+            raise
+
+    def blocking(self, method: Callable[P, Awaitable[T]]) -> Callable[P, T]:
+        """The method with the same parameters, which returns when it is done."""
+
+        @functools.wraps(method)
+        def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
+            async def called() -> T:
+                return await method(*args, **kwargs)
+
+            return self.run(called())
+
+        return wrapped
+
+    def iterating(self, method: Callable[P, AsyncIterator[T]]) -> Callable[P, Iterator[T]]:
+        """The method with the same parameters, as an iterator; left early, it closes what it read from."""
+
+        @functools.wraps(method)
+        def wrapped(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+            async def made() -> AsyncIterator[T]:
+                return method(*args, **kwargs)
+
+            source = self.run(made())
+            try:
+                while True:
+                    try:
+                        yield self.run(_next(source))
+                    except StopAsyncIteration:
+                        return
+            finally:
+                if self._loop is not None:
+                    self.run(_close(source))
+
+        return wrapped
+
+
+async def _next(source: AsyncIterator[T]) -> T:
+    return await anext(source)
+
+
+async def _close(source: AsyncIterator[Any]) -> None:
+    if isinstance(source, AsyncGenerator):
+        await source.aclose()
+
+
+async def _cancel_others() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_asyncgens()
+    await asyncio.get_running_loop().shutdown_default_executor()

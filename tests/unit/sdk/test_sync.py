@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from longshore import errors
+from longshore.sdk import Job, LongshoreClient, SyncClient
+
+if TYPE_CHECKING:
+    from tests.unit.conftest import Api
+
+RUNNING = {"id": "j1", "status": "Running"}
+DONE = {"id": "j1", "status": "Succeeded"}
+FACES = ("jobs", "artifacts", "simulations", "tasks", "tenants", "keys")
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_every_method_of_the_async_client_has_its_twin(face: str) -> None:
+    mine, theirs = getattr(SyncClient("http://x"), face), getattr(LongshoreClient("http://x"), face)
+    missing = {name for name in dir(theirs) if not name.startswith("_")} - set(dir(mine))
+    assert missing == set()
+    for name in dir(theirs):
+        if not name.startswith("_"):
+            assert inspect.signature(getattr(mine, name)) == inspect.signature(getattr(theirs, name))
+            assert getattr(mine, name).__doc__ == getattr(theirs, name).__doc__
+
+
+def test_it_has_every_face_of_the_async_client() -> None:
+    theirs = {name for name in vars(LongshoreClient("http://x")) if not name.startswith("_")}
+    assert theirs == set(FACES)
+
+
+def test_calls_return_when_they_are_done(api: Api) -> None:
+    api.on("POST /v1/jobs", RUNNING, status=202)
+    api.on("GET /v1/jobs/j1", RUNNING)
+    api.on("GET /v1/jobs/j1", DONE)
+    seen: list[Job] = []
+    with SyncClient(api.url) as client:
+        job = client.jobs.submit("longshore/host", ["true"], tags={"a": "b"})
+        assert client.jobs.wait(job.id, seen=seen.append).status == "Succeeded"
+    assert [each.status for each in seen] == ["Running", "Succeeded"]
+
+
+def test_iterators_iterate_and_may_be_left(api: Api) -> None:
+    api.on("GET /v1/jobs", {"items": [RUNNING], "cursor": "c"})
+    api.on("GET /v1/jobs", {"items": [DONE], "cursor": None})
+    api.on("GET /v1/jobs/j1/logs", body=b"one\ntwo\n")
+    with SyncClient(api.url) as client:
+        assert [job.status for job in client.jobs.each(limit=1)] == ["Running", "Succeeded"]
+        assert b"".join(client.jobs.logs("j1")) == b"one\ntwo\n"
+        for _ in client.jobs.logs("j1"):
+            break
+        assert client.jobs.get.__name__ == "get"
+
+
+def test_errors_are_those_of_the_async_client(api: Api) -> None:
+    api.problem("GET /v1/jobs/j1", 404, "there is no job", hint="list yours")
+    with SyncClient(api.url) as client, pytest.raises(errors.NotFound, match="no job") as caught:
+        client.jobs.get("j1")
+    assert caught.value.hint == "list yours"
+
+
+async def test_it_works_where_a_loop_runs_as_in_jupyter(api: Api) -> None:
+    assert asyncio.get_running_loop()
+    api.on("GET /v1/jobs/j1", DONE)
+    client = SyncClient(api.url).open()
+    assert client.jobs.get("j1").final
+    client.close()
+    client.close()
+
+
+def test_ctrl_c_ends_the_call_and_not_the_client(api: Api) -> None:
+    api.on("GET /v1/jobs/j1", RUNNING)
+    interrupt = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT))
+    with SyncClient(api.url) as client:
+        interrupt.start()
+        with pytest.raises(KeyboardInterrupt):
+            client.jobs.wait("j1")
+        asked = len(api.asked)
+        assert client.jobs.get("j1").status == "Running"
+        assert len(api.asked) == asked + 1
+    interrupt.join()
+
+
+def test_what_is_closed_or_not_open_says_so(api: Api) -> None:
+    client = SyncClient(api.url)
+    with pytest.raises(RuntimeError, match="closed"):
+        client.me()
+    with client, pytest.raises(RuntimeError, match="open already"):
+        client.open()
+    with pytest.raises(RuntimeError, match="closed"):
+        list(client.jobs.each())
+
+
+def test_a_callback_that_would_wait_for_itself_is_told(api: Api) -> None:
+    api.on("GET /v1/jobs/j1", RUNNING)
+    with SyncClient(api.url) as client:
+
+        def stop(job: Job) -> None:
+            client.jobs.stop(job.id)
+
+        with pytest.raises(RuntimeError, match="wait for itself"):
+            client.jobs.wait("j1", seen=stop)
+
+
+def test_closing_leaves_no_thread(api: Api) -> None:
+    before = set(threading.enumerate())
+    api.on("GET /v1/me", {"caller": "x"})
+    with SyncClient(api.url) as client:
+        client.me()
+    deadline = time.monotonic() + 30
+    while set(threading.enumerate()) - before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert set(threading.enumerate()) - before == set()
