@@ -238,6 +238,23 @@ async def test_a_job_that_others_made_is_listed_read_and_stopped_only_when_asked
         await eventually(stopped)
 
 
+async def test_what_cannot_be_placed_in_time_ends_with_the_schedulers_word_and_else_waits(
+    new_tenant: NewTenant, api: LocalApi
+) -> None:
+    tenant = await new_tenant()
+    nowhere = {"node_selector": {"example.com/no": "such"}}
+    async with http(api, tenant.key) as session:
+        job = await submit(session, "true", schedule_to_start=2, **nowhere)
+        done = await tenant.client.jobs.wait(job["id"], deadline=60)
+        assert (done.status, done.reason) == ("Failed", "Unschedulable")
+        assert "within 2 s" in (done.message or "")
+        assert "node" in (done.message or "").partition("turn.")[2]
+        image = await submit(session, "true", image="no.such/image:1", schedule_to_start=2)
+        done = await tenant.client.jobs.wait(image["id"], deadline=60)
+        assert done.status == "Failed"
+        assert done.reason in ("ImagePull", "NotOnProcessNode"), done
+
+
 def _is(client: LongshoreClient, id: str, status: str) -> Callable[[], Awaitable[bool | None]]:
     async def look() -> bool | None:
         return True if (await client.jobs.get(id)).status == status else None

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from longshore.kinds.jobs.failure import COUNTED, cause_of
 from longshore.kinds.jobs.request import Input as Input
 from longshore.kinds.jobs.request import JobRequest as JobRequest
 from longshore.kinds.jobs.request import Progress as Progress
@@ -257,12 +258,14 @@ def container_of(stream: str) -> str:
     return stream.rpartition(".")[2]
 
 
-def finished_main(pods: Iterable[Pod]) -> ContainerStateTerminated | None:
-    """How the user's container ended in the newest attempt in which it ended."""
+def finished_main(pods: Iterable[Pod], *, failed: bool = False) -> ContainerStateTerminated | None:
+    """How the user's container ended in the newest attempt in which it ended, or failed: of an indexed job that failed
+    there may be newer ones that did not."""
     for pod in reversed(attempts(pods)):
         for status in pod.status.container_statuses:
-            if status.name == MAIN_CONTAINER and status.state.terminated:
-                return status.state.terminated
+            end = status.state.terminated
+            if status.name == MAIN_CONTAINER and end and (not failed or end.exit_code or end.signal):
+                return end
     return None
 
 
@@ -317,18 +320,15 @@ def _failure(failed: Condition, pods: tuple[Pod, ...]) -> State:
         return State(Status.STOPPED, REASON_STOPPED, failed.message or "Stopped on request.")
     if failed.reason == "DeadlineExceeded":
         return State(Status.FAILED, failed.reason, "The job ran longer than its timeout and was ended.")
-    if failed.reason == REASON_SILENT:
-        return State(Status.FAILED, REASON_SILENT, failed.message)
-    last = attempts(pods)[-1:]
-    if last and last[0].status.phase == "Failed" and last[0].status.reason:
-        return State(Status.FAILED, last[0].status.reason, last[0].status.message)
-    end = finished_main(pods)
-    if end is not None and (end.exit_code or end.signal):
-        reason = end.reason or "Error"
-        by = f"signal {end.signal}" if end.signal else f"exit code {end.exit_code}"
-        return State(Status.FAILED, reason, f"The command ended with {by}.")
-    for pod in pods:
-        for s in pod.status.init_container_statuses:
-            if s.state.terminated and s.state.terminated.exit_code:
-                return State(Status.FAILED, "InputsFailed", f"{s.name}: {s.state.terminated.message.strip()}")
+    cause = cause_of(attempts(pods), MAIN_CONTAINER) if failed.reason in COUNTED else None
+    return State(Status.FAILED, cause.reason, cause.message) if cause else _as_told(failed)
+
+
+def _as_told(failed: Condition) -> State:
     return State(Status.FAILED, failed.reason, failed.message)
+
+
+def has_started(job: Job, pods: Iterable[Pod]) -> bool:
+    """Whether any of its pods ever ran."""
+    counted = job.status.ready + job.status.succeeded + job.status.failed
+    return counted > 0 or any(pod.status.phase in ("Running", "Succeeded", "Failed") for pod in pods)

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import ClassVar
 
 from longshore.kinds.jobs import model
+from longshore.kinds.jobs.failure import NEEDS_ROOT, UNSCHEDULABLE, Cause, obstacle
 from longshore.kinds.jobs.pod import STOP_GRACE_SECONDS
 from longshore.kube.objects import JOBS, PODS, Job, Patch, Pod
 from longshore.runtime.plan import Action, DeleteObject, Effect, PatchObject, Plan
@@ -52,16 +53,38 @@ def plan(job: Job | None, pods: Sequence[Pod], now: datetime, *, ttl_seconds: in
         return Plan((stop(job, now, "Deleted while it was not over; stopped."),))
     if model.stop_requested(job):
         return Plan(tuple(_hurry(pod) for pod in pods if _lingers(pod)))
-    return Plan()
+    return _begin(job, pods, now)
 
 
-def stop(job: Job, now: datetime, message: str) -> PatchObject:
+def _begin(job: Job, pods: Sequence[Pod], now: datetime) -> Plan:
+    """End a job that cannot start: because its image insists on root, or because it was to run by now.
+
+    The time counts from its turn, which is when the Job controller sets startTime: waiting for the tenant's limits is
+    not a matter of placement.
+    """
+    if job.spec.suspend or model.has_started(job, pods):
+        return Plan()
+    cause = obstacle(pods)
+    if cause is not None and cause.reason == NEEDS_ROOT:
+        return Plan((stop(job, now, cause.message, cause.reason),))
+    seconds, begun = model.request_of(job).schedule_to_start, job.status.start_time
+    if seconds is None or begun is None:
+        return Plan()
+    left = (begun + timedelta(seconds=seconds) - now).total_seconds()
+    if left > 0:
+        return Plan(requeue_after=left)
+    cause = cause or Cause(UNSCHEDULABLE, "Nothing says what kept it.")
+    why = f"It did not run within {seconds} s of its turn. {cause.message}"
+    return Plan((stop(job, now, why, cause.reason),))
+
+
+def stop(job: Job, now: datetime, message: str, reason: str = model.REASON_STOPPED) -> PatchObject:
     """Ask the Job controller to end this job for good."""
     return PatchObject(
         JOBS,
         job.metadata.name,
         job.metadata.namespace,
-        model.stop_patch(job, now, message),
+        model.stop_patch(job, now, message, reason),
         type=Patch.STRATEGIC,
         subresource="status",
         uid=job.metadata.uid,

@@ -13,6 +13,9 @@ from longshore.kinds.jobs import model
 from longshore.kinds.jobs.model import JobRequest, Status
 from longshore.kube.objects import Job, Pod
 
+# of the log, kept in the record of a failure
+TAIL_CHARACTERS = 2048
+
 
 class Archived(Protocol):
     """What the archive's index keeps of a job, for lists."""
@@ -163,8 +166,8 @@ def record_of(
     state = model.state_of(job, pods)
     foreign = not model.tenant_of(job)
     id = f"{tenant_id}/{model.kind_of(job)}/{job.metadata.name}" if foreign else job.metadata.name
-    end = model.finished_main(pods)
     failed = state.status is Status.FAILED
+    end = model.finished_main(pods, failed=failed)
     # pods of a job that was stopped or too late are gone by now; the Job has counted them
     ran = max(len(pods), job.status.active + job.status.succeeded + job.status.failed)
     return JobRecord(
@@ -193,7 +196,7 @@ def record_of(
         progress=None if state.status in (Status.QUEUED, Status.PENDING) else progress,
         why=why,
         outputs=outputs,
-        log_tail=end.message if failed and end else None,
+        log_tail=end.message[-TAIL_CHARACTERS:] if failed and end else None,
         rerun_of=request.rerun_of,
         foreign=foreign,
         archived=model.is_released(job) and not foreign,
@@ -242,8 +245,11 @@ _HINTS = {
     "OOMKilled": "it used more memory than it asked for: ask for more with resources.memory",
     "DeadlineExceeded": "raise its timeout, or make it do less",
     "Evicted": "it took more of the disk than it may, or its node ran short: the message says which",
-    "ErrImagePull": "check the image's name and the credentials to pull it",
-    "ImagePullBackOff": "check the image's name and the credentials to pull it",
+    "ImagePull": "check the image's name, and with image_pull_secrets the credentials to pull it",
+    "NeedsRoot": "use an image that runs as user 1000: longshore runs nothing as root",
+    "NodeLost": "its node went away: set retries, or run it again",
+    "Preempted": "work of higher priority took its place: run it again",
+    "Unschedulable": "ask for less, or give it longer with schedule_to_start: nodes may have to be made first",
     "InputsFailed": "see the log of its container longshore-fetch: add ?container=longshore-fetch",
 }
 

@@ -16,8 +16,19 @@ from longshore.runtime.plan import PatchObject
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def job(n: int, *, cpu: str = "1", suspend: bool = True, over: bool = False, stopping: bool = False) -> Job:
-    request = JobRequest(name=f"job {n}", image="x", resources=Resources(cpu, "1Gi"))
+def job(
+    n: int,
+    *,
+    cpu: str = "1",
+    suspend: bool = True,
+    over: bool = False,
+    stopping: bool = False,
+    priority: int = 0,
+    gpu: int = 0,
+    pods: int = 1,
+) -> Job:
+    resources = Resources(cpu, "1Gi", gpu=gpu)
+    request = JobRequest(name=f"job {n}", image="x", resources=resources, completions=pods, parallelism=pods)
     conditions = []
     if over:
         conditions.append(Condition("Complete", "True"))
@@ -30,7 +41,10 @@ def job(n: int, *, cpu: str = "1", suspend: bool = True, over: bool = False, sto
         resource_version=str(100 + n),
         creation_timestamp=START + timedelta(seconds=n),
         labels={jobs.LABEL_KIND: "job", jobs.LABEL_TENANT: "a"},
-        annotations={jobs.ANNOTATION_SPEC: msgspec.json.encode(request).decode()},
+        annotations={
+            jobs.ANNOTATION_SPEC: msgspec.json.encode(request).decode(),
+            **({jobs.ANNOTATION_PRIORITY: str(priority)} if priority else {}),
+        },
     )
     return Job(metadata=meta, spec=JobSpec(suspend=suspend), status=JobStatus(conditions=tuple(conditions)))
 
@@ -92,27 +106,75 @@ def test_a_tenant_that_is_being_deleted_admits_nothing() -> None:
     assert admit.plan(leaving, [job(1)], 1000).actions == ()
 
 
-@given(
-    cpus=st.lists(st.sampled_from(["100m", "1", "2", "2500m", "7"]), max_size=12),
-    states=st.lists(st.sampled_from(["waiting", "running", "over"]), min_size=12, max_size=12),
-    limits=st.builds(Limits, cpu=st.integers(7, 20), concurrent_jobs=st.integers(1, 6)),
+def test_a_higher_priority_goes_first_and_within_one_whoever_came_first() -> None:
+    waiting = [job(1), job(2, priority=100), job(3, priority=-100), job(4, priority=100), job(5)]
+    plan = admit.plan(tenant(Limits(concurrent_jobs=4)), waiting, 1000)
+    assert [fence_of(a) for a in plan.actions] == [["j002", "j004", "j001", "j005"]]
+
+
+def test_a_job_counts_for_each_of_its_pods_at_a_time_and_for_its_gpus() -> None:
+    entry = admit.entry_for(job(1, cpu="500m", gpu=2, pods=3))
+    assert (entry.cpu_millis, entry.pods, entry.gpu, entry.memory_bytes) == (1500, 3, 6, 3 << 30)
+    assert not admit.use_of([entry]).fits(Limits(gpu=5))
+    assert not admit.use_of([entry]).fits(Limits(gpu=6, pods=2))
+    assert admit.use_of([entry]).fits(Limits(gpu=6, pods=3))
+
+
+def test_a_priority_that_is_no_number_counts_nothing() -> None:
+    broken = job(1)
+    marks = {**broken.metadata.annotations, jobs.ANNOTATION_PRIORITY: "soon"}
+    meta = msgspec.structs.replace(broken.metadata, annotations=marks)
+    assert jobs.priority_of(msgspec.structs.replace(broken, metadata=meta)) == 0
+
+
+ASKED = st.tuples(
+    st.sampled_from(["100m", "1", "2", "2500m", "7"]),
+    st.sampled_from(["waiting", "running", "over"]),
+    st.sampled_from([-100, 0, 100]),
+    st.integers(0, 2),
+    st.integers(1, 3),
 )
-def test_the_fence_never_exceeds_the_limits_and_settles(cpus: list[str], states: list[str], limits: Limits) -> None:
-    found = [
-        job(n, cpu=cpu, suspend=state == "waiting", over=state == "over")
-        for n, (cpu, state) in enumerate(zip(cpus, states, strict=False))
-    ]
-    holder = tenant(limits)
-    for _ in range(3):
-        plan = admit.plan(holder, found, 1000)
+
+
+@given(
+    asked=st.lists(ASKED, max_size=12),
+    limits=st.builds(
+        Limits,
+        cpu=st.integers(21, 40),
+        concurrent_jobs=st.integers(1, 6),
+        gpu=st.integers(6, 9),
+        pods=st.integers(3, 9),
+    ),
+)
+def test_the_fence_keeps_the_limits_and_the_order_settles_and_starves_nobody(
+    asked: list[tuple[str, str, int, int, int]], limits: Limits
+) -> None:
+    """What runs ends one by one: then each job has had its turn, in the order of priority and arrival, and never did
+    the admitted together exceed the limits."""
+    found = {
+        n: job(n, cpu=cpu, suspend=state == "waiting", over=state == "over", priority=priority, gpu=gpu, pods=pods)
+        for n, (cpu, state, priority, gpu, pods) in enumerate(asked)
+    }
+    expected = [each.metadata.name for each in jobs.waiting(found.values())]
+    assert expected == [f"j{n:03}" for n in sorted(found, key=lambda n: (-asked[n][2], n)) if asked[n][1] == "waiting"]
+    holder, started = tenant(limits), []
+    for _ in range(4 * len(found) + 4):
+        plan = admit.plan(holder, list(found.values()), 1000)
         writes = [a for a in plan.actions if isinstance(a, PatchObject) and "status" in a.patch]
-        if not writes:
+        for write in writes:
+            entries = tuple(msgspec.convert(e, Admitted) for e in write.patch["status"]["admitted"])
+            assert admit.use_of(entries).fits(limits)
+            known = {e.uid for e in holder.status.admitted}
+            started += [e.name for e in entries if e.uid not in known]
+            holder = tenant(limits, entries)
+        if not writes and holder.status.admitted:
+            first = holder.status.admitted[0]
+            n = int(first.name[1:])
+            found[n] = job(n, suspend=False, over=True)
+        elif not writes:
             break
-        entries = tuple(msgspec.convert(e, Admitted) for e in writes[0].patch["status"]["admitted"])
-        assert admit.use_of(entries).fits(limits)
-        holder = tenant(limits, entries)
-    else:
-        raise AssertionError("admission did not settle")
+    assert started == expected
+    assert holder.status.admitted == ()
 
 
 @given(st.integers(0, 60), st.integers(0, 12), st.integers(0, 8), st.integers(0, 12), st.integers(0, 8))

@@ -1,0 +1,157 @@
+"""The real reason of a failure wins over the Job controller's count, and what cannot start says what keeps it."""
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from longshore.kinds.jobs import model
+from longshore.kinds.jobs.failure import obstacle
+from longshore.kinds.jobs.model import Status
+from longshore.kinds.jobs.reconcile import plan
+from longshore.kinds.jobs.request import JobRequest
+from longshore.kinds.jobs.view import record_of
+from longshore.kube.objects import (
+    Condition,
+    ContainerState,
+    ContainerStateTerminated,
+    ContainerStateWaiting,
+    ContainerStatus,
+    Job,
+    JobStatus,
+    ObjectMeta,
+    Pod,
+    PodStatus,
+)
+from longshore.runtime.plan import PatchObject, Plan
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+COUNTED = Condition("Failed", "True", reason="BackoffLimitExceeded", message="Job has reached the backoff limit")
+
+
+def job(*conditions: Condition, started: datetime | None = None, **fields: int) -> Job:
+    request = JobRequest(name="n", image="i", **fields)  # type: ignore[arg-type]
+    meta = ObjectMeta(
+        name="j1",
+        namespace="tenant-a",
+        uid="u1",
+        labels={model.LABEL_KIND: "job", model.LABEL_TENANT: "a"},
+        annotations={model.ANNOTATION_SPEC: msgspec.json.encode(request).decode()},
+        finalizers=(model.FINALIZER,),
+    )
+    return Job(metadata=meta, status=JobStatus(conditions=conditions, start_time=started))
+
+
+def pod(
+    phase: str = "Failed",
+    *containers: ContainerStatus,
+    reason: str = "",
+    message: str = "",
+    conditions: tuple[Condition, ...] = (),
+    age: int = 0,
+) -> Pod:
+    meta = ObjectMeta(name=f"p{age}", namespace="tenant-a", creation_timestamp=NOW - timedelta(seconds=age))
+    status = PodStatus(
+        phase=phase, reason=reason, message=message, conditions=conditions, container_statuses=containers
+    )
+    return Pod(metadata=meta, status=status)
+
+
+def ended(code: int, reason: str = "Error", message: str = "") -> ContainerStatus:
+    end = ContainerStateTerminated(exit_code=code, reason=reason, message=message)
+    return ContainerStatus(name="main", state=ContainerState(terminated=end))
+
+
+def waits(reason: str, message: str = "") -> ContainerStatus:
+    return ContainerStatus(name="main", state=ContainerState(waiting=ContainerStateWaiting(reason, message)))
+
+
+def disrupted(reason: str, message: str = "") -> Condition:
+    return Condition("DisruptionTarget", "True", reason=reason, message=message)
+
+
+PRESSURE = "The node was low on resource: ephemeral-storage."
+
+
+@pytest.mark.parametrize(
+    ("pods", "reason", "told"),
+    [
+        ([pod("Failed", ended(3))], "Error", "exit code 3"),
+        ([pod("Failed", ended(137, "OOMKilled"))], "OOMKilled", "memory"),
+        ([pod("Failed", ended(137), reason="Evicted", message=PRESSURE)], "Evicted", PRESSURE),
+        ([pod("Failed", ended(143), conditions=(disrupted("DeletionByTaintManager", "bad"),))], "NodeLost", "bad"),
+        ([pod("Running", conditions=(disrupted("DeletionByPodGC"),))], "NodeLost", "DeletionByPodGC"),
+        ([pod("Failed", reason="NodeShutdown", message="shut down")], "NodeLost", "shut down"),
+        ([pod("Failed", ended(0, "Completed"), conditions=(disrupted("PreemptionByScheduler"),))], "Preempted", ""),
+        ([pod("Pending", waits("ImagePullBackOff", "no such image"))], "ImagePull", "no such image"),
+        # of an indexed job the newest may have done well
+        ([pod("Failed", ended(4), age=9), pod("Succeeded", ended(0, "Completed"))], "Error", "exit code 4"),
+        ([pod("Failed", ended(1), age=9), pod("Failed", ended(137, "OOMKilled"), age=1)], "OOMKilled", "memory"),
+        ([], "BackoffLimitExceeded", "backoff limit"),
+    ],
+)
+def test_the_pods_own_reason_wins(pods: list[Pod], reason: str, told: str) -> None:
+    state = model.state_of(job(COUNTED), pods)
+    assert (state.status, state.reason) == (Status.FAILED, reason)
+    assert told in state.message
+
+
+def test_what_longshore_ended_it_for_stands_whatever_its_pods_say_afterwards() -> None:
+    told = Condition("Failed", "True", reason="Unschedulable", message="0/1 nodes are available")
+    state = model.state_of(job(told), [pod("Failed", ended(143))])
+    assert (state.reason, state.message) == ("Unschedulable", "0/1 nodes are available")
+
+
+def test_a_record_of_a_failure_has_the_code_and_the_last_2_kib_of_that_attempt() -> None:
+    pods = [pod("Failed", ended(4, message="x" * 3000 + "end"), age=9), pod("Succeeded", ended(0, "Completed"))]
+    record = record_of(job(COUNTED), pods, tenant_id="a")
+    assert record.exit_code == 4
+    assert record.log_tail is not None
+    assert (len(record.log_tail), record.log_tail[-3:]) == (2048, "end")
+    retried = [pod("Failed", ended(4), age=9), pod("Succeeded", ended(0))]
+    assert record_of(job(Condition("Complete", "True")), retried, tenant_id="a").exit_code == 0
+
+
+def test_what_is_not_placed_in_time_is_ended_with_what_kept_it_and_not_before() -> None:
+    stuck = Condition("PodScheduled", "False", reason="Unschedulable", message="0/1 nodes are available: too small.")
+    pods = [pod("Pending", conditions=(stuck,))]
+    waiting = job(started=NOW, schedule_to_start=60)
+    assert plan(waiting, pods, NOW + timedelta(seconds=20), ttl_seconds=60) == Plan(requeue_after=40)
+    (action,) = plan(waiting, pods, NOW + timedelta(seconds=60), ttl_seconds=60).actions
+    assert isinstance(action, PatchObject)
+    (target,) = action.patch["status"]["conditions"]
+    assert (target["type"], target["status"], target["reason"]) == ("FailureTarget", "True", "Unschedulable")
+    assert "within 60 s" in target["message"]
+    assert "too small" in target["message"]
+    pulling = [pod("Pending", waits("ErrImagePull", "no such image"))]
+    (action,) = plan(waiting, pulling, NOW + timedelta(seconds=61), ttl_seconds=60).actions
+    assert isinstance(action, PatchObject)
+    assert action.patch["status"]["conditions"][0]["reason"] == "ImagePull"
+
+
+@pytest.mark.parametrize(
+    ("waiting", "pods"),
+    [
+        (job(started=NOW), [pod("Pending")]),
+        (job(started=NOW, schedule_to_start=60), [pod("Running")]),
+        (job(started=NOW, schedule_to_start=60), [pod("Failed", ended(3), age=9), pod("Pending")]),
+        (job(schedule_to_start=60), []),
+    ],
+)
+def test_what_ran_once_or_has_no_such_time_waits_for_however_long(waiting: Job, pods: list[Pod]) -> None:
+    assert plan(waiting, pods, NOW + timedelta(days=9), ttl_seconds=60) == Plan()
+
+
+def test_an_image_that_insists_on_root_ends_the_job_at_once() -> None:
+    told = "container has runAsNonRoot and image will run as root"
+    (action,) = plan(
+        job(started=NOW), [pod("Pending", waits("CreateContainerConfigError", told))], NOW, ttl_seconds=60
+    ).actions
+    assert isinstance(action, PatchObject)
+    (target,) = action.patch["status"]["conditions"]
+    assert target["reason"] == "NeedsRoot"
+    assert told in target["message"]
+
+
+def test_a_container_that_is_only_being_made_is_no_obstacle() -> None:
+    assert obstacle([pod("Pending", waits("ContainerCreating"))]) is None
