@@ -26,6 +26,7 @@ from longshore.cli.local import LocalApi
 from longshore.kinds.jobs import lag
 from longshore.kinds.jobs.control import WORKERS
 from longshore.kinds.jobs.control import controllers as job_controllers
+from longshore.kinds.jobs.control import everywhere as job_collectors
 from longshore.kinds.kind import Services
 from longshore.kinds.tenants.control import controllers as tenant_controllers
 from longshore.kube.client import Client
@@ -57,6 +58,7 @@ async def _measure() -> Measurement:
         settings = Settings(
             kubeconfig=bed.cluster.identity_kubeconfig("longshore-control"),
             archive=(bed.cluster.folder.root / "archive").as_uri(),
+            log_spool=bed.cluster.folder.root / "spool",
         )
         async with services(settings, role="control") as parts:
             await _run_to_their_end(parts, api, keys)
@@ -105,6 +107,7 @@ async def _archive(parts: Services) -> Raw:
     jobs, left = parts.stores.jobs, []
     began, cpu = time.monotonic(), time.process_time()
     running = [asyncio.ensure_future(each.run(Term(time.monotonic() + 1e6))) for each in job_controllers(parts)]
+    running += [asyncio.ensure_future(each.run()) for each in job_collectors(parts)]
     async with asyncio.timeout(PATIENCE):
         while waiting := lag.waiting(jobs):
             left.append((round(time.monotonic() - began, 2), waiting))

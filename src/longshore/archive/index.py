@@ -20,6 +20,7 @@ import msgspec
 from longshore.archive.batches import LOADS, Batch, Batches, Entry, Mark, gathered
 from longshore.archive.compaction import Limits, compact, newer
 from longshore.archive.objects import Objects
+from longshore.archive.paths import segment
 from longshore.archive.records import record_path
 from longshore.errors import LongshoreError, NotFound, Unavailable
 
@@ -62,11 +63,17 @@ class Index:
             raise Unavailable("the archive gave back other than was written to its index", hint="try again")
 
     async def hide(self, tenant: str, uid: str) -> None:
-        """Show this entry no more."""
+        """Show this entry no more. Its record stays; a note says for good that this was meant."""
+        await self._objects.put(hidden_path(tenant, uid), b"")
         await self.hide_all(tenant, [uid])
 
+    async def hidden(self, tenant: str) -> set[str]:
+        """The uids of all that was hidden and not purged."""
+        prefix = hidden_path(tenant, "")
+        return {path.removeprefix(prefix) async for path, _ in self._objects.list(prefix)}
+
     async def hide_all(self, tenant: str, uids: Sequence[str]) -> None:
-        """Show these entries no more."""
+        """Show these entries no more, for what is purged."""
         now = self._now()
         await self._batches.write(tenant, "h0", [Mark(uid, now) for uid in uids], now, now)
 
@@ -170,6 +177,11 @@ class Index:
                     heapq.heapreplace(heap, heap[0])
                 else:
                     heapq.heappop(heap)
+
+
+def hidden_path(tenant: str, uid: str) -> str:
+    """Where it is noted that an entry was hidden; the folder for no uid."""
+    return f"hidden/{segment(tenant)}/{uid}"
 
 
 class _Recorded(msgspec.Struct, frozen=True):

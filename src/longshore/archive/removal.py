@@ -15,7 +15,7 @@ from uuid import uuid4
 import msgspec
 
 from longshore.archive.batches import LOADS, gathered
-from longshore.archive.index import Index
+from longshore.archive.index import Index, hidden_path
 from longshore.archive.objects import Objects
 from longshore.archive.paths import segment
 from longshore.archive.records import Records
@@ -72,6 +72,7 @@ class Removal:
         if still:
             await self._index.hide_all(tenant, [each.uid for each in still])
             await _in_turns([self._clear(tenant, each.id) for each in still])
+            await _in_turns([self._objects.delete(hidden_path(tenant, each.uid)) for each in still])
             await _in_turns([self._records.delete(tenant, each.id) for each in still])
         await self._objects.delete(note)
 

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import typer
 
 from longshore import __version__, errors
-from longshore.cli import jobs, roles, simulations, tenants, up
+from longshore.cli import archive, jobs, roles, simulations, tenants, up
 from longshore.cli.cluster import main as cluster
 from longshore.cli.command import INTERRUPTED
 from longshore.cli.output import Output
@@ -35,6 +35,7 @@ def build() -> typer.Typer:
     up.register(app)
     roles.register(app)
     app.add_typer(cluster.app, name="cluster")
+    app.add_typer(archive.app, name="archive")
     app.add_typer(tenants.app, name="tenants")
     app.add_typer(jobs.app, name="jobs")
     app.add_typer(simulations.app, name="simulations")

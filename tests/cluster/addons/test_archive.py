@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import os
@@ -16,8 +17,10 @@ from tests.cluster.product.conftest import _eventually as eventually
 from tests.cluster.product.conftest import ready
 from yarl import URL
 
+from longshore.archive.objects import Objects
 from longshore.cli.local import LocalApi
-from longshore.cli.up import compose
+from longshore.cli.main import run
+from longshore.cli.up import addon_facts, compose
 from longshore.cluster.cluster import LocalCluster
 from longshore.cluster.processes import marked
 from longshore.cluster.progress import silent
@@ -65,6 +68,11 @@ class Stored:
             return job if job.archived else None
 
         return await eventually(look, deadline=90)
+
+
+def credentials_of(cluster: LocalCluster) -> dict[str, str]:
+    lines = Path(addon_facts(cluster)["credentials"]).read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines)
 
 
 @pytest.fixture(scope="module")
@@ -160,3 +168,50 @@ async def test_a_large_file_is_sent_before_there_is_a_job_and_taken_by_it(stored
     job["inputs"] = [{"artifact": f"upload/{upload}/in/other", "path": "data"}]
     async with stored.http.post(f"{stored.api.url}/v1/jobs", json=job) as answer:
         assert (answer.status, "has no file" in await answer.text()) == (422, True)
+
+
+async def test_history_that_was_exported_and_imported_again_is_the_same_in_every_answer(
+    stored: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store is emptied in between, and no Job is in the cluster: all that is shown comes from the import."""
+    for number in range(3):
+        script = f"echo line {number}; echo {number} > r.txt; exit {number % 2}"
+        job = await stored.client.jobs.submit(
+            "bash", ["bash", "-c", script], outputs=["*.txt"], tags={"n": str(number)}
+        )
+        await stored.archived(job.id)
+    async with Client(Config.load(stored.cluster.kubeconfig_path)) as admin:
+        for found in (await admin.list_page(JOBS, "tenant-demo")).items:
+            await admin.delete(JOBS, found.metadata.name, "tenant-demo")
+
+        async def all_gone() -> bool | None:
+            return None if (await admin.list_page(JOBS, "tenant-demo")).items else True
+
+        await eventually(all_gone)
+
+    async def answers() -> dict[str, Any]:
+        page = await stored.get("/v1/jobs?limit=100")
+        seen: dict[str, Any] = {"list": page["items"]}
+        for item in page["items"]:
+            for path in ("", "/artifacts"):
+                seen[f"{item['id']}{path}"] = await stored.get(f"/v1/jobs/{item['id']}{path}")
+            seen[f"{item['id']}/logs"] = b"".join([chunk async for chunk in stored.client.jobs.logs(item["id"])])
+        return seen
+
+    async def only_archived() -> dict[str, Any] | None:
+        seen = await answers()
+        return seen if all("resource_version" not in item for item in seen["list"]) else None
+
+    before = await eventually(only_archived)
+    assert len(before["list"]) >= 3
+    for name, value in credentials_of(stored.cluster).items():
+        monkeypatch.setenv(name, value)
+    bucket = Objects("s3://longshore")
+    there, taken = ["--archive", "s3://longshore"], str(tmp_path / "taken")
+    assert await asyncio.to_thread(run, ["archive", "export", taken, *there]) == 0
+    for folder in await bucket.folders(""):
+        await bucket.clear(f"{folder}/")
+    assert (await stored.get("/v1/jobs"))["items"] == []
+    assert await asyncio.to_thread(run, ["archive", "import", taken, *there]) == 0
+    assert await answers() == before
+    assert await asyncio.to_thread(run, ["archive", "verify", "--deep", *there]) == 0

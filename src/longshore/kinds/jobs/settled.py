@@ -20,7 +20,10 @@ from longshore.kinds.jobs.view import LogView
 from longshore.kinds.kind import Services
 from longshore.kube.objects import Job, Pod
 
-SETTLE_SECONDS = 20.0  # for what is still coming in; then others get their turn
+# for what is still coming in of a job that has just ended; of one that waits for longer a look is enough, or jobs whose
+# node is away would keep all of the archiver's workers from the others
+SETTLE_SECONDS = 5.0
+FRESH = timedelta(seconds=15)
 LOOK_SECONDS = 1.0  # another replica's end is told by no event
 RETRY_SECONDS = 5.0
 # of a log whose pod is there its collector gives up after KUBELET_PATIENCE, and needs a while to say so; of one whose
@@ -33,6 +36,7 @@ async def settled(parts: Services, job: Job, pods: list[Pod]) -> LogView:
     """What is kept of the log and whether that is all. Raises Retry while there may be more."""
     expected = {model.stream_of(pod, container) for pod, container in with_log(pods)}
     missing: set[str] = set()
+    fresh = parts.now() - model.ended_at(job, parts.now()) < FRESH
     async with parts.bus.subscribe([ended_topic(job.metadata.name)]) as ended:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SETTLE_SECONDS):
@@ -41,6 +45,8 @@ async def settled(parts: Services, job: Job, pods: list[Pod]) -> LogView:
                     missing = expected - {s.name for s in streams} | {s.name for s in streams if s.end is None}
                     if not missing:
                         return view_of(streams, ran=bool(job.status.failed + job.status.succeeded))
+                    if not fresh:
+                        break
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(LOOK_SECONDS):
                             await ended.next()
