@@ -1,0 +1,140 @@
+"""The sockets over stores that the test changes, through a real server: many at once, and the API server away."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import aiohttp
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from tests.unit.kinds.tasks.cluster import World
+
+from longshore.app import open_archive
+from longshore.kinds.kind import Services
+from longshore.kinds.tasks import compat, desk, sockets
+from longshore.runtime.bus import Bus
+from longshore.settings import Settings
+from longshore.web import problems
+from longshore.web.auth import Authentication, Caller
+
+CROWD = 300
+
+
+async def known(credential: str) -> Caller | None:
+    return Caller("key k", tenant="a") if credential == "good" else None
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+async def session(world: World, tmp_path: Path) -> AsyncIterator[aiohttp.ClientSession]:
+    settings = Settings(archive=tmp_path.as_uri())
+    bus = Bus()
+    archive = open_archive(settings.archive)
+    parts = Services(settings, cast(Any, None), world.stores, archive, bus, lambda: datetime.now(UTC))
+    app = FastAPI()
+    app.state.authentication = Authentication([known])
+    app.include_router(compat.router)
+    app.include_router(sockets.router)
+    problems.install(app)
+    listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
+    async with desk.opened(settings, parts, bus, parts.now) as app.state.tasks:
+        serving = asyncio.ensure_future(server.serve(sockets=[listening]))
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(url, headers={"X-API-Key": "good"}, connector=connector) as session:
+            yield session
+        server.should_exit = True
+        await serving
+
+
+async def test_while_the_api_server_is_away_sockets_say_so_and_stay_open(
+    world: World, session: aiohttp.ClientSession
+) -> None:
+    world.job("t1")
+    path = "/api/task-status?job_name=t1"
+    async with session.ws_connect("/ws/task-status/t1") as one, asyncio.timeout(60):
+        assert (await one.receive_json())["status"] == "Pending"
+        world.jobs.trouble("the API server is away")
+        said = await one.receive_json()
+        assert said == {"status": "Error", "message": "the API server is away"}
+        async with session.ws_connect("/ws/task-status/t1") as late:
+            assert (await late.receive_json())["status"] == "Error"
+            async with session.get(path) as answer:
+                assert (answer.status, (await answer.json())["status"]) == (503, "Error")
+                assert answer.headers["Retry-After"]
+            world.pod("t1", "Running")
+            world.jobs.trouble(None)
+            assert (await one.receive_json())["status"] == "Running"
+            assert (await late.receive_json())["status"] == "Running"
+            async with session.get(path) as answer:
+                assert (answer.status, (await answer.json())["status"]) == (200, "Running")
+            world.job("t1", "Complete")
+            assert (await late.receive_json())["status"] == "Succeeded"
+        assert (await one.receive_json())["status"] == "Succeeded"
+        assert (await one.receive()).type is aiohttp.WSMsgType.CLOSE
+        assert one.close_code == 1000
+
+
+async def test_a_crowd_of_sockets_has_one_watch_and_each_hears_its_own_to_the_end(
+    world: World, session: aiohttp.ClientSession
+) -> None:
+    for number in range(10):
+        world.job(f"t{number}", suspend=True)
+
+    async def follow(number: int) -> list[str]:
+        async with session.ws_connect(f"/ws/task-status/t{number}") as one, asyncio.timeout(90):
+            said = [json.loads((await one.receive()).data)["status"]]
+            connected.release()
+            said += [json.loads(message.data)["status"] async for message in one]
+            assert one.close_code == 1000
+            return said
+
+    connected = asyncio.Semaphore(0)
+    crowd = [asyncio.create_task(follow(number % 10)) for number in range(CROWD)]
+    for _ in crowd:
+        await connected.acquire()
+    assert (world.stores.jobs.subscribers, world.stores.pods.subscribers) == (1, 1)
+    for number in range(10):
+        world.pod(f"t{number}", "Running")
+        world.job(f"t{number}")
+    await asyncio.sleep(0)
+    for number in range(10):
+        world.job(f"t{number}", "Complete" if number % 2 else "Failed")
+    heard = await asyncio.gather(*crowd)
+    for number, said in enumerate(heard):
+        assert said[0] == "Pending"
+        assert said[-1] == ("Succeeded" if number % 2 else "Failed")
+        assert len(said) == len(set(said))
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-API-Key": "bad"}])
+async def test_who_shows_no_key_is_closed_with_a_code_that_says_so(
+    session: aiohttp.ClientSession, headers: dict[str, str]
+) -> None:
+    url = str(session._base_url)
+    async with aiohttp.ClientSession(url, headers=headers) as stranger, stranger.ws_connect("/ws/tasks") as one:
+        assert (await one.receive()).type is aiohttp.WSMsgType.CLOSE
+        assert one.close_code == 4401
+
+
+async def test_a_page_shows_its_key_as_a_subprotocol_which_is_never_sent_back(session: aiohttp.ClientSession) -> None:
+    url = str(session._base_url)
+    async with (
+        aiohttp.ClientSession(url) as page,
+        page.ws_connect("/ws/tasks", protocols=("longshore", "bearer.good")) as one,
+    ):
+        assert one.protocol == "longshore"
+        await one.send_json({"type": "ping"})
+        assert await one.receive_json() == {"type": "pong"}
