@@ -7,7 +7,7 @@ after that was read.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from datetime import datetime
 from enum import Enum, auto
@@ -27,6 +27,7 @@ __all__ = ["Log", "LogGap", "Place", "read"]
 
 PATIENCE = 120.0  # seconds in which nothing can be read before the error is passed on; an API server is back in 60
 WAIT, WAIT_MAX = 0.2, 3.0  # seconds between connections
+SILENT = 2.0  # seconds without a byte after which a connection is given up when the container is known to have ended
 LIVED = 10.0  # seconds after which a connection that brought nothing was good all the same: the container is silent
 
 
@@ -141,23 +142,28 @@ class Log:
         """The time of each line that began in the piece that was yielded last."""
         return self._position.times
 
-    async def stretch(self, *, follow: bool, tail_lines: int | None = None) -> AsyncGenerator[bytes, None]:
+    async def stretch(
+        self, *, follow: bool, tail_lines: int | None = None, ended: Callable[[], bool] | None = None
+    ) -> AsyncGenerator[bytes, None]:
         """The log from the position to the end of the container, or to what is its end now.
 
-        A piece may be empty: then a line has begun of which only the time is known yet.
+        A piece may be empty: then a line has begun of which only the time is known yet. `ended`, where the caller knows
+        it, says whether the container has: then nobody is asked, and no connection waited for that has gone silent.
         """
         error: LongshoreError | None = None
         read = False  # to an end that may have been that of the connection alone
         while True:
             try:
-                life = await self._life() if follow or error else _Life.ENDED
+                known = ended is not None and ended()
+                life = await self._life() if (follow or error) and not known else _Life.ENDED
                 if life is _Life.GONE:
                     if read and error is None:
                         return
                     raise LogGap(f"the pod {self._name} was deleted before its log was read to its end")
                 goes_on = follow and life is _Life.RUNS
                 previous = life is _Life.RESTARTED
-                async with aclosing(self._connection(goes_on, previous, tail_lines)) as connection:
+                within = ended if goes_on else None
+                async with aclosing(self._connection(goes_on, previous, tail_lines, within)) as connection:
                     async for text in connection:
                         yield text
                 if not goes_on:
@@ -170,7 +176,9 @@ class Log:
                 error = caught
             await self._pause(error)
 
-    async def _connection(self, follow: bool, previous: bool, tail_lines: int | None) -> AsyncGenerator[bytes, None]:
+    async def _connection(
+        self, follow: bool, previous: bool, tail_lines: int | None, ended: Callable[[], bool] | None
+    ) -> AsyncGenerator[bytes, None]:
         """What one connection brings beyond the position."""
         began, begun = asyncio.get_running_loop().time(), self._position.begun
         settled, seam = Settled(), Seam(self._position)
@@ -185,8 +193,8 @@ class Log:
             previous=previous,
         )
         try:
-            async with aclosing(chunks):
-                async for chunk in chunks:
+            async with aclosing(_unless_silent(chunks, ended)) as bytes_:
+                async for chunk in bytes_:
                     text = self._advance(seam(settled(chunk)))
                     if text or self._position.times:
                         yield text
@@ -251,3 +259,28 @@ class Log:
         if now + wait - self._troubled > PATIENCE:
             raise error or away(f"the log of {self._name} ends again and again, and the pod says that it runs")
         await asyncio.sleep(wait)
+
+
+async def _unless_silent(
+    chunks: AsyncGenerator[bytes, None], ended: Callable[[], bool] | None
+) -> AsyncGenerator[bytes, None]:
+    """The chunks, to their end or to a silence after the container's: a dead kubelet's connection may never close."""
+    async with aclosing(chunks):
+        if ended is None:
+            async for chunk in chunks:
+                yield chunk
+            return
+        coming: asyncio.Future[bytes | None] | None = None
+        try:
+            while True:
+                coming = asyncio.ensure_future(anext(chunks, None))
+                while not (await asyncio.wait({coming}, timeout=SILENT))[0]:
+                    if ended():
+                        return
+                if (next_one := coming.result()) is None:
+                    return
+                yield next_one
+        finally:
+            if coming is not None and not coming.done():
+                coming.cancel()
+                await asyncio.wait({coming})

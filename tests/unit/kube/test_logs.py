@@ -11,7 +11,7 @@ from longshore.kube import logs
 from longshore.kube.client import Client
 from longshore.kube.logs import LogGap
 
-from .faulty import CUT, Answer, Asked, Faulty, Watch, refuse, watch
+from .faulty import CUT, HANG, Answer, Asked, Faulty, Watch, refuse, watch
 
 LOG, POD = "/api/v1/namespaces/ns/pods/p/log", "/api/v1/namespaces/ns/pods/p"
 RUNNING: dict[str, Any] = {"running": {}}
@@ -219,3 +219,30 @@ async def test_whoever_stops_reading_closes_the_connection(server: Faulty, clien
     async with aclosing(logs.read(client, "p", "ns", container="main", follow=True)) as log:
         assert await anext(log) in (text(1), text(1, 2))
     assert len(server.asked) == 2
+
+
+async def follow(client: Client, *, over_after: int) -> bytes:
+    """With a caller who knows after so many looks that the container has ended."""
+    looks = iter(range(1000))
+    log = logs.Log(client, "p", "ns", "main")
+    return b"".join([piece async for piece in log.stretch(follow=True, ended=lambda: next(looks) >= over_after)])
+
+
+async def test_a_container_that_is_known_to_have_ended_is_neither_asked_for_nor_followed(
+    server: Faulty, client: Client
+) -> None:
+    server.script = [watch(*lines(1, 2))]
+    assert await follow(client, over_after=0) == text(1, 2)
+    assert [asked.path for asked in server.asked] == [LOG]
+    assert "follow" not in server.asked[0].params
+
+
+async def test_a_connection_that_stays_silent_after_the_end_of_its_container_is_not_waited_for(
+    server: Faulty, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "SILENT", 0.05)
+    server.script = [pod(RUNNING), watch(line(1), HANG), watch(*lines(1, 2))]
+    assert await follow(client, over_after=3) == text(1, 2)
+    first, rest = log_requests(server)
+    assert "follow" in first.params
+    assert "follow" not in rest.params

@@ -58,6 +58,9 @@ class Source:
     fate: Callable[[], Fate]
     running: Callable[[], str]  # the id of the container that runs now, as far as is known
 
+    def ended(self) -> bool:
+        return self.fate() is Fate.ENDED
+
 
 @dataclass(frozen=True)
 class Store:
@@ -213,7 +216,7 @@ class Collecting:
             source = self._source
             reader = Log(source.client, source.pod, source.namespace, source.container, place=place)
             try:
-                async with aclosing(reader.stretch(follow=True)) as pieces:
+                async with aclosing(reader.stretch(follow=True, ended=source.ended)) as pieces:
                     async for text in pieces:
                         await self._take(text, reader.times, reader.place)
             except NotFound:
