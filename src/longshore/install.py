@@ -42,6 +42,8 @@ WHY_RULES = [
 ]
 # what `serve` does: takes work in, reads, stops; it never starts anything
 SERVE_RULES = [
+    # created in dry runs only, for plans: the fence sees to that
+    _rule("", ["pods"], ["create"]),
     _rule("batch", ["jobs"], [*_READ, "create"]),
     _rule("batch", ["jobs/status"], ["patch"]),
     _rule("", ["pods"], _READ),

@@ -52,7 +52,8 @@ class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """One success: `schema` is a Struct, any type msgspec knows, or a JSON schema by hand; None: an empty body."""
+    """One success: `schema` is a Struct, any type msgspec knows, a tuple of these of which it is one, or a JSON schema
+    by hand; None: an empty body."""
 
     schema: Any = None
     example: Any = None
@@ -122,7 +123,7 @@ def _document(
 
 def _schemas(components: dict[str, Any], operations: Operations) -> Callable[[Any], dict[str, Any]]:
     """Puts the answers' types among the components. Raises ValueError where two different ones have one name."""
-    types = [answer.schema for each in operations.values() for answer in each.answers.values() if _is_type(answer)]
+    types = [type_ for each in operations.values() for answer in each.answers.values() for type_ in _types(answer)]
     schemas, named = msgspec.json.schema_components([Problem, *types], ref_template=_REF)
     for name, schema in named.items():
         there = components.setdefault(name, schema)
@@ -134,13 +135,17 @@ def _schemas(components: dict[str, Any], operations: Operations) -> Callable[[An
     def schema_of(wanted: Any) -> dict[str, Any]:
         if isinstance(wanted, dict):
             return wanted
+        if isinstance(wanted, tuple):
+            return {"anyOf": [schema_of(one) for one in wanted]}
         return next(schema for type_, schema in found if type_ == wanted)
 
     return schema_of
 
 
-def _is_type(answer: Answer) -> bool:
-    return answer.schema is not None and not isinstance(answer.schema, dict)
+def _types(answer: Answer) -> tuple[Any, ...]:
+    if answer.schema is None or isinstance(answer.schema, dict):
+        return ()
+    return answer.schema if isinstance(answer.schema, tuple) else (answer.schema,)
 
 
 def _describe(

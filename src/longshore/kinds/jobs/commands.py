@@ -110,26 +110,15 @@ async def submit(
     """
     name, namespace = tenant.metadata.name, namespace_of(tenant.metadata.name)
     id = model.job_id(letter, name, kind, idempotency_key) if id is None else id
-    earlier = await _earlier(parts, name, id, request) if idempotency_key else None
+    earlier = await earlier_of(parts, name, id, request) if idempotency_key else None
     if earlier is not None:
         return earlier
-    check_limits(tenant, request, counts_of(parts, name))
-    await check_inputs(parts, name, request)
-    body = job_manifest(
-        request,
-        id=id,
-        kind=kind,
-        tenant=name,
-        namespace=namespace,
-        settings=parts.settings,
-        now=parts.now(),
-        priority=priority_of(tenant, request),
-    )
+    body = await prepared(parts, tenant, request, id=id, kind=kind)
     await claim_uploads(parts, name, id, request)
     if prepare is not None:
         await prepare(id)
     try:
-        made = await _create(parts, body, namespace)
+        made = await create(parts, body, namespace)
         return Submitted(id, created=True, job=made)
     except Forbidden as refused:
         # longshore's own right or the namespace's quota, never the caller's
@@ -140,12 +129,29 @@ async def submit(
         return Submitted(id, created=False, job=job)
 
 
-async def _create(parts: Services, body: dict[str, Any], namespace: str) -> Job:
+async def prepared(parts: Services, tenant: Tenant, request: JobRequest, *, id: str, kind: str) -> dict[str, Any]:
+    """The Job of this request, once all that is refused at the door was looked at; for submission and dry run."""
+    name = tenant.metadata.name
+    check_limits(tenant, request, counts_of(parts, name))
+    await check_inputs(parts, name, request)
+    return job_manifest(
+        request,
+        id=id,
+        kind=kind,
+        tenant=name,
+        namespace=namespace_of(name),
+        settings=parts.settings,
+        now=parts.now(),
+        priority=priority_of(tenant, request),
+    )
+
+
+async def create(parts: Services, body: dict[str, Any], namespace: str, *, dry_run: bool = False) -> Job:
     """Where many come at once, the API server gives up counting them against the quota, and says Conflict."""
     backoff = Backoff(0.02, 0.5, Random())  # noqa: S311 - it spreads load, it hides nothing
     for _ in range(QUOTA_TRIES):
         try:
-            return await parts.client.create(JOBS, body, namespace)
+            return await parts.client.create(JOBS, body, namespace, dry_run=dry_run)
         except AlreadyExists:
             raise
         except Conflict:
@@ -153,7 +159,7 @@ async def _create(parts: Services, body: dict[str, Any], namespace: str) -> Job:
     raise Unavailable("the tenant's quota is being counted by too many at once", hint="try again", retry_after=1)
 
 
-async def _earlier(parts: Services, tenant: str, id: str, request: JobRequest) -> Submitted | None:
+async def earlier_of(parts: Services, tenant: str, id: str, request: JobRequest) -> Submitted | None:
     """What this idempotency key made before, live or archived."""
     job = parts.stores.jobs.get(id, namespace_of(tenant))
     if job is not None:

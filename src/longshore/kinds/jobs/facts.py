@@ -20,7 +20,7 @@ from longshore.kinds.jobs.model import State
 from longshore.kinds.jobs.placement import Room, rooms
 from longshore.kinds.jobs.places import TURN
 from longshore.kinds.jobs.view import WhyView, finished_at
-from longshore.kinds.jobs.why import Known, Reason, Turn, Workload, kept, resumed_at, why_of
+from longshore.kinds.jobs.why import Known, Reason, Turn, Workload, in_line, kept, resumed_at, why_of
 from longshore.kinds.tenants.admit import entry_for, excesses, use_of
 from longshore.kinds.tenants.model import Tenant, namespace_of
 from longshore.kube.objects import PERSISTENT_VOLUME_CLAIMS, Claim, Event, Job, Node, Pod
@@ -78,13 +78,13 @@ class Facts:
         """Why this job does not run; what it waited for once it does; None when it is over."""
         if state.status.final:
             return None
-        in_line = model.waits(job)
-        ahead, higher = self._ahead(job) if in_line else (0, 0)
+        waits = model.waits(job)
+        ahead, higher = self._ahead(job) if waits else (0, 0)
         known = Known(
             job,
             pods,
             now,
-            turn=self.turn(model.tenant_of(job), now) if in_line else Turn(),
+            turn=self.turn(model.tenant_of(job), now) if waits else Turn(),
             ahead=ahead,
             higher=higher,
             told=self.told,
@@ -98,6 +98,18 @@ class Facts:
         """The Events about an object, the newest first."""
         found = [event for store in self._events for event in store.by("object", uid)]
         return sorted(found, key=age, reverse=True) if len(found) > 1 else found
+
+    def in_line(self, job: Job, now: datetime) -> WhyView:
+        """Why this job would wait for its turn, which needs not exist yet."""
+        turn, (ahead, higher) = self.turn(model.tenant_of(job), now), self._ahead(job)
+        tenant = self._tenants.get(model.tenant_of(job))
+        if not ahead and tenant:
+            own = excesses(tenant.spec.limits, use_of(tenant.status.admitted), entry_for(job))
+            turn = replace(turn, excess=own, first="")
+        return in_line(Known(job, (), now, turn, ahead, higher))
+
+    def claim(self, name: str, namespace: str) -> Claim | None:
+        return self._claims.get(name, namespace)
 
     def turn(self, tenant_name: str, now: datetime) -> Turn:
         """How it stands with a tenant's line; what is expected of it is at most a second old."""

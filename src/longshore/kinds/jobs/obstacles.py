@@ -75,17 +75,27 @@ def _without_pod(known: Known) -> WhyView:
 
 
 def _refused(event: Event) -> WhyView:
-    """The Job controller was refused its pod. Source: plugin/pkg/admission/resourcequota, "exceeded quota"."""
-    match = _QUOTA.search(event.message)
-    if match is None:
+    """The Job controller was refused its pod."""
+    sentence = over_quota(event.message)
+    if sentence is None:
         said = event.message.removeprefix("Error creating: ")
         return WhyView(Reason.REFUSED, f"The cluster refuses its pod: {said}", event.first)
+    return WhyView(Reason.QUOTA, sentence, event.first)
+
+
+def over_quota(message: str) -> str | None:
+    """What a refusal by a ResourceQuota means, None for another.
+
+    Source: k8s.io/apiserver, pkg/admission/plugin/resourcequota, "exceeded quota".
+    """
+    match = _QUOTA.search(message)
+    if match is None:
+        return None
     asks, used, hard = (_pairs(match[part]) for part in ("asks", "used", "hard"))
     parts = [
         f"{used.get(n, '0')} of {most} {n} are in use and it asks for {asks.get(n, '?')}" for n, most in hard.items()
     ]
-    sentence = f"Waits for the namespace's ResourceQuota {match['name']}: {' and '.join(parts)}."
-    return WhyView(Reason.QUOTA, sentence, event.first)
+    return f"Waits for the namespace's ResourceQuota {match['name']}: {' and '.join(parts)}."
 
 
 def _pairs(text: str) -> dict[str, str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from longshore.kinds.jobs.dryrun import PlanView
 from longshore.kinds.jobs.model import Status
+from longshore.kinds.jobs.placement import Estimate
 from longshore.kinds.jobs.view import JobRecord, OutputsView, ResourcesView, WhyView, links_of
 from longshore.web.openapi import Answer, Operation, Operations
 
@@ -98,6 +100,14 @@ REQUEST: Final[dict[str, Any]] = {
     "timeout": 3600,
     "tags": {"team": "vision"},
 }
+PLAN: Final = PlanView(
+    would="wait",
+    sentence="Waits for the tenant's turn: 2 of 2 jobs are admitted, 3 wait ahead.",
+    admitted=False,
+    ahead=3,
+    placement=Estimate(3, 1, 2, {"cpu": 2}, {"taint gpu": 1}, ()),
+    unchecked=("whether its image can be pulled", "whether room is made by preemption or by an autoscaler"),
+)
 _ROW: Final = {
     "description": "A job in a list; of archived ones it has what the index keeps, and `links.self` the rest.",
     "type": "object",
@@ -133,7 +143,12 @@ OPERATIONS: Final[Operations] = {
         request=REQUEST,
         answers={
             202: Answer(schema=JobRecord, example=WAITING, says="Accepted.", headers=MADE),
-            200: Answer(schema=JobRecord, example=RECORD, says="The job that the same key made before.", headers=MADE),
+            200: Answer(
+                schema=(JobRecord, PlanView),
+                example=PLAN,
+                says="With dry_run the plan; without, the job that the same key made before.",
+                headers=MADE,
+            ),
         },
         problems=(409, 429),
     ),

@@ -7,9 +7,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from longshore.kinds.jobs import model
+from longshore.kinds.tenants.model import Tenant, namespace_of
 from longshore.kube.index import IndexValues
 from longshore.kube.objects import Job
 from longshore.kube.order import Order, created
+from longshore.kube.store import PAGE_MAX, Store
 
 CREATED = "created"
 NAME = "name"
@@ -49,3 +51,13 @@ ORDERS: Mapping[str, Order[Job]] = {
     NAME: Order(named, within="listed", fixed=True),
     TURN: Order(model.turn, within="queued", fixed=True),
 }
+
+
+def concerned(jobs: Store[Job], tenant: Tenant) -> list[Job]:
+    """The tenant's admitted jobs, and the first of those that wait; not all of them, who may be a hundred thousand.
+    What admission, and its dry run, look at."""
+    name, admitted = tenant.metadata.name, tenant.status.admitted
+    found = {j.metadata.uid: j for e in admitted if (j := jobs.get(e.name, namespace_of(name)))}
+    # some of the first may be admitted already and wait for the patch that starts them
+    first = jobs.page(TURN, name, limit=min(PAGE_MAX, tenant.spec.limits.concurrent_jobs + len(admitted) + 1))
+    return list((found | {j.metadata.uid: j for j in first.items}).values())

@@ -12,7 +12,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from longshore.errors import Forbidden, Unavailable, UserMistake
-from longshore.kinds.jobs import commands, log, model
+from longshore.kinds.jobs import commands, dryrun, log, model
 from longshore.kinds.jobs.find import accepted, find, find_deletable, find_foreign, full_record, tenant_id
 from longshore.kinds.jobs.input import JobInput
 from longshore.kinds.jobs.listing import Filter, page
@@ -30,11 +30,18 @@ IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", min_lengt
 
 @router.post("", status_code=202)
 async def submit(
-    body: JobInput, who: Who, parts: Parts, tenant: str | None = None, idempotency_key: IdempotencyKey = None
+    body: JobInput,
+    who: Who,
+    parts: Parts,
+    tenant: str | None = None,
+    dry_run: Annotated[bool, Query(description="Make nothing: answer what would become of it.")] = False,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Accept a job; it starts when its tenant's limits allow. Safe to retry with an idempotency key."""
     target = commands.tenant_for_work(parts, who, tenant)
     key = idempotency_key or body.idempotency_key
+    if dry_run:
+        return answer(await dryrun.plan(parts, target, body.request(), idempotency_key=key))
     return await accepted(parts, await commands.submit(parts, target, body.request(), idempotency_key=key))
 
 

@@ -109,7 +109,7 @@ def why_of(known: Known, state: State, obstacle: Callable[[Known], WhyView]) -> 
         said = "It is suspended by whoever made it, which was not longshore."
         return WhyView(Reason.SUSPENDED, said, resumed_or_created(job))
     if job.spec.suspend and job.metadata.uid not in known.turn.admitted:
-        return _in_line(known)
+        return in_line(known)
     waits = _in_kueue(known.workload)
     if waits is not None:
         return waits
@@ -187,7 +187,8 @@ def _waited(queued: float, pending: float | None) -> str:
     return f"Waited {span(queued)} for its tenant's turn and {span(pending)} for its pod"
 
 
-def _in_line(known: Known) -> WhyView:
+def in_line(known: Known) -> WhyView:
+    """Which limit of the tenant is in the way, and who is ahead."""
     turn, ahead = known.turn, known.ahead
     line = "" if ahead is None else f"{ahead} wait ahead" if ahead != 1 else "1 waits ahead"
     if known.higher:

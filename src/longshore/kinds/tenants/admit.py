@@ -99,11 +99,22 @@ def plan(tenant: Tenant | None, tenant_jobs: Sequence[Job], jobs_version: int) -
     if tenant is None or tenant.metadata.deletion_timestamp is not None:
         return Plan()
     by_uid = {j.metadata.uid: j for j in tenant_jobs}
-    kept = [e for e in tenant.status.admitted if _still_holds(e, by_uid, jobs_version)]
-    wanted = [*kept, *_newly_admitted(tenant.spec.limits, kept, tenant_jobs)]
+    wanted = _wanted(tenant, by_uid, jobs_version)
     if wanted != list(tenant.status.admitted):
         return Plan((_write_fence(tenant, wanted),))
     return Plan(tuple(_unsuspend(by_uid[e.uid]) for e in wanted if _starts(by_uid.get(e.uid))))
+
+
+def admits(tenant: Tenant, tenant_jobs: Sequence[Job], job: Job, jobs_version: int) -> bool:
+    """Whether the next step of admission would let this job start, if it were among `tenant_jobs`; for the dry run."""
+    by_uid = {j.metadata.uid: j for j in (*tenant_jobs, job)}
+    return any(entry.uid == job.metadata.uid for entry in _wanted(tenant, by_uid, jobs_version))
+
+
+def _wanted(tenant: Tenant, by_uid: dict[str, Job], jobs_version: int) -> list[Admitted]:
+    """What is to be admitted: what is and is not over, and those who come next as far as the limits allow."""
+    kept = [e for e in tenant.status.admitted if _still_holds(e, by_uid, jobs_version)]
+    return [*kept, *_newly_admitted(tenant.spec.limits, kept, list(by_uid.values()))]
 
 
 def _still_holds(entry: Admitted, by_uid: dict[str, Job], jobs_version: int) -> bool:

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from longshore.kinds.jobs.model import tenant_of
-from longshore.kinds.jobs.places import TURN
-from longshore.kinds.kind import Runs, Services, Stores
+from longshore.kinds.jobs.places import concerned
+from longshore.kinds.kind import Runs, Services
 from longshore.kinds.tenants import admit, reconcile
-from longshore.kinds.tenants.model import LABEL_TENANT, Tenant, namespace_of
+from longshore.kinds.tenants.model import LABEL_TENANT, Tenant
 from longshore.kube.objects import Job, Object
-from longshore.kube.store import PAGE_MAX
 from longshore.runtime.controller import Controller
 from longshore.runtime.executor import Executor
 from longshore.runtime.plan import Plan
@@ -55,21 +54,12 @@ def _admission(parts: Services) -> Controller[str]:
 
     def plan(name: str, _: datetime) -> Plan:
         tenant = stores.tenants.get(name)
-        return admit.plan(tenant, _concerned(stores, tenant), stores.jobs.version) if tenant else Plan()
+        return admit.plan(tenant, concerned(stores.jobs, tenant), stores.jobs.version) if tenant else Plan()
 
     controller = Controller("admission", Queue[str](), plan, Executor(parts.client))
     controller.watch(stores.tenants, _own_name)
     controller.watch(stores.jobs, _of_job)
     return controller
-
-
-def _concerned(stores: Stores, tenant: Tenant) -> list[Job]:
-    """The tenant's admitted jobs, and the first of those that wait; not all of them, who may be a hundred thousand."""
-    name, admitted = tenant.metadata.name, tenant.status.admitted
-    jobs = {j.metadata.uid: j for e in admitted if (j := stores.jobs.get(e.name, namespace_of(name)))}
-    # some of the first may be admitted already and wait for the patch that starts them
-    first = stores.jobs.page(TURN, name, limit=min(PAGE_MAX, tenant.spec.limits.concurrent_jobs + len(admitted) + 1))
-    return list((jobs | {j.metadata.uid: j for j in first.items}).values())
 
 
 def _own_name(tenant: Tenant) -> list[str]:

@@ -19,6 +19,7 @@ from longshore.kube.objects import (
 
 HINT = "submit with 'longshore jobs submit', or create the Job in a namespace that belongs to no tenant"
 
+_DRY = "(has(request.dryRun) && request.dryRun)"
 _KUBE_SYSTEM = "system:serviceaccount:kube-system:"
 # each controller of the controller manager is its own account by --use-service-account-credentials
 _JOB_WRITERS = tuple(
@@ -37,13 +38,14 @@ def manifests(namespace: str) -> list[tuple[Resource[AnyObject], dict[str, Any]]
     """Policies and bindings for a longshore that lives in `namespace`."""
     control = f"system:serviceaccount:{namespace}:longshore-control"
     serve = f"system:serviceaccount:{namespace}:longshore-serve"
-    pods = _pods_rule([f"{_KUBE_SYSTEM}job-controller"])
+    pods = _pods_rule([f"{_KUBE_SYSTEM}job-controller"], serve)
     return [
         *_policy("longshore-pods", "pods", ("CREATE",), "", [pods], tenants_only=True),
         *_policy(
             "longshore-jobs", "jobs", ("CREATE", "UPDATE"), "batch", _job_rules(control, serve), tenants_only=True
         ),
         *_policy("longshore-intake", "jobs", ("CREATE",), "batch", [_intake_rule(serve)], tenants_only=False),
+        *_policy("longshore-plans", "pods", ("CREATE",), "", [_plans_rule(serve)], tenants_only=False),
         *_policy("longshore-namespaces", "namespaces", ("UPDATE",), "", [_namespace_rule(control)], tenants_only=False),
     ]
 
@@ -62,9 +64,14 @@ def _namespace_rule(control: str) -> dict[str, str]:
     return _rule(f"!{tenant} || {kept}", "the labels that make a namespace a tenant's are changed by longshore only")
 
 
-def _pods_rule(allowed: list[str]) -> dict[str, str]:
+def _plans_rule(serve: str) -> dict[str, str]:
+    """`serve` has the right to create pods for dry runs, which make none; nowhere may it use that for more."""
+    return _rule(f"request.userInfo.username != '{serve}' || {_DRY}", "longshore creates pods in dry runs only")
+
+
+def _pods_rule(allowed: list[str], serve: str) -> dict[str, str]:
     return _rule(
-        f"request.userInfo.username in {_cel(allowed)}",
+        f"request.userInfo.username in {_cel(allowed)} || (request.userInfo.username == '{serve}' && {_DRY})",
         "pods of a tenant are made only for work that its limits admitted",
     )
 
