@@ -34,6 +34,7 @@ from longshore.archive.usage import Usage
 from longshore.errors import LongshoreError, NotFound, UserMistake
 from longshore.kinds.jobs import model as jobs
 from longshore.kinds.jobs import places
+from longshore.kinds.jobs.commands import pressure_of
 from longshore.kinds.jobs.facts import Facts, workload_owner
 from longshore.kinds.jobs.lag import LagMetrics
 from longshore.kinds.jobs.why import Workload
@@ -207,7 +208,10 @@ async def _serve(settings: Settings) -> None:
         async with asyncio.TaskGroup() as tasks:
             noting = tasks.create_task(_note_keys(app.state.keys))
             warming = tasks.create_task(warmed_up((stores.jobs, stores.pods, stores.tenants, stores.keys), math.inf))
+            measuring = tasks.create_task(parts.store_size.run(parts.client)) if settings.store_budget_mb else None
             await _answer_calls(app, settings)
+            if measuring is not None:
+                measuring.cancel()
             noting.cancel()
             warming.cancel()
 
@@ -373,7 +377,13 @@ def build_api(parts: Services) -> FastAPI:
     app = _api(settings, chain, KINDS)
     app.state.services = parts
     app.state.keys = keys
-    _health(app, {"jobs": stores.jobs, "pods": stores.pods, "tenants": stores.tenants, "keys": stores.keys})
+    waiting_for: dict[str, Store[Any]] = {
+        "jobs": stores.jobs,
+        "pods": stores.pods,
+        "tenants": stores.tenants,
+        "keys": stores.keys,
+    }
+    _health(app, waiting_for, lambda: _intake(parts))
     return app
 
 
@@ -395,7 +405,20 @@ def _is_streamed(method: str, path: str) -> bool:
     return artifact or (method == "POST" and path in ("/v1/simulations", "/jobs"))
 
 
-def _health(app: FastAPI, waiting_for: Mapping[str, Store[Any]]) -> None:
+def _intake(parts: Services) -> dict[str, object]:
+    """How far intake is from being slowed."""
+    pressure = pressure_of(parts)
+    return {
+        "store_bytes": pressure.used,
+        "store_budget_bytes": pressure.budget or None,
+        "store_unknown": parts.store_size.why if pressure.budget else "it is not looked at",
+        "waiting_for_archive": pressure.unarchived,
+    }
+
+
+def _health(
+    app: FastAPI, waiting_for: Mapping[str, Store[Any]], intake: Callable[[], Mapping[str, object]] | None = None
+) -> None:
     def report() -> tuple[int, dict[str, object]]:
         missing = [name for name, store in waiting_for.items() if not store.synced or store.age > STALE_SECONDS]
         ages = {name: round(store.age, 1) for name, store in waiting_for.items() if store.synced}
@@ -408,7 +431,7 @@ def _health(app: FastAPI, waiting_for: Mapping[str, Store[Any]]) -> None:
 
     @app.get("/health", tags=["health"])
     async def health() -> dict[str, object]:
-        return {**report()[1], "version": __version__}
+        return {**report()[1], "version": __version__, **({"intake": intake()} if intake else {})}
 
     @app.get("/ready", tags=["health"])
     @app.get("/readyz", include_in_schema=False)

@@ -49,6 +49,8 @@ SERVE_RULES = [
     _rule("", ["pods"], _READ),
     _rule("longshore.dev", ["tenants"], [*_READ, *_WRITE]),
     _rule("authentication.k8s.io", ["tokenreviews"], ["create"]),
+    # how full the store is, to slow down before it locks up
+    {"nonResourceURLs": ["/metrics"], "verbs": ["get"]},
     *WHY_RULES,
 ]
 # what `control` does: admits, archives, keeps the bundles; it also holds what it grants to tenants

@@ -49,6 +49,15 @@ class Settings(BaseSettings):
     gpu_type_label: str = Field(
         default="nvidia.com/gpu.product", description="Label of nodes that says which model of GPU they have."
     )
+    store_budget_mb: int = Field(
+        default=2048,
+        ge=0,
+        description="What the cluster's etcd may hold, in MiB, as its own --quota-backend-bytes says: from 70 % on no "
+        "work is taken in. 0: not looked at.",
+    )
+    archive_lag_jobs: int = Field(
+        default=10_000, ge=1, description="Finished jobs that may wait for the archive before no more work is taken in."
+    )
     ttl_seconds: int = Field(
         default=3600, ge=60, description="How long a finished Job stays in the cluster once archived."
     )

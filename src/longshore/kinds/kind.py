@@ -25,6 +25,7 @@ from longshore.archive.uploads import Uploads
 from longshore.archive.usage import Usage
 from longshore.kinds.jobs.facts import CLAIMS, Facts, is_wanted
 from longshore.kinds.jobs.livelog import Tails
+from longshore.kinds.jobs.pressure import StoreSize
 from longshore.kinds.jobs.view import JobRecord
 from longshore.kinds.tenants.bundle import Bundled
 from longshore.kinds.tenants.model import Tenant
@@ -89,6 +90,8 @@ class Services:
     # the other processes of `serve` and `control`, and how to reach them; without any, one works alone
     replicas: Replicas = field(default_factory=lambda: Replicas(Store(LEASES)))
     relay: Relay = field(default_factory=Relay)
+    # kept up to date by `serve` only
+    store_size: StoreSize = field(default_factory=StoreSize)
 
     @cached_property
     def tails(self) -> Tails:

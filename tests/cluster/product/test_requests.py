@@ -4,15 +4,18 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from tests.cluster.product.serving import replica_env, serving
 
 from longshore import errors
 from longshore.cli.local import LocalApi
+from longshore.cluster.cluster import LocalCluster
 from longshore.kube.client import Client
-from longshore.kube.objects import JOBS, PERSISTENT_VOLUME_CLAIMS, SECRETS
+from longshore.kube.objects import CONFIG_MAPS, JOBS, PERSISTENT_VOLUME_CLAIMS, SECRETS
 from longshore.sdk.client import LongshoreClient
 
 NewTenant = Callable[..., Awaitable[Any]]
@@ -253,6 +256,36 @@ async def test_what_cannot_be_placed_in_time_ends_with_the_schedulers_word_and_e
         done = await tenant.client.jobs.wait(image["id"], deadline=60)
         assert done.status == "Failed"
         assert done.reason in ("ImagePull", "NotOnProcessNode"), done
+
+
+async def test_a_store_that_is_filling_up_slows_intake_and_health_says_so(
+    new_tenant: NewTenant,
+    cluster: LocalCluster,
+    api: LocalApi,
+    client: Client,
+    eventually: Eventually,
+    tmp_path: Path,
+) -> None:
+    tenant = await new_tenant()
+    for n in range(10):
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"fills-{n}"}, "data": {"k": "x" * 10**5}}
+        await client.create(CONFIG_MAPS, body, tenant.namespace)
+    env = {**replica_env(cluster), "LONGSHORE_STORE_BUDGET_MB": "1"}
+    async with serving(tmp_path, env) as small, aiohttp.ClientSession(headers={"X-API-Key": tenant.key}) as session:
+
+        async def measured() -> Any:
+            async with session.get(f"{small.url}/health") as response:
+                intake = (await response.json())["intake"]
+                return intake if intake["store_bytes"] else None
+
+        intake = await eventually(measured)
+        assert intake["store_bytes"] > intake["store_budget_bytes"] * 0.7
+        async with session.post(f"{small.url}/v1/jobs", json={"image": "bash"}) as response:
+            problem = await response.json()
+            assert (response.status, response.headers["Retry-After"]) == (429, "30"), problem
+            assert problem["hint"]
+        async with session.post(f"{api.url}/v1/jobs", json={"image": "bash", "command": ["true"]}) as response:
+            assert response.status == 202
 
 
 def _is(client: LongshoreClient, id: str, status: str) -> Callable[[], Awaitable[bool | None]]:

@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 
 from longshore.errors import AlreadyExists, Conflict, Forbidden, NotFound, Unavailable, UserMistake
-from longshore.kinds.jobs import model
-from longshore.kinds.jobs.intake import Counts, check_limits, priority_of
+from longshore.kinds.jobs import lag, model
+from longshore.kinds.jobs.intake import Counts, Pressure, check_limits, check_pressure, priority_of
 from longshore.kinds.jobs.manifest import job_manifest
 from longshore.kinds.jobs.request import UPLOAD, Input, JobRequest
 from longshore.kinds.jobs.view import JobRecord
@@ -58,6 +58,12 @@ def counts_of(parts: Services, tenant: str) -> Counts:
     """By the name of the Tenant object; costs the same however many jobs there are."""
     jobs = parts.stores.jobs
     return Counts(jobs.count("tenant", tenant), jobs.count("unfinished", tenant), jobs.count("queued", tenant))
+
+
+def pressure_of(parts: Services) -> Pressure:
+    """What this replica knows of it."""
+    options, size = parts.settings, parts.store_size
+    return Pressure(size.used, options.store_budget_mb << 20, lag.waiting(parts.stores.jobs), options.archive_lag_jobs)
 
 
 async def check_inputs(parts: Services, tenant: str, request: JobRequest) -> None:
@@ -113,6 +119,7 @@ async def submit(
     earlier = await earlier_of(parts, name, id, request) if idempotency_key else None
     if earlier is not None:
         return earlier
+    check_pressure(pressure_of(parts))
     body = await prepared(parts, tenant, request, id=id, kind=kind)
     await claim_uploads(parts, name, id, request)
     if prepare is not None:

@@ -12,6 +12,9 @@ from longshore.kinds.tenants.admit import GIB, amounts
 from longshore.kinds.tenants.model import NORMAL, Overflow, Priority, Tenant, cpu_millis, disk_bytes, memory_bytes
 
 MIN_MEMORY = 1 << 20
+MIB = 1 << 20
+# of the store's budget; above it etcd would soon take no write at all, the end of a job included
+STORE_SHARE = 0.7
 
 
 class Counts(Struct, frozen=True):
@@ -20,6 +23,33 @@ class Counts(Struct, frozen=True):
     objects: int
     unfinished: int
     queued: int
+
+
+class Pressure(Struct, frozen=True):
+    """How full things are: bytes in the cluster's store (None where that cannot be read) and what it may hold (0: not
+    looked at), and jobs that wait for their archive and how many may."""
+
+    used: int | None
+    budget: int
+    unarchived: int
+    may_wait: int
+
+
+def check_pressure(pressure: Pressure) -> None:
+    """Slow down what comes in before anything is lost. Raises TooManyRequests."""
+    full = STORE_SHARE * pressure.budget
+    if pressure.budget and pressure.used is not None and pressure.used >= full:
+        raise TooManyRequests(
+            f"the cluster's store holds {pressure.used >> 20} MiB, no work is taken in from {full / MIB:.0f} MiB on",
+            hint="finished jobs leave an hour after their end; its operator defragments etcd, or gives it more",
+            retry_after=30,
+        )
+    if pressure.unarchived >= pressure.may_wait:
+        raise TooManyRequests(
+            f"{pressure.unarchived} finished jobs wait for the archive, at most {pressure.may_wait} may",
+            hint="is the archive's storage there? What waits goes on by itself when it is",
+            retry_after=30,
+        )
 
 
 def check_limits(tenant: Tenant, request: JobRequest, counts: Counts) -> None:

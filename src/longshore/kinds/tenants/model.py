@@ -186,15 +186,15 @@ def digest_of(key: str) -> str:
 
 def cpu_millis(quantity: str) -> int:
     """Thousandths of a core in a Kubernetes quantity, rounded up. Raises UserMistake if it is not one."""
-    return ceil(_amount(quantity, "cpu") * 1000)
+    return ceil(_amount(quantity, "resources.cpu") * 1000)
 
 
 def memory_bytes(quantity: str) -> int:
     """Bytes in a Kubernetes quantity, rounded up. Raises UserMistake if it is not one."""
-    return ceil(_amount(quantity, "memory"))
+    return ceil(_amount(quantity, "resources.memory"))
 
 
-def disk_bytes(quantity: str, field: str = "ephemeral") -> int:
+def disk_bytes(quantity: str, field: str = "resources.ephemeral") -> int:
     """Bytes in a Kubernetes quantity, rounded up; none where it is empty. Raises UserMistake if it is not one."""
     return ceil(_amount(quantity, field)) if quantity else 0
 
@@ -215,8 +215,8 @@ def _amount(text: str, field: str) -> Decimal:
     amount = amount_of(text)
     if amount is None:
         raise UserMistake(
-            f"{text!r} is not an amount of {field}",
+            f"{text!r} is not an amount of {field.rpartition('.')[2]}",
             hint="write it as Kubernetes does: 500m or 2 for cpu, 512Mi or 4Gi for memory and disk",
-            field=f"resources.{field}",
+            field=field,
         )
     return amount
