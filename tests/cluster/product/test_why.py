@@ -19,6 +19,7 @@ from longshore.kube.client import Client
 from longshore.kube.objects import (
     CUSTOM_RESOURCE_DEFINITIONS,
     EVENTS,
+    JOBS,
     NODES,
     PERSISTENT_VOLUME_CLAIMS,
     PODS,
@@ -362,3 +363,29 @@ async def test_a_failed_mount_and_an_image_that_insists_on_root_told_as_a_kubele
         await client.delete(PODS, pod.metadata.name, tenant.namespace, grace_period_seconds=0)
         done = await tenant.client.jobs.wait(job.id, deadline=60)
         assert done.why.reason == "ImageRunsAsRoot"
+
+
+async def test_what_happened_is_told_in_order_and_is_the_same_when_the_job_is_gone(
+    new_tenant: NewTenant, client: Client, eventually: Eventually
+) -> None:
+    tenant = await new_tenant()
+    job = await tenant.client.jobs.submit("bash", ["bash", "-c", "exit 3"], cpu=0.1)
+    await tenant.client.jobs.wait(job.id, deadline=60)
+
+    async def archived() -> bool | None:
+        return True if (await tenant.client.jobs.get(job.id)).archived else None
+
+    await eventually(archived)
+    before = await tenant.client.jobs.events(job.id)
+    reasons = [event.reason for event in before]
+    wanted = ["Accepted", "Started", "PodCreated", "Scheduled", "ContainerStarted", "Error", "BackoffLimitExceeded"]
+    assert [reason for reason in wanted if reason in reasons] == wanted, reasons
+    assert [event.at for event in before] == sorted(event.at for event in before)
+    await client.delete(JOBS, job.id, tenant.namespace)
+
+    async def gone() -> bool | None:
+        return True if not (await tenant.client.jobs.get(job.id)).resource_version else None
+
+    await eventually(gone)
+    assert await tenant.client.jobs.events(job.id) == before
+    assert (await tenant.client.jobs.get(job.id)).why.reason in ("TenantLimit", "Starting")

@@ -13,6 +13,7 @@ from longshore.archive.index import Entry
 from longshore.archive.ledger import Ledger
 from longshore.errors import Terminal
 from longshore.kinds.jobs import model
+from longshore.kinds.jobs.happened import happened
 from longshore.kinds.jobs.reconcile import ArchiveJob
 from longshore.kinds.jobs.settled import settled
 from longshore.kinds.jobs.view import ArtifactView, JobRecord, OutputsView, record_of
@@ -72,6 +73,7 @@ class Archiver:
             archived=True,
             log=kept,
             artifacts=artifacts,
+            events=happened(job, pods, self._parts.facts.told).items,
             request=model.request_of(job),
             resource_version="",
         )

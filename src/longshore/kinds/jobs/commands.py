@@ -119,7 +119,6 @@ async def submit(
     earlier = await earlier_of(parts, name, id, request) if idempotency_key else None
     if earlier is not None:
         return earlier
-    check_pressure(pressure_of(parts))
     body = await prepared(parts, tenant, request, id=id, kind=kind)
     await claim_uploads(parts, name, id, request)
     if prepare is not None:
@@ -139,6 +138,7 @@ async def submit(
 async def prepared(parts: Services, tenant: Tenant, request: JobRequest, *, id: str, kind: str) -> dict[str, Any]:
     """The Job of this request, once all that is refused at the door was looked at; for submission and dry run."""
     name = tenant.metadata.name
+    check_pressure(pressure_of(parts))
     check_limits(tenant, request, counts_of(parts, name))
     await check_inputs(parts, name, request)
     return job_manifest(

@@ -16,6 +16,7 @@ from longshore.errors import NotFound, Unavailable
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.archiver import outputs_of
 from longshore.kinds.jobs.commands import Submitted
+from longshore.kinds.jobs.happened import Happened, happened
 from longshore.kinds.jobs.request import JobRequest
 from longshore.kinds.jobs.view import JobRecord, record_of
 from longshore.kinds.kind import Services
@@ -165,7 +166,21 @@ async def full_record(parts: Services, found: Found) -> JobRecord:
             return msgspec.structs.replace(kept, resource_version=found.job.metadata.resource_version)
     record = live_record(parts, found.job)
     outputs = await outputs_of(parts.archive, found.job)
-    return msgspec.structs.replace(record, outputs=outputs, request=model.request_of(found.job))
+    events = live_events(parts, found.job).items
+    return msgspec.structs.replace(record, outputs=outputs, events=events, request=model.request_of(found.job))
+
+
+def live_events(parts: Services, job: Job) -> Happened:
+    """What has happened to a live job so far."""
+    return happened(job, pods_of(parts, job), parts.facts.told)
+
+
+async def events_of(parts: Services, found: Found) -> Happened:
+    """What happened to a job: what is known of a live one, what the record keeps of another."""
+    if found.job is not None and not model.is_released(found.job):
+        return live_events(parts, found.job)
+    record = await full_record(parts, found)
+    return Happened(record.events)
 
 
 def tenant_id(parts: Services, name: str) -> str:

@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from longshore.kinds.jobs.dryrun import PlanView
+from longshore.kinds.jobs.happened import Happened
 from longshore.kinds.jobs.model import Status
 from longshore.kinds.jobs.placement import Estimate
-from longshore.kinds.jobs.view import JobRecord, OutputsView, ResourcesView, WhyView, links_of
+from longshore.kinds.jobs.view import EventView, JobRecord, OutputsView, ResourcesView, WhyView, links_of
 from longshore.web.openapi import Answer, Operation, Operations
 
 AT: Final = datetime(2026, 11, 20, 20, 0, tzinfo=UTC)
@@ -108,6 +109,13 @@ PLAN: Final = PlanView(
     placement=Estimate(3, 1, 2, {"cpu": 2}, {"taint gpu": 1}, ()),
     unchecked=("whether its image can be pulled", "whether room is made by preemption or by an autoscaler"),
 )
+EVENTS: Final = Happened(
+    (
+        EventView(AT, "Normal", "Accepted", "The job was taken in.", "job"),
+        EventView(AT + timedelta(seconds=1), "Normal", "Started", "Its turn came: it was let go on.", "job"),
+        EventView(AT + timedelta(seconds=1), "Normal", "Scheduled", "It goes to node node-1.", f"pod {ID}-x7k2p"),
+    )
+)
 _ROW: Final = {
     "description": "A job in a list; of archived ones it has what the index keeps, and `links.self` the rest.",
     "type": "object",
@@ -166,6 +174,9 @@ OPERATIONS: Final[Operations] = {
     "GET /v1/jobs/{id}": Operation(
         summary="Get Job",
         answers={200: Answer(schema=JobRecord, example=RECORD, says="The record.", headers=FRESH)},
+    ),
+    "GET /v1/jobs/{id}/events": Operation(
+        answers={200: Answer(schema=Happened, example=EVENTS, says="Oldest first, 200 at most.", headers=FRESH)}
     ),
     "POST /v1/jobs/{id}/stop": Operation(
         answers={

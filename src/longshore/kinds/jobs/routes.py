@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from longshore.errors import Forbidden, Unavailable, UserMistake
 from longshore.kinds.jobs import commands, dryrun, log, model
-from longshore.kinds.jobs.find import accepted, find, find_deletable, find_foreign, full_record, tenant_id
+from longshore.kinds.jobs.find import accepted, events_of, find, find_deletable, find_foreign, full_record, tenant_id
 from longshore.kinds.jobs.input import JobInput
 from longshore.kinds.jobs.listing import Filter, page
 from longshore.kinds.jobs.request import JobRequest
@@ -135,6 +135,12 @@ async def delete_job(id: str, who: Who, parts: Parts, purge: bool = False) -> Re
     elif found.record is not None:
         await parts.archive.index.hide(found.tenant, found.record.uid)
     return Response(status_code=204)
+
+
+@router.get("/{id}/events")
+async def get_events(id: str, who: Who, parts: Parts) -> Response:
+    """What happened to a job, in order, from its conditions, its pods and Kubernetes' Events; also after its end."""
+    return answer(await events_of(parts, await find(parts, who, id)), headers=_freshness(parts))
 
 
 @router.get("/{tenant_id}/job/{name}")

@@ -100,6 +100,18 @@ class LogView(Struct, frozen=True):
     streams: dict[str, int] = {}
 
 
+class EventView(Struct, frozen=True, gc=False):
+    """Something that happened to a job: `type` is Normal or Warning, `source` the job or one of its pods, `count` how
+    often it came, last `at`."""
+
+    at: datetime
+    type: str
+    reason: str
+    message: str
+    source: str
+    count: int = 1
+
+
 class ArtifactView(Struct, frozen=True, gc=False):
     """A file that a job gave out: bytes, and the hex digest of its content."""
 
@@ -143,6 +155,7 @@ class JobRecord(Struct, frozen=True, kw_only=True):
     log_tail: str | None = None
     log: LogView | None = None
     artifacts: tuple[ArtifactView, ...] = ()
+    events: tuple[EventView, ...] = ()
     rerun_of: str = ""
     foreign: bool = False
     archived: bool = False
@@ -236,6 +249,7 @@ def links_of(id: str, *, foreign: bool = False) -> dict[str, str]:
         "self": f"/v1/jobs/{id}",
         "logs": f"/v1/jobs/{id}/logs",
         "artifacts": f"/v1/jobs/{id}/artifacts",
+        "events": f"/v1/jobs/{id}/events",
         "stop": f"/v1/jobs/{id}/stop",
         "rerun": f"/v1/jobs/{id}/rerun",
     }
