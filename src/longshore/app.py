@@ -32,11 +32,12 @@ from longshore.archive.transfers import Transfers
 from longshore.archive.uploads import Uploads
 from longshore.archive.usage import Usage
 from longshore.errors import LongshoreError, NotFound, UserMistake
+from longshore.kinds.jobs import live, places
 from longshore.kinds.jobs import model as jobs
-from longshore.kinds.jobs import places
 from longshore.kinds.jobs.commands import pressure_of
 from longshore.kinds.jobs.facts import Facts, workload_owner
 from longshore.kinds.jobs.lag import LagMetrics
+from longshore.kinds.jobs.news import Feed
 from longshore.kinds.jobs.why import Workload
 from longshore.kinds.kind import Archive, Kind, Services, Stores
 from longshore.kinds.registry import KINDS
@@ -67,6 +68,10 @@ from longshore.web import auth, problems
 from longshore.web.answers import answer
 from longshore.web.hosts import AllowedHosts
 from longshore.web.methods import JsonBodies, Methods
+from longshore.web.serving import Server, allow_many_connections
+from longshore.web.stream.messages import MOST_BYTES
+from longshore.web.stream.socket import Stage
+from longshore.web.stream.wire import Wire
 from longshore.web.uploads import BoundedBodies
 
 log = structlog.get_logger(__name__)
@@ -182,6 +187,7 @@ def open_archive(url: str) -> Archive:
 def serve(settings: Settings) -> None:
     """Run the API until SIGTERM or SIGINT."""
     configure_logging(settings.log_level)
+    allow_many_connections()
     asyncio.run(_serve(settings))
 
 
@@ -205,15 +211,21 @@ async def _serve(settings: Settings) -> None:
         REGISTRY.register(CacheMetrics((stores.jobs, stores.pods, stores.tenants, stores.keys)))
         app = build_api(parts)
         app.state.tasks = tasks_desk
+        stage: Stage = app.state.stage
         async with asyncio.TaskGroup() as tasks:
-            noting = tasks.create_task(_note_keys(app.state.keys))
-            warming = tasks.create_task(warmed_up((stores.jobs, stores.pods, stores.tenants, stores.keys), math.inf))
-            measuring = tasks.create_task(parts.store_size.run(parts.client)) if settings.store_budget_mb else None
-            await _answer_calls(app, settings)
-            if measuring is not None:
-                measuring.cancel()
-            noting.cancel()
-            warming.cancel()
+            beside = (
+                _note_keys(app.state.keys),
+                warmed_up((stores.jobs, stores.pods, stores.tenants, stores.keys), math.inf),
+                app.state.feed.run(),
+                stage.audience.run(),
+                live.heed_keys(stores.keys, stage.audience),
+            )
+            running = [tasks.create_task(work) for work in beside]
+            if settings.store_budget_mb:
+                running.append(tasks.create_task(parts.store_size.run(parts.client)))
+            await _answer_calls(app, settings, stage.audience.farewell)
+            for task in running:
+                task.cancel()
 
 
 def _why_alone(settings: Settings) -> str | None:
@@ -244,12 +256,12 @@ async def _serve_alone(settings: Settings) -> None:
         app = _api(settings, [auth.admin_token(settings.admin_token_file)], tasks_alone)
         app.state.tasks = tasks_desk
         _health(app, {})
-        await _answer_calls(app, settings)
+        await _answer_calls(app, settings, lambda: None)
         if linked is not None:
             linked.cancel()
 
 
-async def _answer_calls(app: FastAPI, settings: Settings) -> None:
+async def _answer_calls(app: FastAPI, settings: Settings, farewell: Callable[[], None]) -> None:
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -257,25 +269,13 @@ async def _answer_calls(app: FastAPI, settings: Settings) -> None:
         timeout_graceful_shutdown=DRAIN_SECONDS,
         server_header=False,
         lifespan="off",
+        ws=Wire,
+        ws_max_size=MOST_BYTES,
+        ws_per_message_deflate=False,  # it costs each socket more memory than all the rest
     )
     listening = listen(settings.host, settings.port)
     log.info("serving", url=settings.api_url, archive=settings.archive.partition("?")[0])
-    await _Server(config).serve(sockets=[listening])
-
-
-class _Server(uvicorn.Server):
-    """Ends at SIGTERM and SIGINT, and lets what is around it end too: uvicorn itself would raise the signal again."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        try:
-            yield
-        finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
+    await Server(config, farewell).serve(sockets=[listening])
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -377,6 +377,8 @@ def build_api(parts: Services) -> FastAPI:
     app = _api(settings, chain, KINDS)
     app.state.services = parts
     app.state.keys = keys
+    app.state.feed = Feed(parts)
+    app.state.stage = live.stage(parts, app.state.authentication, app.state.feed)
     waiting_for: dict[str, Store[Any]] = {
         "jobs": stores.jobs,
         "pods": stores.pods,

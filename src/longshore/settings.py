@@ -129,6 +129,10 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("LONGSHORE_REDIS_URL", "REDIS_URL"),
         description="Redis that carries news between replicas; without it they tell each other directly.",
     )
+    stream_connections: int = Field(
+        default=12_000, ge=1, description="How many sockets and event streams one `serve` has open at most."
+    )
+    stream_connections_each: int = Field(default=2_000, ge=1, description="How many of them one caller may have.")
     log_level: str = Field(
         default="INFO",
         validation_alias=AliasChoices("LONGSHORE_LOG_LEVEL", "LOG_LEVEL"),

@@ -2,9 +2,10 @@
 
 from longshore.kinds import crd
 from longshore.kinds.jobs import control as jobs
-from longshore.kinds.jobs import exchange, transfers, uploads
+from longshore.kinds.jobs import exchange, live, transfers, uploads
 from longshore.kinds.jobs import openapi as job_openapi
 from longshore.kinds.jobs import openapi_files as file_openapi
+from longshore.kinds.jobs import openapi_stream as stream_openapi
 from longshore.kinds.jobs import routes as job_routes
 from longshore.kinds.kind import Kind
 from longshore.kinds.simulations import compat as simulation_compat
@@ -41,11 +42,11 @@ KINDS: tuple[Kind, ...] = (
     # the runner's routes come first: they are below /v1/jobs/{id}
     Kind(
         name="job",
-        routers=(exchange.router, transfers.router, uploads.router, job_routes.router),
+        routers=(exchange.router, transfers.router, uploads.router, live.router, job_routes.router),
         controllers=jobs.controllers,
         everywhere=jobs.everywhere,
-        operations={**file_openapi.OPERATIONS, **job_openapi.OPERATIONS},
-        words=job_openapi.WORDS,
+        operations={**file_openapi.OPERATIONS, **stream_openapi.OPERATIONS, **job_openapi.OPERATIONS},
+        words={**job_openapi.WORDS, **stream_openapi.WORDS},
     ),
     Kind(
         name="simulation",

@@ -53,6 +53,7 @@ class Offered(Protocol):
 class Bus:
     """Publishes by topic to subscribers of this process and remembers the newest value of the last `bound` topics.
 
+    A topic is a path: whoever joins "progress/" hears of all below it.
     `hears_since`: from when on, by the loop's clock, what other replicas published was heard here too; None while the
     link to them is down. Without a link there are no others.
     """
@@ -79,8 +80,10 @@ class Bus:
         self._latest.move_to_end(topic)
         if len(self._latest) > self._bound:
             self._latest.popitem(last=False)
-        for subscription in tuple(self._subscriptions.get(topic, ())):
-            subscription.offer(topic, value)
+        folder = f"{topic.partition('/')[0]}/"
+        for place in (topic, folder):
+            for subscription in tuple(self._subscriptions.get(place, ())):
+                subscription.offer(topic, value)
 
     def latest(self, topic: str) -> Any | None:
         """The newest value, or None when there was none or other topics have pushed it out."""

@@ -20,11 +20,13 @@ from longshore.sdk.answers import (
 from longshore.sdk.client import LongshoreClient
 from longshore.sdk.fields import JobFields, Mount, SecretKey
 from longshore.sdk.filters import JobFilters
+from longshore.sdk.stream import Change
 from longshore.sdk.sync import SyncClient
 
 __all__ = [
     "Artifact",
     "Caller",
+    "Change",
     "Event",
     "Job",
     "JobFields",

@@ -11,6 +11,7 @@ from longshore.sdk.fields import JobFields, document
 from longshore.sdk.filters import JobFilters, query
 from longshore.sdk.logs import OUTAGE as _OUTAGE
 from longshore.sdk.logs import LogQuery, LogReader
+from longshore.sdk.stream import Change, Wanted, watch
 from longshore.sdk.transport import Transport, json_body, segment
 
 _FIRST_POLL: Final = 0.1
@@ -115,6 +116,28 @@ class Jobs:
                 await asyncio.sleep(pause)
                 pause = min(pause * _GROWTH, _SLOWEST_POLL)
                 record = await self._transport.call("GET", _path(job), Job, patience=_OUTAGE)
+
+    def watch(
+        self,
+        job: str | None = None,
+        *,
+        kind: str | None = None,
+        status: str | None = None,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+        window: bool = False,
+        outage: float = _OUTAGE,
+    ) -> AsyncIterator[Change]:
+        """Changes as they happen: first a snapshot, then each; of one `job` until it is final, else until you stop.
+
+        `window`: only the rows of that page of the list, and a new snapshot when it has become another. A connection
+        that breaks is taken up again without a gap; where there can be none, it polls. `outage`: seconds that the API
+        may be away before Unavailable is raised.
+        """
+        wanted = Wanted(job, self._transport.tenant, kind, status, name, dict(tags or {}), limit, cursor, window)
+        return watch(self._transport, wanted, outage=outage)
 
     def logs(
         self,

@@ -37,12 +37,21 @@ def error_of(status: int, headers: Mapping[str, str], body: bytes) -> errors.Lon
     """The error that an answer of 400 and more stands for, with its hint and, where it applies, when to come back."""
     problem = _read(body)
     message = problem.detail or problem.title or f"the server answered {status} and did not say why"
-    kind = _BY_STATUS.get(status, errors.UserMistake if status < 500 else errors.LongshoreError)
+    kind = _kind(status)
     if issubclass(kind, (errors.TooManyRequests, errors.Unavailable)):
         return kind(message, hint=problem.hint, retry_after=_seconds(headers.get("Retry-After")))
     if issubclass(kind, errors.UserMistake):
         return kind(message, hint=problem.hint, field=problem.field)
     return kind(message, hint=problem.hint)
+
+
+def error_for(status: int, message: str, hint: str | None) -> errors.LongshoreError:
+    """The error that a message of a stream stands for."""
+    return _kind(status)(message, hint=hint)
+
+
+def _kind(status: int) -> type[errors.LongshoreError]:
+    return _BY_STATUS.get(status, errors.UserMistake if status < 500 else errors.LongshoreError)
 
 
 def _read(body: bytes) -> Problem:

@@ -74,6 +74,7 @@ class SyncJobs:
         self.rerun = loop.blocking(jobs.rerun)
         self.delete = loop.blocking(jobs.delete)
         self.wait = loop.blocking(jobs.wait)
+        self.watch = loop.iterating(jobs.watch)
         self.logs = loop.iterating(jobs.logs)
 
 

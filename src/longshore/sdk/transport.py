@@ -22,6 +22,8 @@ Body = Callable[[], Any]
 
 _CONNECT: Final = 5.0
 _READ: Final = 60.0
+_BEAT: Final = 20.0
+_MOST_BYTES: Final = 32 << 20
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 2.0
 
@@ -34,8 +36,8 @@ class Transport:
 
     def __init__(self, url: str, key: str | None, *, tenant: str | None, patience: float) -> None:
         self.url = url.rstrip("/")
+        self.tenant = tenant
         self._key = key
-        self._tenant = tenant
         self._patience = patience
         self._session: aiohttp.ClientSession | None = None
 
@@ -113,6 +115,16 @@ class Transport:
         finally:
             response.release()
 
+    @asynccontextmanager
+    async def socket(self, path: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """A WebSocket. Raises aiohttp's errors where it cannot be had: whoever opens one decides what is next."""
+        if self._session is None:
+            raise RuntimeError("LongshoreClient is an async context manager: use `async with`")
+        timeout = aiohttp.ClientWSTimeout(ws_close=_CONNECT)
+        url = URL(self.url + path, encoded=True)
+        async with self._session.ws_connect(url, heartbeat=_BEAT, timeout=timeout, max_msg_size=_MOST_BYTES) as socket:
+            yield socket
+
     async def _send(
         self,
         method: str,
@@ -149,7 +161,7 @@ class Transport:
             raise error_of(response.status, response.headers, await response.read())
 
     def _query(self, params: Mapping[str, object] | None) -> list[tuple[str, str]]:
-        chosen = {"tenant": self._tenant, **(params or {})}
+        chosen = {"tenant": self.tenant, **(params or {})}
         return [
             (name, _text(each))
             for name, value in chosen.items()

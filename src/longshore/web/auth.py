@@ -82,6 +82,10 @@ class Authentication:
         credential = credential_of(headers)
         if credential is None:
             raise Unauthenticated("no credential was sent", hint=HINT)
+        return await self.recognise(credential)
+
+    async def recognise(self, credential: str) -> Caller:
+        """Who a credential belongs to. Raises Unauthenticated."""
         for authenticator in self._chain:
             caller = await authenticator(credential)
             if caller is not None:

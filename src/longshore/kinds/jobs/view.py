@@ -178,7 +178,7 @@ def record_of(
     request = model.request_of(job)
     state = model.state_of(job, pods)
     foreign = not model.tenant_of(job)
-    id = f"{tenant_id}/{model.kind_of(job)}/{job.metadata.name}" if foreign else job.metadata.name
+    id = public_id(job, tenant_id)
     failed = state.status is Status.FAILED
     end = model.finished_main(pods, failed=failed)
     # pods of a job that was stopped or too late are gone by now; the Job has counted them
@@ -240,6 +240,12 @@ def summary_of(entry: Archived, tenant_id: str) -> dict[str, Any]:
         "archived": True,
         "links": links_of(entry.id),
     }
+
+
+def public_id(job: Job, tenant_id: str) -> str:
+    """By which callers know it: the object's name, with its tenant and kind before it where others made it."""
+    name = job.metadata.name
+    return name if model.tenant_of(job) else f"{tenant_id}/{model.kind_of(job)}/{name}"
 
 
 def links_of(id: str, *, foreign: bool = False) -> dict[str, str]:

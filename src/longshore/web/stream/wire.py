@@ -1,0 +1,61 @@
+"""uvicorn's WebSocket, with what the stream needs beyond ASGI: writing without waiting, and ending who does not read.
+
+ASGI's `send` waits for the reader, so that each socket would need a task, and a reader that has stopped could not be
+told why it is let go. `app` gives this class to uvicorn; an endpoint finds it in its scope.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from starlette.types import Scope
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+EXTENSION = "longshore.wire"
+CUT_SECONDS = 10.0
+
+
+class Wire(WebSocketsSansIOProtocol):
+    """`drained` is called when the reader has caught up."""
+
+    drained: Callable[[], None] | None = None
+
+    async def run_asgi(self) -> None:
+        extensions = cast(dict[str, Any], self.scope["extensions"])
+        extensions[EXTENSION] = self
+        await super().run_asgi()
+
+    def offer(self, frame: bytes) -> bool:
+        """Write a whole frame; False, and nothing is written, while the reader does not keep up."""
+        if not self.writable.is_set():
+            return False
+        if not self.close_sent and not self.transport.is_closing():
+            self.transport.write(frame)
+        return True
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.drained is not None:
+            self.drained()
+
+    def cut(self, code: int, reason: str) -> None:
+        """Close it now, after what is written already; a reader that does not take that in 10 s is dropped."""
+        if self.close_sent or self.transport.is_closing():
+            return
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.conn.send_close(code, reason)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(CUT_SECONDS, self.transport.abort)
+
+
+def wire_of(scope: Scope) -> Wire:
+    """Raises RuntimeError under another server than ours, which cannot do this."""
+    wire = scope.get("extensions", {}).get(EXTENSION)
+    if not isinstance(wire, Wire):
+        raise RuntimeError("the stream needs uvicorn with ws=longshore.web.stream.wire.Wire")
+    return wire

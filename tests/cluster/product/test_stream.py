@@ -1,0 +1,92 @@
+"""Jobs as they change, on the real control plane: over WebSocket and events, resumed, bounded, and never another's."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+
+from longshore.cli.local import LocalApi
+from longshore.sdk.client import LongshoreClient
+
+NewTenant = Callable[..., Awaitable[Any]]
+Eventually = Callable[..., Awaitable[Any]]
+
+
+async def test_a_job_is_followed_to_its_end_by_a_watch_that_began_before_it_ran(new_tenant: NewTenant) -> None:
+    tenant = await new_tenant()
+    job = await tenant.client.jobs.submit("bash", ["bash", "-c", "sleep 1; exit 3"])
+    async with asyncio.timeout(60):
+        changes = [change async for change in tenant.client.jobs.watch(job.id)]
+    assert changes[0].type == "snapshot"
+    statuses = [each.status for change in changes for each in (change.jobs or ((change.job,) if change.job else ()))]
+    assert statuses[-1] == "Failed"
+    assert "Running" in statuses
+    assert changes[-1].job is not None
+    assert changes[-1].job.exit_code == 3
+
+
+async def test_the_rows_of_a_list_change_before_ones_eyes(new_tenant: NewTenant) -> None:
+    tenant = await new_tenant()
+    first = await tenant.client.jobs.submit("bash", ["true"], name="first", tags={"team": "x"})
+    rows: list[str] = []
+    status: dict[str, str] = {}
+    second = None
+    async with asyncio.timeout(60):
+        async for change in tenant.client.jobs.watch(limit=5, window=True):
+            if change.type == "snapshot":
+                rows = [job.id for job in change.jobs]
+                status |= {job.id: job.status for job in change.jobs}
+            elif change.job is not None:
+                status[change.job.id] = change.job.status
+            if second is None:
+                assert rows == [first.id]
+                second = await tenant.client.jobs.submit("bash", ["true"], name="second")
+            elif set(rows) == {first.id, second.id} and set(status.values()) == {"Succeeded"}:
+                break
+
+
+async def test_nothing_of_another_tenants_is_ever_sent(new_tenant: NewTenant, api: LocalApi) -> None:
+    mine, other = await new_tenant(), await new_tenant()
+    theirs = await other.client.jobs.submit("bash", ["bash", "-c", "sleep 600"])
+    async with (
+        aiohttp.ClientSession(api.url, headers={"X-API-Key": mine.key}) as session,
+        session.ws_connect("/v1/stream") as socket,
+    ):
+        for id, to in (
+            ("all", {}),
+            ("kind", {"kind": "job"}),
+            ("job", {"job": theirs.id}),
+            ("tenant", {"tenant": other.id}),
+        ):
+            await socket.send_json({"type": "subscribe", "id": id, "to": to})
+        said = [json.loads((await socket.receive(timeout=30)).data) for _ in range(5)]
+        assert [each["type"] for each in said] == ["hello", "snapshot", "snapshot", "error", "error"]
+        assert [each.get("status") for each in said[3:]] == [404, 404]
+        assert said[1]["jobs"] == said[2]["jobs"] == []
+        await other.client.jobs.stop(theirs.id)
+        await other.client.jobs.wait(theirs.id, deadline=60)
+        own = await mine.client.jobs.submit("bash", ["true"])
+        heard = json.loads((await socket.receive(timeout=30)).data)
+        assert heard["job"]["id"] == own.id
+    async with aiohttp.ClientSession(api.url, headers={"X-API-Key": mine.key}) as session:
+        assert (await session.get(f"/v1/jobs/{theirs.id}/stream")).status == 404
+        assert (await session.get("/v1/stream", params={"tenant": other.id})).status == 404
+        assert (await session.get("/v1/stream", params={"status": "Running"})).status == 422
+
+
+async def test_a_revoked_key_ends_its_sockets_within_a_minute(new_tenant: NewTenant, admin: LongshoreClient) -> None:
+    tenant = await new_tenant()
+    key = await admin.keys.create(tenant.id, name="short")
+    url = tenant.client.jobs._transport.url
+    async with (
+        aiohttp.ClientSession(url, headers={"X-API-Key": key.key}) as session,
+        session.ws_connect("/v1/stream") as socket,
+    ):
+        assert json.loads((await socket.receive(timeout=30)).data)["type"] == "hello"
+        await admin.keys.revoke(tenant.id, key.id)
+        received = await socket.receive(timeout=60)
+        assert (received.type, received.data) == (aiohttp.WSMsgType.CLOSE, 4401)
