@@ -126,4 +126,13 @@ FIGURES: dict[str, tuple[Figure, ...]] = {
         Figure("archive_jobs_cpu_ms", "CPU ms of `control` for each of them"),
         Figure("archive_jobs_bare_patches_per_second", "bare patches that take a finalizer off, same control plane"),
     ),
+    "million": (
+        Figure("million_memory_growth_mb", "peak RSS of API and compaction, 10,000 to 1,000,000 archived", at_most=50),
+        Figure("million_page_p99_ms", "GET /v1/jobs of 50 anywhere in a million archived, p99 ms", at_most=100),
+        Figure("million_page_p99_ms_10k", "the same in 10,000"),
+        Figure("million_find_p99_ms", "a job of them by its id, p99 ms"),
+        Figure("million_search_s", "all that have a rare name, over all pages of the list, s"),
+        Figure("million_search_page_p99_ms", "each of these pages, p99 ms"),
+        Figure("million_compaction_p99_s", "compaction after each 10,000, p99 s"),
+    ),
 }

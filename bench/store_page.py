@@ -111,20 +111,28 @@ def _ask(url: str, requests: int) -> list[float]:
 
 @asynccontextmanager
 async def api(count: int, token: str) -> AsyncIterator[dict[str, str]]:
-    """The API as `serve` builds it, without an API server behind it: the stores are filled, and stay as they are."""
+    """With so many jobs in its store and an empty archive."""
     with tempfile.TemporaryDirectory() as folder:
-        admin = Path(folder, "admin")
-        admin.write_text(token)  # noqa: ASYNC240 - nobody is served yet
-        settings = Settings(archive=f"file://{folder}/archive", admin_token_file=admin)
-        stores = Stores(job_store(), Store(PODS, {"job": model.owner_uid}), Store(tenants.TENANTS), Store(SECRETS))
-        _fill(stores.jobs, count)
-        _list(stores.pods, [], 1)
-        _list(stores.keys, [], 1)
-        _list(stores.tenants, map(_tenant, range(TENANTS)), 1)
-        client = Client(Config("http://nowhere.invalid"))
-        parts = Services(settings, client, stores, open_archive(settings.archive), Bus(), lambda: datetime.now(UTC))
-        async with _listening(build_api(parts)) as url:
+        async with served(count, Path(folder), token) as url:
             yield {"url": url}
+
+
+@asynccontextmanager
+async def served(count: int, folder: Path, token: str) -> AsyncIterator[str]:
+    """The API as `serve` builds it, without an API server behind it: the stores are filled, and stay as they are. Its
+    archive is in `folder`."""
+    admin = folder / "admin"
+    admin.write_text(token)  # nobody is served yet
+    settings = Settings(archive=f"file://{folder}/archive", admin_token_file=admin)
+    stores = Stores(job_store(), Store(PODS, {"job": model.owner_uid}), Store(tenants.TENANTS), Store(SECRETS))
+    _fill(stores.jobs, count)
+    _list(stores.pods, [], 1)
+    _list(stores.keys, [], 1)
+    _list(stores.tenants, map(_tenant, range(TENANTS)), 1)
+    client = Client(Config("http://nowhere.invalid"))
+    parts = Services(settings, client, stores, open_archive(settings.archive), Bus(), lambda: datetime.now(UTC))
+    async with _listening(build_api(parts)) as url:
+        yield url
 
 
 @asynccontextmanager

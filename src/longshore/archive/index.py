@@ -17,16 +17,19 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from longshore.archive.batches import LOADS, Batch, Batches, Entry, Mark, gathered
+from longshore.archive.batches import CACHED, LOADS, Batch, Batches, Entry, Mark, gathered
 from longshore.archive.compaction import Limits, compact, newer
 from longshore.archive.objects import Objects
 from longshore.archive.paths import segment
 from longshore.archive.records import record_path
 from longshore.errors import LongshoreError, NotFound, Unavailable
 
-__all__ = ["Entry", "Index", "Limits"]
+__all__ = ["Entry", "Index", "Limits", "Scan"]
 Position = tuple[datetime, str]
 _ATTEMPTS = 5
+SCANNED = 10_000  # entries; about 30 ms
+_A_LOOK = 100  # what it costs, in entries, to see that a file has nothing
+_ABOVE_ALL = "~"  # as a uid
 
 
 def _now() -> datetime:
@@ -42,7 +45,7 @@ class Index:
         *,
         limits: Limits | None = None,
         now: Callable[[], datetime] = _now,
-        cached: int = 50_000,
+        cached: int = CACHED,
     ) -> None:
         self._batches = Batches(objects, cached=cached)
         self._objects = objects
@@ -91,9 +94,25 @@ class Index:
 
         Fewer than `limit` means the end. None as tenant means all. Raises Unavailable when the archive is away.
         """
+        scan = await self.scan(tenant, before=before, limit=limit, keep=keep, since=since, most=None)
+        return scan.entries
+
+    async def scan(
+        self,
+        tenant: str | None,
+        *,
+        before: Position | None = None,
+        limit: int = 50,
+        keep: Callable[[Entry], bool] | None = None,
+        since: datetime | None = None,
+        words: Sequence[bytes] = (),
+        most: int | None = SCANNED,
+    ) -> Scan:
+        """As `page`, but looks at no more than about `most` entries: what is rare is found in several scans, each of
+        which goes on `before` where the last one got. `words` are in the JSON of whatever `keep` likes."""
         for _ in range(_ATTEMPTS):
             try:
-                return await self._page(tenant, before, limit, keep, since)
+                return await self._scan(tenant, before, limit, keep, since, _Look(words, most))
             except NotFound:
                 continue  # compaction replaced a file between listing and reading it
         raise Unavailable("the archive's index changes faster than it can be read", hint="ask again in a second")
@@ -132,45 +151,55 @@ class Index:
         except NotFound:
             return  # another compaction is at it; whatever was written here is deduplicated by the next one
 
-    async def _page(
+    async def _scan(
         self,
         tenant: str | None,
         before: Position | None,
         limit: int,
         keep: Callable[[Entry], bool] | None,
         since: datetime | None,
-    ) -> list[Entry]:
+        look: _Look,
+    ) -> Scan:
         files = await self._batches.listing(await self._batches.tenants() if tenant is None else [tenant])
         hidden = await self._hidden(files)
         files = [file for file in files if since is None or file.last >= since]
         page: list[Entry] = []
         if limit <= 0:
-            return page
-        async for entry in _deduplicated(self._merged(files, before, limit)):
+            return Scan(page, before)
+        async for entry in _deduplicated(self._merged(files, before, limit, look)):
             if since is not None and entry.created < since:
-                break
+                return Scan(page, None)
             if (entry.tenant, entry.uid) not in hidden and (keep is None or keep(entry)):
                 page.append(entry)
-                if len(page) == limit:
-                    break
-        return page
+            if len(page) == limit or look.is_enough():
+                return Scan(page, entry.position)
+        return Scan(page, look.reached)
 
     async def _hidden(self, files: Sequence[Batch]) -> set[tuple[str, str]]:
         marks = [file for file in files if file.sort in ("h0", "h1")]
         rows = await self._batches.read_all(marks, Mark)
         return {(file.tenant, mark.uid) for file, some in zip(marks, rows, strict=True) for mark in some}
 
-    async def _merged(self, files: Sequence[Batch], before: Position | None, wanted: int) -> AsyncIterator[Entry]:
+    async def _merged(
+        self, files: Sequence[Batch], before: Position | None, wanted: int, look: _Look
+    ) -> AsyncIterator[Entry]:
         """Entries below `before` from the highest on, duplicates next to each other; opens files as it gets there."""
         entries = [file for file in files if file.sort in ("e0", "e1") and (not before or file.first <= before[0])]
         waiting = deque(sorted(entries, key=lambda file: file.last, reverse=True))
         heap: list[_Run] = []
         while waiting or heap:
             while waiting and (not heap or waiting[0].last >= heap[0].top.created):
+                place = waiting[0].last, _ABOVE_ALL
+                if not heap and look.is_enough(0) and (before is None or place < before):
+                    look.reached = place
+                    return
                 wave = _wave(waiting, wanted)
-                for rows in await self._batches.read_all(wave, Entry):
+                for rows in await self._batches.read_all(wave, Entry, words=look.words):
+                    look.spent += not rows and _A_LOOK
                     if run := _Run.below(rows, before):
                         heapq.heappush(heap, run)
+                if not heap:  # nothing in these, so perhaps nothing in many more
+                    wanted *= 2
             if heap:
                 yield heap[0].top
                 if heap[0].advance():
@@ -189,6 +218,27 @@ class _Recorded(msgspec.Struct, frozen=True):
 
     uid: str
     created: datetime
+
+
+class Scan(msgspec.Struct, frozen=True):
+    """Some entries, and where to go on `before`; None at the end of history."""
+
+    entries: list[Entry]
+    reached: Position | None
+
+
+class _Look:
+    """How much a scan has looked at, in entries, and may."""
+
+    def __init__(self, words: Sequence[bytes], most: int | None) -> None:
+        self.words = words
+        self.reached: Position | None = None
+        self.spent = 0
+        self._most = most
+
+    def is_enough(self, more: int = 1) -> bool:
+        self.spent += more
+        return self._most is not None and self.spent >= self._most
 
 
 class _Run:

@@ -251,3 +251,50 @@ async def test_a_tenant_that_is_a_path_and_a_time_without_a_zone_are_refused(obj
         await index.add([msgspec.structs.replace(entry(1), created=datetime(2025, 1, 1))])  # noqa: DTZ001
     await index.add([])
     assert await index.page(None) == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(0, 40), min_size=1, max_size=40, unique=True),
+    st.sampled_from([1, 2, 5]),
+    st.sampled_from([1, 3, 120, 1000]),
+    st.booleans(),
+    st.booleans(),
+)
+async def test_scans_that_go_on_where_the_last_one_got_find_what_a_whole_page_finds(
+    numbers: list[int], limit: int, most: int, compacted: bool, with_words: bool
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        index = Index(Objects(f"file://{folder}"), limits=SMALL, cached=0)
+        for number in numbers:
+            await index.add([entry(number, second=number // 3)])
+        if compacted:
+            await index.compact("acme")
+        await index.hide("acme", f"u{numbers[0]:05d}")
+        words = [b'"name":"n1'] if with_words else []
+        found: list[Entry] = []
+        before = None
+        for _ in range(300):
+            scan = await index.scan(
+                "acme", before=before, limit=limit, keep=lambda e: e.name.startswith("n1"), words=words, most=most
+            )
+            found += scan.entries
+            if scan.reached is None:
+                break
+            assert before is None or scan.reached < before
+            before = scan.reached
+        else:
+            pytest.fail("it never ends")
+        wanted = [entry(n, second=n // 3) for n in numbers[1:] if str(n).startswith("1")]
+        assert found == listed(wanted)
+
+
+async def test_a_search_does_not_take_apart_the_files_that_cannot_hold_it(objects: Objects) -> None:
+    index = Index(objects)
+    for start in range(0, 2000, 100):
+        await index.add([entry(number) for number in range(start, start + 100)])
+    scan = await index.scan("acme", limit=5, keep=lambda e: e.name == "n3", words=[b'"name":"n3"'], most=3000)
+    assert ([e.id for e in scan.entries], scan.reached) == (["j3"], None)
+    scan = await index.scan("acme", limit=5, keep=lambda e: e.name == "n3", words=[b'"name":"n3"'], most=500)
+    assert scan.entries == []
+    assert scan.reached is not None

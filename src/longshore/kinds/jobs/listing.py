@@ -11,6 +11,8 @@ from datetime import datetime
 from math import ceil
 from typing import Any
 
+import msgspec
+
 from longshore.archive.index import Entry
 from longshore.errors import UserMistake
 from longshore.kinds.jobs import model
@@ -77,16 +79,30 @@ async def _page(parts: Services, wanted: Filter, limit: int, after: Position | N
     hot = live.page(limit, after) if wanted.archived is None else Listing([], None, 0)
     before = (after.time, after.uid) if after else None
     keep = _cold_filter(parts, wanted, {job.metadata.uid for job in hot.items})
-    cold = await parts.archive.index.page(
-        wanted.tenant, before=before, limit=limit + 1, keep=keep, since=wanted.created_after
+    cold = await parts.archive.index.scan(
+        wanted.tenant, before=before, limit=limit + 1, keep=keep, since=wanted.created_after, words=_words(wanted)
     )
     rows: list[tuple[tuple[str, str], Any]]
     rows = [((created(job), job.metadata.uid), live.record(job)) for job in hot.items]
-    rows += [((sortable(e.created), e.uid), summary_of(e, tenant_id(parts, e.tenant))) for e in cold]
+    rows += [((sortable(e.created), e.uid), summary_of(e, tenant_id(parts, e.tenant))) for e in cold.entries]
     rows.sort(key=lambda row: row[0], reverse=True)
+    if cold.reached is not None:  # what lies below that is not known yet, so nothing of it is shown yet
+        floor = sortable(cold.reached[0]), cold.reached[1]
+        rows = [row for row in rows if row[0] >= floor]
+        if len(rows) <= limit:
+            return [row for _, row in rows], Position(CREATED, *floor).encode()
     more = len(rows) > limit or hot.next is not None
     rows = rows[:limit]
     return [row for _, row in rows], Position(CREATED, *rows[-1][0]).encode() if more else None
+
+
+def _words(wanted: Filter) -> list[bytes]:
+    """What is in the JSON of every index entry that this filter takes: files without it need not be taken apart."""
+    said = {"kind": wanted.kind, "status": wanted.status}
+    words = [b'"%s":%s' % (field.encode(), msgspec.json.encode(value)) for field, value in said.items() if value]
+    if wanted.name:
+        words.append(b'"name":' + msgspec.json.encode(wanted.name)[:-1])
+    return words + [msgspec.json.encode(dict([tag]))[1:-1] for tag in wanted.tags]
 
 
 def _highest(wanted: Filter, after: Position | None) -> Position | None:

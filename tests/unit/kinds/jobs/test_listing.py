@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longshore.app import open_archive
-from longshore.archive.index import Entry
+from longshore.archive.index import Entry, Index
 from longshore.errors import UserMistake
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.listing import Filter, page
@@ -180,3 +180,22 @@ async def test_what_was_deleted_is_not_listed_and_what_others_made_is(tmp_path: 
     world.put(msgspec.structs.replace(stray, metadata=elsewhere))
     assert await world.pages(MINE, 5) == ["a/job/j002"]
     assert await world.pages(Filter(None), 5) == ["a/job/j002"]
+
+
+async def test_a_rare_one_is_found_over_pages_that_each_look_at_little(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(Index.scan.__kwdefaults__ or {}, "most", 3)
+    world = World(str(tmp_path))
+    world.writer.replace([], 1)
+    for n in range(30):
+        one = world.put(job(n, n, over=True, tags={"rare": "yes"} if n % 10 == 0 else {}))
+        if n % 3:
+            await world.archive(one)
+            world.drop(one)
+    rare = Filter("a", tags=(("rare", "yes"),))
+    assert await world.pages(rare, 2) == ["j020", "j010", "j000"]
+    assert await world.pages(MINE, 7) == [f"j{n:03d}" for n in reversed(range(30))]
+    first, cursor = await page(world.parts, rare, limit=2, cursor=None)
+    assert len(first) < 2
+    assert cursor is not None
