@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
-from tests.cluster.product.serving import replica_env, serving
+from tests.cluster.product.serving import Serving, replica_env, serving
 
 from longshore.app import open_archive, utc_now
 from longshore.cli.local import LocalApi
@@ -60,39 +61,42 @@ async def control(cluster: LocalCluster) -> AsyncIterator[Services]:
 
 
 async def test_the_silent_are_tried_again_and_given_up_and_the_others_are_left_alone(
-    cluster: LocalCluster, api: LocalApi, new_tenant: NewTenant, tmp_path: Any
+    cluster: LocalCluster, api: LocalApi, new_tenant: NewTenant, tmp_path: Path
 ) -> None:
-    tenant = await new_tenant()
-    template = "{image: bash, command: [sleep, '300'], resources: {cpu: 100m, memory: 64Mi}, heartbeat: true}"
-    env = {**replica_env(cluster), "TASK_TEMPLATE": template, "LONGSHORE_TASK_HEARTBEAT_RETRIES": "1"}
+    tenant = await new_tenant(concurrent_jobs=3)
+    template = "{image: bash, command: [sleep, '300'], resources: {cpu: 100m, memory: 64Mi}, retries: %d}"
+    env = {**replica_env(cluster), "TASK_TEMPLATE": template % 0}
     async with (
         control(cluster) as parts,
-        serving(tmp_path, env) as one,
-        aiohttp.ClientSession(one.url, headers={"X-API-Key": tenant.key}) as session,
+        serving(tmp_path, env) as none_left,
+        serving(tmp_path, env | {"TASK_TEMPLATE": template % 1}) as one_left,
+        aiohttp.ClientSession(headers={"X-API-Key": tenant.key}) as session,
     ):
 
-        async def submit() -> str:
-            async with session.post("/api/tasks", json={"pipeline_run_id": "r"}) as answer:
+        async def submit(one: Serving) -> str:
+            body = {"pipeline_run_id": "r", "heartbeat": True}
+            async with session.post(f"{one.url}/api/tasks", json=body) as answer:
                 return str((await answer.json())["task_id"])
 
         async def status(id: str) -> dict[str, Any]:
-            async with session.get(f"/api/task-status?job_name={id}") as answer:
+            async with session.get(f"{none_left.url}/api/task-status?job_name={id}") as answer:
                 found: dict[str, Any] = await answer.json()
                 return found
 
-        silent, alive = await submit(), await submit()
+        last, again, alive = await submit(none_left), await submit(one_left), await submit(none_left)
         watching = asyncio.create_task(Monitor(parts).run(Term(until=float("inf"))))
-        seen: set[int] = set()
         try:
             async with asyncio.timeout(100):
-                while (now := await status(silent))["status"] != "Failed":
-                    seen.add(now["failed"])
+                while (await status(last))["status"] != "Failed" or not (await status(again))["failed"]:
                     parts.bus.publish(f"heartbeat/{alive}", {})
-                    await asyncio.sleep(0.1)
+                    await asyncio.sleep(0.05)
         finally:
             watching.cancel()
             await asyncio.wait([watching])
-        assert (now["reason"], 1 in seen) == ("HeartbeatLost", True)
+        assert (await status(last))["reason"] == "HeartbeatLost"
+        tried = await status(again)
+        assert (tried["status"] in ("Pending", "Running"), tried["failed"]) == (True, 1)
         left = await status(alive)
         assert (left["status"], left["failed"]) == ("Running", 0)
-        await tenant.client.jobs.stop(alive)
+        for id in (again, alive):
+            await tenant.client.jobs.stop(id)

@@ -78,18 +78,18 @@ async def caller(replica: Serving, tenant: Any) -> AsyncIterator[Caller]:
 async def test_a_task_is_a_job_that_a_socket_follows_to_its_end_and_that_answers_once_it_is_gone(
     caller: Caller, tenant: Any, client: Client, replica: Serving, eventually: Eventually
 ) -> None:
-    id = await caller.submit("sleep 1; echo done", run="Run 7/β")
+    id = await caller.submit("echo done", run="Run 7/β")
     assert id.startswith("task-runner-run-7-")
     assert len(id) <= 63
     said, code = await caller.statuses(f"/ws/task-status/{id}")
     words = [each["status"] for each in said]
     assert words == [word for word in ("Pending", "Running", "Succeeded") if word in words], said
-    assert words[-2:] == ["Running", "Succeeded"]
+    assert words[-1] == "Succeeded"
     assert code == 1000
     status, document = await caller.ask("GET", f"/api/task-status?job_name={id}&namespace={tenant.namespace}")
     assert status == 200
     assert (document["status"], document["succeeded"], document["failed"], document["active"]) == ("Succeeded", 1, 0, 0)
-    assert document["start_time"] < document["completion_time"]
+    assert document["start_time"] <= document["completion_time"]
     assert [pod["phase"] for pod in document["pods"]] == ["Succeeded"]
     log = b"".join([chunk async for chunk in tenant.client.jobs.logs(id)]).decode()
     assert log == "run Run 7/β of us\ndone\n"
@@ -115,9 +115,9 @@ async def test_a_task_is_a_job_that_a_socket_follows_to_its_end_and_that_answers
 
 async def test_the_sdk_fills_submits_and_returns_the_name(replica: Serving, tenant: Any) -> None:
     async with LongshoreClient(replica.url, tenant.key) as longshore:
-        name = await longshore.tasks.submit("sdk", parameters={"who": "me", "do": "sleep 1"})
+        name = await longshore.tasks.submit("sdk", parameters={"who": "me", "do": "true"})
         assert name.startswith("task-runner-sdk-")
-        assert await longshore.tasks.heartbeat(name, progress=0.2) in ("Pending", "Running")
+        assert await longshore.tasks.heartbeat(name, progress=0.2) in ("Pending", "Running", "Succeeded")
         done = await longshore.tasks.wait(name, deadline=60)
         assert (done.status, done.mode, done.job_name) == ("Succeeded", "kubernetes", name)
         assert (await longshore.tasks.status(name)).succeeded == 1
@@ -139,7 +139,7 @@ async def test_a_donation_is_one_task_however_often_and_by_however_many_it_is_se
 async def test_a_job_that_longshore_did_not_make_answers_to_those_who_may_read_it(
     replica: Serving, api: LocalApi, caller: Caller, client: Client, namespace: str
 ) -> None:
-    pod = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "bash", "command": ["sleep", "2"]}]}
+    pod = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "bash", "command": ["true"]}]}
     body = {"metadata": {"name": "theirs"}, "spec": {"backoffLimit": 0, "template": {"spec": pod}}}
     await client.create(JOBS, body, namespace)
     assert (await caller.ask("GET", f"/api/task-status?job_name=theirs&namespace={namespace}"))[0] == 403
@@ -147,7 +147,7 @@ async def test_a_job_that_longshore_did_not_make_answers_to_those_who_may_read_i
     async with aiohttp.ClientSession(replica.url, headers={"X-API-Key": api.admin_token}) as session:
         admin = Caller(session)
         said, code = await admin.statuses(f"/ws/task-status/theirs?namespace={namespace}")
-        assert [each["status"] for each in said][-2:] == ["Running", "Succeeded"]
+        assert said[-1]["status"] == "Succeeded"
         assert code == 1000
         document = (await admin.ask("GET", f"/api/task-status?job_name=theirs&namespace={namespace}"))[1]
         assert (document["status"], len(document["pods"])) == ("Succeeded", 1)
@@ -195,6 +195,13 @@ async def test_a_task_runs_both_ways_and_the_two_are_compared_while_any_replica_
             while (await socket.receive_json()).get("data", {}).get("status") != "Succeeded":
                 pass
         waiting = await caller.submit("sleep 60")
+
+        async def runs() -> bool | None:
+            document = (await caller.ask("GET", f"/api/task-status?job_name={waiting}"))[1]
+            assert document["status"] in ("Pending", "Running"), document
+            return True if document["status"] == "Running" and document["active"] == 1 else None
+
+        await eventually(runs)
         async with session.ws_connect("/ws/tasks") as socket, asyncio.timeout(60):
             await socket.send_json({"type": "subscribe", "task_id": waiting})
             assert (await caller.ask("POST", f"/api/tasks/{waiting}/heartbeat", progress=0.5, message="half"))[0] == 200

@@ -124,7 +124,7 @@ async def logs(task_id: str, who: Who, desk: ReadyDesk) -> Response:
 @router.get("/tasks/{task_id}/comparison")
 async def comparison(task_id: str, who: Who, desk: ReadyDesk) -> Response:
     """How the two runs of a task under DUAL_RUN went: outcome, duration, output."""
-    return answer(await desk.comparison(who, task_id))
+    return answer(await desk.comparing.of(who, task_id))
 
 
 @router.get("/task-status")

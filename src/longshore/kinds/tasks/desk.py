@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
-import msgspec
 import structlog
 from fastapi import Depends
 from starlette.requests import HTTPConnection
@@ -27,7 +26,7 @@ from longshore.kinds.kind import Services
 from longshore.kinds.tasks import model, view
 from longshore.kinds.tasks.as_jobs import TaskJobs
 from longshore.kinds.tasks.as_processes import Processes, executor
-from longshore.kinds.tasks.comparison import Run, compare
+from longshore.kinds.tasks.comparing import Comparing
 from longshore.kinds.tasks.kept import Kept, LocalTask
 from longshore.kinds.tasks.model import Asked, Mode, Template, heartbeat_topic, task_topic
 from longshore.kinds.tasks.view import TaskStatus, TaskView, Word
@@ -37,8 +36,6 @@ from longshore.settings import Settings
 from longshore.web.auth import Caller
 
 ALONE = "local"  # the tenant of what an administrator runs where there is no cluster to have tenants
-MOST_COMPARISONS = 1000
-COMPARE_EVERY_SECONDS = 5.0
 POLL_SECONDS = 2.0
 LATE_ROUNDS = 15
 log = structlog.get_logger(__name__)
@@ -74,11 +71,10 @@ class TaskDesk:
         self.bus = bus
         self.modes = modes(settings)
         self.processes: Processes
-        self.kept: Kept
+        self.comparing: Comparing
         self._template = template
         self._now = now
         self._followed: dict[str, set[Again]] = {}
-        self._to_compare: dict[str, tuple[Caller, str]] = {}
 
     async def submit(self, who: Caller, asked: Asked, tenant: str | None) -> Made:
         """Run it in the first mode, and in the second where there are two. Raises UserMistake, Conflict,
@@ -118,9 +114,7 @@ class TaskDesk:
         """The second run is for comparison; that it cannot be had is no failure of the first."""
         try:
             await self._run(mode, who, tenant, template, asked, id)
-            if len(self._to_compare) < MOST_COMPARISONS:
-                name = tenant if isinstance(tenant, str) else tenant.metadata.name
-                self._to_compare[id] = (who, name)
+            self.comparing.soon(who, id)
         except LongshoreError as error:
             log.warning("task not run a second time", task=id, mode=mode, why=error.message)
 
@@ -186,44 +180,6 @@ class TaskDesk:
                 self.bus.publish(progress_topic(id), {**progress, "at": at})
         return {"task_id": id, "status": task.status}
 
-    async def comparison(self, who: Caller, id: str) -> Any:
-        """How its two runs went; recorded for good once both are over. Raises NotFound where it did not run twice."""
-        local = await self.local(who, id)
-        if local is None or self.jobs is None:
-            raise NotFound(f"task {id[:64]!r} did not run twice", hint="DUAL_RUN=true runs each task both ways")
-        kept = await self.kept.compared(local.tenant, id)
-        if kept is not None:
-            return kept
-        job = await self.jobs.find(who, id)
-        if job is None:
-            raise NotFound(f"task {id[:64]!r} did not run as a Job", hint="DUAL_RUN=true runs each task both ways")
-        printed, whole = await self.jobs.output(who, id) if job.status.final else (None, False)
-        compared = compare(
-            id,
-            self.modes[0],
-            Run(
-                status=job.status,
-                reason=job.reason,
-                started=job.started,
-                finished=job.finished,
-                output=printed.text if printed else "",
-                output_bytes=printed.size if printed else 0,
-                output_sha256=printed.sha256 if printed and whole else None,
-            ),
-            Run(
-                status=local.status,
-                reason=local.reason,
-                started=local.started,
-                finished=local.finished,
-                output=local.output,
-                output_bytes=local.output_bytes,
-                output_sha256=local.output_sha256,
-            ),
-        )
-        if compared.complete:
-            await self.kept.put_compared(local.tenant, id, msgspec.to_builtins(compared))
-        return compared
-
     def followed(self, id: str, one: Again) -> None:
         """While news from other replicas cannot be had, it is told to look again now and then."""
         self._followed.setdefault(id, set()).add(one)
@@ -253,16 +209,6 @@ class TaskDesk:
                 for one in tuple(ones):
                     one.again()
 
-    async def compare_all(self) -> None:
-        """Record comparisons of what was submitted here as they become complete, until cancelled."""
-        while True:
-            await asyncio.sleep(COMPARE_EVERY_SECONDS)
-            for id, (who, tenant) in tuple(self._to_compare.items()):
-                with suppress(LongshoreError):  # asked for later, it is made then
-                    await self.comparison(who, id)
-                    if await self.kept.compared(tenant, id) is not None:
-                        del self._to_compare[id]
-
 
 def modes(settings: Settings) -> tuple[Mode, ...]:
     """The first answers."""
@@ -278,14 +224,15 @@ async def opened(
     template = load_template(settings.task_template)
     jobs = TaskJobs(parts, settings.task_heartbeat_retries) if parts is not None else None
     desk = TaskDesk(settings, template, jobs, bus, now)
-    desk.kept = Kept(Objects(settings.archive))
+    kept = Kept(Objects(settings.archive))
 
     def changed(task: LocalTask) -> None:
         bus.publish(task_topic(task.id), {"status": task.status})
 
-    async with executor(settings, desk.kept, now, changed, bus) as processes, asyncio.TaskGroup() as tasks:
+    async with executor(settings, kept, now, changed, bus) as processes, asyncio.TaskGroup() as tasks:
         desk.processes = processes
-        running = [tasks.create_task(desk.compare_all()), tasks.create_task(desk.poll())]
+        desk.comparing = Comparing(desk.modes[0], jobs, processes, kept)
+        running = [tasks.create_task(desk.comparing.run()), tasks.create_task(desk.poll())]
         if jobs is not None:
             running.append(tasks.create_task(jobs.watching.run()))
         yield desk

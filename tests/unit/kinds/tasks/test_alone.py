@@ -40,6 +40,11 @@ def alive(pid: int) -> bool:
         return False
 
 
+def until(gate: Path) -> str:
+    """A command that waits for this file."""
+    return f"until [ -e {gate} ]; do sleep 0.05; done"
+
+
 class Caller:
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self.session = session
@@ -54,11 +59,16 @@ class Caller:
         assert (status, made["mode"]) == (202, "local"), made
         return str(made["task_id"])
 
-    async def statuses(self, id: str) -> list[str]:
+    async def statuses(self, id: str, gate: Path | None = None) -> list[str]:
+        """All that a socket says; `gate` is opened once the task is seen running."""
+        said = []
         async with self.session.ws_connect(f"/ws/task-status/{id}") as socket, asyncio.timeout(60):
-            said = [json.loads(message.data)["status"] async for message in socket]
+            async for message in socket:
+                said.append(json.loads(message.data)["status"])
+                if said[-1] == "Running" and gate is not None:
+                    await asyncio.to_thread(gate.touch)
             assert socket.close_code == 1000
-            return said
+        return said
 
     async def over(self, id: str) -> dict[str, Any]:
         await self.statuses(id)
@@ -87,11 +97,11 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tup
         yield both
 
 
-async def test_a_task_runs_and_is_followed_and_its_output_read(running: tuple[Serving, Caller]) -> None:
+async def test_a_task_runs_and_is_followed_and_its_output_read(running: tuple[Serving, Caller], tmp_path: Path) -> None:
     one, caller = running
-    id = await caller.submit("sleep 1; echo $PATH_IS; env")
+    id = await caller.submit(f"{until(tmp_path / 'gate')}; env")
     assert id.startswith("task-runner-r1-")
-    assert (await caller.statuses(id))[-2:] == ["Running", "Succeeded"]
+    assert (await caller.statuses(id, tmp_path / "gate"))[-2:] == ["Running", "Succeeded"]
     status, document = await caller.ask("GET", f"/api/task-status?job_name={id}")
     assert (status, document["status"], document["succeeded"], document["failed"]) == (200, "Succeeded", 1, 0)
     output = (await caller.ask("GET", f"/api/tasks/{id}/logs"))[1]
@@ -215,18 +225,18 @@ async def test_two_replicas_share_news_by_redis_and_poll_while_it_is_away(tmp_pa
         async with alone(tmp_path, env) as (first, one), alone(tmp_path, env) as (second, other):
             await _said(first, "linked to the other replicas", 1)
             await _said(second, "linked to the other replicas", 1)
-            id = await one.submit("sleep 2")
+            id = await one.submit(until(tmp_path / "first"))
             assert (await one.ask("POST", f"/api/tasks/{id}/heartbeat", message="told to the first"))[0] == 200
             assert await _told(other, id, "told to the first")
-            assert (await other.statuses(id))[-1] == "Succeeded"
+            assert (await other.statuses(id, tmp_path / "first"))[-1] == "Succeeded"
             await redis.stop()
             await _said(second, "Redis is away", 1)
-            id = await one.submit("sleep 1")
-            assert (await other.statuses(id))[-1] == "Succeeded"
+            id = await one.submit(until(tmp_path / "second"))
+            assert (await other.statuses(id, tmp_path / "second"))[-1] == "Succeeded"
             await redis.start()
             await _said(first, "linked to the other replicas", 2)
             await _said(second, "linked to the other replicas", 2)
-            id = await one.submit("sleep 2")
+            id = await one.submit(until(tmp_path / "third"))
             assert (await other.ask("POST", f"/api/tasks/{id}/heartbeat", message="told to the second"))[0] == 200
             assert await _told(one, id, "told to the second")
     finally:

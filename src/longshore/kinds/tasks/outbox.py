@@ -1,0 +1,60 @@
+"""What waits to be sent over one socket: the newest message about each thing, never a backlog; nobody waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import structlog
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+SEND_SECONDS = 20.0
+CLOSED_WELL, TRY_AGAIN = 1000, 1013
+_encoder = msgspec.json.Encoder()
+log = structlog.get_logger(__name__)
+
+
+class Outbox:
+    """Sends the newest of what it is given; nothing waits for it."""
+
+    def __init__(self, socket: WebSocket) -> None:
+        self._socket = socket
+        self._waiting: dict[str, Any] = {}
+        self._closing: tuple[int, str] | None = None
+        self._sending: asyncio.Task[None] | None = None
+
+    def put(self, about: str, message: Any) -> None:
+        """Send this; what waits about the same thing is out of date and is not."""
+        self._waiting.pop(about, None)
+        self._waiting[about] = message
+        self._wake()
+
+    def close(self, code: int = CLOSED_WELL, reason: str = "") -> None:
+        """After what waits."""
+        self._closing = (code, reason)
+        self._wake()
+
+    async def end(self) -> None:
+        """Nothing more can be sent."""
+        if self._sending is not None:
+            self._sending.cancel()
+            await asyncio.wait([self._sending])
+
+    def _wake(self) -> None:
+        if self._sending is None or self._sending.done():
+            self._sending = asyncio.create_task(self._send())
+
+    async def _send(self) -> None:
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                while self._waiting:
+                    message = self._waiting.pop(next(iter(self._waiting)))
+                    await self._socket.send_text(_encoder.encode(message).decode())
+                if self._closing is not None:
+                    await self._socket.close(*self._closing)
+        except TimeoutError:
+            log.info("a socket read too slowly and was let go")
+            await self._socket.close(TRY_AGAIN, "you read too slowly: connect again")
+        except (WebSocketDisconnect, RuntimeError):
+            return  # it has gone; whoever waits for its end is told so
