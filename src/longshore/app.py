@@ -145,7 +145,8 @@ async def services(settings: Settings, *, role: Role) -> AsyncIterator[Services]
         explain = {kind.name: kind.explain for kind in KINDS if kind.explain}
         archive = open_archive(settings.archive)
         made = Services(settings, client, stores, archive, bus, utc_now, explain, replicas, relay)
-        facts = (made.facts.learn(), _follow_kueue(client, made.facts))
+        # only who is asked when a job may start needs to know how long they take
+        facts = (_follow_kueue(client, made.facts), *((made.facts.learn(),) if role == "serve" else ()))
         running = [tasks.create_task(work) for work in (*reflectors, *known, *facts)]
         yield made
         for task in running:
@@ -208,7 +209,8 @@ async def _serve(settings: Settings) -> None:
         desk.opened(settings, parts, parts.bus, utc_now) as tasks_desk,
     ):
         stores = parts.stores
-        REGISTRY.register(CacheMetrics((stores.jobs, stores.pods, stores.tenants, stores.keys)))
+        told = (stores.events, stores.nodes, stores.claims)
+        REGISTRY.register(CacheMetrics((stores.jobs, stores.pods, stores.tenants, stores.keys, *told)))
         app = build_api(parts)
         app.state.tasks = tasks_desk
         stage: Stage = app.state.stage

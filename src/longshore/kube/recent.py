@@ -7,11 +7,13 @@ A list is held whole until it is complete, as with every store; an API server fo
 
 from collections.abc import Callable
 
+import structlog
 from msgspec.structs import replace
 
 from longshore.kube.objects import EVENTS, Event
 from longshore.kube.store import Held, Key, Store
 
+log = structlog.get_logger(__name__)
 MAX_MESSAGE = 2048  # characters
 
 
@@ -47,6 +49,8 @@ class Recent(Store[Event]):
         super()._change(key, None, new, size)
         self._newest[slot] = key
         if len(self._held) > self._bound:
+            if not self.dropped:
+                log.warning("more Events than are held: the oldest are let go", bound=self._bound)
             self.dropped += 1
             self._forget(next(iter(self._held)))
 

@@ -165,6 +165,7 @@ async def test_what_is_another_tenants_is_not_there(new_tenant: NewTenant, api: 
         mine.client.jobs.get(job.id),
         mine.client.jobs.stop(job.id),
         mine.client.artifacts.list(job.id),
+        mine.client.jobs.events(job.id),
         _read(mine.client, job.id),
         mine.client.tenants.get(theirs.id),
         mine.client.keys.list(theirs.id),

@@ -45,7 +45,7 @@ async def everything(client: Client, namespace: str) -> set[str]:
 
 
 async def test_a_plan_changes_nothing_takes_no_keys_place_and_then_it_happens_so(
-    new_tenant: NewTenant, client: Client, ask: Ask
+    new_tenant: NewTenant, client: Client, eventually: Eventually, ask: Ask
 ) -> None:
     tenant = await new_tenant(concurrent_jobs=1)
     before = await everything(client, tenant.namespace)
@@ -57,6 +57,11 @@ async def test_a_plan_changes_nothing_takes_no_keys_place_and_then_it_happens_so
     assert (await tenant.client.jobs.list()).items == []
     status, made = await ask(tenant, key="one", plan=False, command=["sleep", "600"])
     assert status == 202, "the key was free, also for another request"
+
+    async def runs() -> bool | None:
+        return True if (await tenant.client.jobs.get(made["id"])).status == "Running" else None
+
+    await eventually(runs)
     status, plan = await ask(tenant, key="one", command=["sleep", "600"])
     assert (plan["would"], plan["id"]) == ("same", made["id"])
     assert (await ask(tenant, key="one"))[0] == 409

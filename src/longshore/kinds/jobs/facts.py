@@ -79,12 +79,13 @@ class Facts:
         if state.status.final:
             return None
         waits = model.waits(job)
-        ahead, higher = self._ahead(job) if waits else (0, 0)
+        turn = self.turn(model.tenant_of(job), now) if waits else Turn()
+        ahead, higher = self._ahead(job, turn) if waits else (0, 0)
         known = Known(
             job,
             pods,
             now,
-            turn=self.turn(model.tenant_of(job), now) if waits else Turn(),
+            turn=turn,
             ahead=ahead,
             higher=higher,
             told=self.told,
@@ -101,7 +102,8 @@ class Facts:
 
     def in_line(self, job: Job, now: datetime) -> WhyView:
         """Why this job would wait for its turn, which needs not exist yet."""
-        turn, (ahead, higher) = self.turn(model.tenant_of(job), now), self._ahead(job)
+        turn = self.turn(model.tenant_of(job), now)
+        ahead, higher = self._ahead(job, turn)
         tenant = self._tenants.get(model.tenant_of(job))
         if not ahead and tenant:
             own = excesses(tenant.spec.limits, use_of(tenant.status.admitted), entry_for(job))
@@ -173,12 +175,12 @@ class Facts:
             last = self._durations.setdefault(model.tenant_of(job), deque(maxlen=SAMPLES))
             last.append(max(0.0, (ended - begun).total_seconds()))
 
-    def _ahead(self, job: Job) -> tuple[int, int]:
+    def _ahead(self, job: Job, turn: Turn) -> tuple[int, int]:
         """How many of its tenant's jobs start before this one, and how many of these are of higher priority."""
         tenant, meta = model.tenant_of(job), job.metadata
         ahead = self._jobs.ahead(TURN, tenant, job)
-        if not ahead:
-            return 0, 0
+        if not ahead or model.priority_of(job) >= turn.priority:
+            return ahead, 0
         # one that came before all others of this priority
         foremost = replace(meta, name="", uid="", creation_timestamp=model.EPOCH, annotations=_priority_alone(job))
         return ahead, self._jobs.ahead(TURN, tenant, replace(job, metadata=foremost))
@@ -191,8 +193,8 @@ class Facts:
         excess = excesses(tenant.spec.limits, use_of(admitted), entry_for(first)) if first else ()
         last = self._durations.get(name, ())
         typical = median(last) if last else None
-        called = model.request_of(first).name if first else ""
-        return Turn(excess, called, uids, self._ends(tenant, typical, now), typical, len(last))
+        called, priority = (model.request_of(first).name, model.priority_of(first)) if first else ("", 0)
+        return Turn(excess, called, priority, uids, self._ends(tenant, typical, now), typical, len(last))
 
     def _ends(self, tenant: Tenant, typical: float | None, now: datetime) -> tuple[datetime, ...]:
         """When what is admitted will end, if it takes as long as the tenant's last jobs did."""

@@ -63,13 +63,14 @@ class Workload(Object, frozen=True):
 class Turn(Struct, frozen=True):
     """How it stands with a tenant's line: what keeps its first job from starting, and how long its jobs take.
 
-    `first` is the name that people gave that job.
+    `first` is the name that people gave that job, `priority` what its own counts.
     `admitted` are uids, `ends` when what is admitted may be expected to end, soonest first, `typical` the median of
     the last `samples` durations in seconds.
     """
 
     excess: tuple[Excess, ...] = ()
     first: str = ""
+    priority: int = 0
     admitted: frozenset[str] = frozenset()
     ends: tuple[datetime, ...] = ()
     typical: float | None = None

@@ -247,20 +247,20 @@ def test_the_line_says_which_limit_and_how_much_of_it_is_used() -> None:
 
 @pytest.mark.parametrize(("ahead", "seconds"), [(0, 100), (1, 130), (2, 200), (5, 330)])
 def test_when_it_may_start_is_reckoned_from_measured_durations(ahead: int, seconds: float) -> None:
-    turn = Turn(BUSY.excess, "", BUSY.admitted, (at(100), at(130)), typical=100.0, samples=7)
+    turn = Turn(BUSY.excess, "", 0, BUSY.admitted, (at(100), at(130)), typical=100.0, samples=7)
     eta = why(known(job(suspend=True), turn=turn, ahead=ahead)).eta
     assert eta is not None
     assert eta.at == at(seconds)
     assert "last 7 jobs took 100 s or less" in eta.basis
 
 
-@pytest.mark.parametrize("turn", [BUSY, Turn(BUSY.excess, "", BUSY.admitted, (at(1),), typical=100.0, samples=2)])
+@pytest.mark.parametrize("turn", [BUSY, Turn(BUSY.excess, "", 0, BUSY.admitted, (at(1),), typical=100.0, samples=2)])
 def test_there_is_no_eta_without_measurements(turn: Turn) -> None:
     assert why(known(job(suspend=True), turn=turn, ahead=1)).eta is None
 
 
 def test_what_is_late_is_expected_now_and_not_in_the_past() -> None:
-    turn = Turn(BUSY.excess, "", BUSY.admitted, (at(1), at(2)), typical=1.0, samples=3)
+    turn = Turn(BUSY.excess, "", 0, BUSY.admitted, (at(1), at(2)), typical=1.0, samples=3)
     eta = why(known(job(suspend=True), turn=turn)).eta
     assert eta is not None
     assert eta.at == at(60)
