@@ -22,6 +22,7 @@ from longshore.cli.local import (
 )
 from longshore.cli.output import Output
 from longshore.cli.steps import Steps
+from longshore.cluster.controlplane import ETCD_QUOTA_BYTES
 from longshore.cluster.progress import Report, Step
 
 if TYPE_CHECKING:
@@ -138,6 +139,8 @@ def longshore_parts(cluster: "LocalCluster", api: LocalApi, archive: str) -> "tu
         "LONGSHORE_API_URL": api.url,
         "LONGSHORE_ARCHIVE": archive,
         "LONGSHORE_LOG_SPOOL": str(cluster.folder.root / "spool"),
+        # as the control plane tells its etcd
+        "LONGSHORE_STORE_BUDGET_MB": str(ETCD_QUOTA_BYTES >> 20),
         "LONGSHORE_HOST": "127.0.0.1",
         "LONGSHORE_PORT": api.url.rpartition(":")[2],
         "LONGSHORE_ADMIN_TOKEN_FILE": str(token_file(cluster.folder)),

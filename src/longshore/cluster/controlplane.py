@@ -18,6 +18,8 @@ from longshore.cluster.versions import number
 
 ETCD, ETCD_PEER, API = "etcd", "etcd-peer", "kube-apiserver"
 CONTROLLERS, SCHEDULER = "kube-controller-manager", "kube-scheduler"
+# what etcd advises at most; at the default of 2 GiB it locks up
+ETCD_QUOTA_BYTES = 8 << 30
 AUDIT = "audit"
 AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
@@ -100,7 +102,7 @@ class ControlPlane:
             *(f"--{prefix}key-file={pair.key}" for prefix in ("", "peer-")),
             *(f"--{prefix}trusted-ca-file={trust}" for prefix in ("", "peer-")),
             *(f"--{prefix}client-cert-auth=true" for prefix in ("", "peer-")),
-            f"--quota-backend-bytes={8 * 1024**3}",  # what etcd advises at most; at the default of 2 GiB it locks up
+            f"--quota-backend-bytes={ETCD_QUOTA_BYTES}",
             # As kubeadm has it: without it a quiet resource gets no bookmarks, and its watchers think it dead.
             "--watch-progress-notify-interval=5s",
             *([] if fsync else ["--unsafe-no-fsync"]),

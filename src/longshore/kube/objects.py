@@ -19,6 +19,9 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
 class OwnerReference(Struct, frozen=True, gc=False, rename="camel"):
     """Who made this object, and whose deletion takes it along."""
 
@@ -135,10 +138,13 @@ class JobStatus(Struct, frozen=True, gc=False, rename="camel"):
 
 
 class Job(Object, frozen=True, rename="camel"):
-    """batch/v1 Job."""
+    """batch/v1 Job. What kubectl keeps of its last `apply`, the whole object once more, is not: nobody reads it."""
 
     spec: JobSpec = JobSpec()
     status: JobStatus = JobStatus()
+
+    def __post_init__(self) -> None:
+        self.metadata.annotations.pop(LAST_APPLIED, None)
 
 
 class ContainerStateWaiting(Struct, frozen=True, gc=False, rename="camel"):

@@ -4,19 +4,25 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 from tests.cluster.product.serving import replica_env, serving
 
 from longshore import errors
 from longshore.cli.local import LocalApi
 from longshore.cluster.cluster import LocalCluster
+from longshore.kinds.jobs.manifest import job_manifest
+from longshore.kinds.jobs.request import JobRequest
 from longshore.kube.client import Client
+from longshore.kube.config import Config
 from longshore.kube.objects import CONFIG_MAPS, JOBS, PERSISTENT_VOLUME_CLAIMS, SECRETS
 from longshore.sdk.client import LongshoreClient
+from longshore.settings import Settings
 
 NewTenant = Callable[..., Awaitable[Any]]
 Eventually = Callable[..., Awaitable[Any]]
@@ -150,6 +156,35 @@ async def test_twenty_at_once_with_one_key_make_one_job_also_after_it_is_deleted
         await eventually(_gone(client, id, tenant.namespace))
         assert await post() == (200, id)
         assert (await post("other"))[0] == 409
+
+
+async def test_a_submission_that_was_held_up_past_its_jobs_end_runs_nothing_twice(
+    new_tenant: NewTenant, api: LocalApi, client: Client, cluster: LocalCluster, eventually: Eventually
+) -> None:
+    tenant = await new_tenant()
+    async with http(api, tenant.key) as session:
+        job = await submit(session, "true")
+        await eventually(_archived(tenant.client, job["id"]))
+        async with session.get(f"/v1/jobs/{job['id']}") as response:
+            request = msgspec.convert((await response.json())["request"], JobRequest)
+        await client.delete(JOBS, job["id"], tenant.namespace)
+        await eventually(_gone(client, job["id"], tenant.namespace))
+        # what `serve` writes when it had looked for an earlier job before there was one
+        late = job_manifest(
+            request,
+            id=job["id"],
+            kind="job",
+            tenant=tenant.namespace.removeprefix("tenant-"),
+            namespace=tenant.namespace,
+            settings=Settings(),
+            now=datetime.now(UTC),
+        )
+        async with Client(Config.load(cluster.identity_kubeconfig("longshore-serve"))) as serve:
+            await serve.create(JOBS, late, tenant.namespace)
+        await eventually(_gone(client, job["id"], tenant.namespace))
+        async with session.get(f"/v1/jobs/{job['id']}") as response:
+            record = await response.json()
+        assert (record["uid"], record["status"]) == (job["uid"], "Succeeded")
 
 
 async def test_a_job_is_run_again_from_its_record_with_what_was_uploaded_for_it(

@@ -213,14 +213,14 @@ def inputs_of_rerun(inputs: tuple[Input, ...], id: str) -> tuple[Input, ...]:
 
 async def hide(parts: Services, job: Job, message: str, *, purge: bool) -> Job:
     """Show this job no more, and end it if it has not ended; the leader does the rest when it has."""
-    if model.is_hidden(job) and (model.is_purged(job) or not purge):
-        return job
+    if not model.is_hidden(job) or (purge and not model.is_purged(job)):
+        patch = model.hide_patch(job, parts.now(), message, purge=purge)
+        name, namespace = job.metadata.name, job.metadata.namespace
+        job = await parts.client.patch(JOBS, name, patch, namespace, type=Patch.STRATEGIC, subresource="status")
     if model.is_released(job):
+        # as it is now: the leader hides what it archives after this write, whose version its own patch would miss
         await parts.archive.index.hide(model.tenant_of(job), job.metadata.uid)
-    patch = model.hide_patch(job, parts.now(), message, purge=purge)
-    return await parts.client.patch(
-        JOBS, job.metadata.name, patch, job.metadata.namespace, type=Patch.STRATEGIC, subresource="status"
-    )
+    return job
 
 
 def _require_same(earlier: JobRequest | None, request: JobRequest) -> None:

@@ -17,9 +17,16 @@ from longshore.kinds.jobs import model as jobs
 from longshore.kinds.jobs.request import JobRequest
 from longshore.kinds.tenants.model import TENANTS, Admitted, Limits, Tenant, cpu_millis, disk_bytes, memory_bytes
 from longshore.kube.objects import JOBS, Job
-from longshore.runtime.plan import PatchObject, Plan
+from longshore.runtime.plan import Effect, PatchObject, Plan
 
 GIB = 1 << 30
+
+
+class LookUp(Effect, frozen=True):
+    """See that none of these jobs, which are to start for the first time, has been there before: a submission that was
+    on its way for long may make a job again whose first one is in the archive already and gone."""
+
+    jobs: tuple[Job, ...]
 
 
 class Use(Struct, frozen=True):
@@ -102,7 +109,9 @@ def plan(tenant: Tenant | None, tenant_jobs: Sequence[Job], jobs_version: int) -
     wanted = _wanted(tenant, by_uid, jobs_version)
     if wanted != list(tenant.status.admitted):
         return Plan((_write_fence(tenant, wanted),))
-    return Plan(tuple(_unsuspend(by_uid[e.uid]) for e in wanted if _starts(by_uid.get(e.uid))))
+    starting = [job for e in wanted if _starts(job := by_uid.get(e.uid)) and job is not None]
+    first = tuple(job for job in starting if job.status.start_time is None)
+    return Plan((*((LookUp(first),) if first else ()), *(_unsuspend(job) for job in starting)))
 
 
 def admits(tenant: Tenant, tenant_jobs: Sequence[Job], job: Job, jobs_version: int) -> bool:

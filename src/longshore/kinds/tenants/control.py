@@ -9,7 +9,9 @@ from longshore.kinds.jobs.model import tenant_of
 from longshore.kinds.jobs.places import concerned
 from longshore.kinds.kind import Runs, Services
 from longshore.kinds.tenants import admit, reconcile
+from longshore.kinds.tenants.admit import LookUp
 from longshore.kinds.tenants.model import LABEL_TENANT, Tenant
+from longshore.kinds.tenants.repeats import Repeats
 from longshore.kube.objects import Job, Object
 from longshore.runtime.controller import Controller
 from longshore.runtime.executor import Executor
@@ -56,7 +58,7 @@ def _admission(parts: Services) -> Controller[str]:
         tenant = stores.tenants.get(name)
         return admit.plan(tenant, concerned(stores.jobs, tenant), stores.jobs.version) if tenant else Plan()
 
-    controller = Controller("admission", Queue[str](), plan, Executor(parts.client))
+    controller = Controller("admission", Queue[str](), plan, Executor(parts.client, {LookUp: Repeats(parts)}))
     controller.watch(stores.tenants, _own_name)
     controller.watch(stores.jobs, _of_job)
     return controller

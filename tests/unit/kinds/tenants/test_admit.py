@@ -76,7 +76,8 @@ def test_nothing_is_unsuspended_before_the_fence_names_it() -> None:
     first = admit.plan(tenant(Limits()), [job(1)], 1000)
     assert [fence_of(a) for a in first.actions] == [["j001"]]
     second = admit.plan(tenant(Limits(), (admit.entry_for(job(1)),)), [job(1)], 1000)
-    (unsuspend,) = second.actions
+    look_up, unsuspend = second.actions
+    assert look_up == admit.LookUp((job(1),))
     assert isinstance(unsuspend, PatchObject)
     assert unsuspend.patch["spec"] == {"suspend": False}
     assert unsuspend.patch["metadata"]["finalizers"] == [jobs.FINALIZER]
