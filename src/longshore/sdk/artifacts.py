@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import BinaryIO, Final
 from urllib.parse import quote
 
+import aiohttp
+
 from longshore import errors
 from longshore.sdk.answers import Artifact, ArtifactList
 from longshore.sdk.transport import Transport, segment
 
 _CHUNK: Final = 1024 * 1024
+_TRIES: Final = 5  # without a byte
 
 
 class Artifacts:
@@ -27,11 +30,22 @@ class Artifacts:
         return (await self._transport.call("GET", f"/v1/jobs/{segment(job)}/artifacts", ArtifactList)).items
 
     async def read(self, job: str, name: str) -> AsyncIterator[bytes]:
-        """The content of a file, in chunks."""
+        """The content of a file, in chunks; goes on where it breaks off, as long as something comes in between."""
         path = f"/v1/jobs/{segment(job)}/artifacts/{quote(name, safe='/')}"
-        async with self._transport.open("GET", path) as response:
-            async for chunk in response.content.iter_chunked(_CHUNK):
-                yield chunk
+        at, tag, left = 0, "", _TRIES
+        while True:
+            headers = {"Range": f"bytes={at}-", "If-Range": tag} if at else None
+            try:
+                async with self._transport.open("GET", path, headers=headers) as response:
+                    tag = _same(tag, response.headers.get("ETag", ""), name)
+                    async for chunk in response.content.iter_chunked(_CHUNK):
+                        at, left = at + len(chunk), _TRIES
+                        yield chunk
+                return
+            except (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError, TimeoutError) as broken:
+                left -= 1
+                if not left or not tag:
+                    raise errors.Unavailable(f"{name} broke off at byte {at}", hint="try again") from broken
 
     async def save(
         self, job: str, artifact: Artifact, folder: Path, *, progress: Callable[[int], None] | None = None
@@ -55,6 +69,13 @@ class Artifacts:
             if progress:
                 progress(len(chunk))
         return digest.hexdigest()
+
+
+def _same(tag: str, now: str, name: str) -> str:
+    """The file's tag; a file that is another one than it was when its reading began cannot be gone on with."""
+    if tag and now != tag:
+        raise errors.Conflict(f"{name} was written anew while it was read", hint="read it again from the start")
+    return now
 
 
 @contextmanager

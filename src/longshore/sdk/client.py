@@ -10,6 +10,7 @@ from longshore.sdk.target import Target
 from longshore.sdk.tasks import Tasks
 from longshore.sdk.tenants import Keys, Tenants
 from longshore.sdk.transport import Transport
+from longshore.sdk.uploads import Uploads
 
 PATIENCE: Final = 15.0
 
@@ -32,6 +33,7 @@ class LongshoreClient:
         self.jobs = Jobs(self._transport)
         self.simulations = Simulations(self._transport)
         self.artifacts = Artifacts(self._transport)
+        self.uploads = Uploads(self._transport)
         self.tasks = Tasks(self._transport)
 
     async def __aenter__(self) -> Self:

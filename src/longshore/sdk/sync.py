@@ -12,6 +12,7 @@ from longshore.sdk.jobs import Jobs
 from longshore.sdk.simulations import Simulations
 from longshore.sdk.tasks import Tasks
 from longshore.sdk.tenants import Keys, Tenants
+from longshore.sdk.uploads import Uploads
 
 
 class SyncClient:
@@ -28,6 +29,7 @@ class SyncClient:
         self._loop = LoopThread()
         self.jobs = SyncJobs(self._client.jobs, self._loop)
         self.artifacts = SyncArtifacts(self._client.artifacts, self._loop)
+        self.uploads = SyncUploads(self._client.uploads, self._loop)
         self.simulations = SyncSimulations(self._client.simulations, self._loop)
         self.tasks = SyncTasks(self._client.tasks, self._loop)
         self.tenants = SyncTenants(self._client.tenants, self._loop)
@@ -85,6 +87,14 @@ class SyncArtifacts:
         self.list = loop.blocking(artifacts.list)
         self.read = loop.iterating(artifacts.read)
         self.save = loop.blocking(artifacts.save)
+
+
+class SyncUploads:
+    """`client.uploads`; see `Uploads`."""
+
+    def __init__(self, uploads: Uploads, loop: LoopThread) -> None:
+        self.send = loop.blocking(uploads.send)
+        self.delete = loop.blocking(uploads.delete)
 
 
 class SyncSimulations:

@@ -115,6 +115,23 @@ class Transport:
         finally:
             response.release()
 
+    async def put(self, url: str, body: Body, sha256: str) -> None:
+        """PUT to a path of the API or, without the key, to a URL of its store; Unavailable for what may pass."""
+        if url.startswith("/"):
+            await self.call("PUT", url, type(None), body=body, headers={"X-Content-SHA256": sha256})
+            return
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT, sock_read=_READ)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout, trust_env=True) as stranger,
+                stranger.put(URL(url, encoded=True), data=body()) as answer,
+            ):
+                status = answer.status
+        except (aiohttp.ClientError, TimeoutError) as error:  # its text may hold the signed URL
+            raise errors.Unavailable(f"the store cannot be reached: {type(error).__name__}") from None
+        if status >= 300:
+            raise errors.Unavailable(f"the store answered {status}")
+
     @asynccontextmanager
     async def socket(self, path: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
         """A WebSocket. Raises aiohttp's errors where it cannot be had: whoever opens one decides what is next."""

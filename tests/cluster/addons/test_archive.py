@@ -133,7 +133,7 @@ async def test_while_the_store_keeps_going_away_jobs_wait_for_it_and_nothing_is_
     assert job.id in [item.id for item in (await stored.client.jobs.list()).items]
 
 
-async def test_a_large_file_is_sent_before_there_is_a_job_and_taken_by_it(stored: Stored) -> None:
+async def test_a_large_file_is_sent_before_there_is_a_job_and_taken_by_it(stored: Stored, tmp_path: Path) -> None:
     data = b"0123456789abcdef" * (BIG >> 4)
     said = {"name": "in/big.bin", "size": BIG, "sha256": hashlib.sha256(data).hexdigest()}
     base = f"{stored.api.url}/v1/uploads"
@@ -165,6 +165,16 @@ async def test_a_large_file_is_sent_before_there_is_a_job_and_taken_by_it(stored
     assert done.status == "Succeeded", done
     log = b"".join([chunk async for chunk in stored.client.jobs.logs(id)])
     assert log.decode().split() == [said["sha256"], "data/in/big.bin"]
+    file = tmp_path / "sent.bin"
+    file.write_bytes(data)
+    reference = await stored.client.uploads.send(file)
+    job["command"], job["inputs"] = ["bash", "-c", "sha256sum sent.bin"], [{"artifact": reference}]
+    async with stored.http.post(f"{stored.api.url}/v1/jobs", json=job) as answer:
+        assert answer.status == 202, await answer.text()
+        id = (await answer.json())["id"]
+    assert (await stored.client.jobs.wait(id, deadline=90)).status == "Succeeded"
+    log = b"".join([chunk async for chunk in stored.client.jobs.logs(id)])
+    assert log.decode().split() == [said["sha256"], "sent.bin"]
     job["inputs"] = [{"artifact": f"upload/{upload}/in/other", "path": "data"}]
     async with stored.http.post(f"{stored.api.url}/v1/jobs", json=job) as answer:
         assert (answer.status, "has no file" in await answer.text()) == (422, True)

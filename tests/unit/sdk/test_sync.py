@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 RUNNING = {"id": "j1", "status": "Running"}
 DONE = {"id": "j1", "status": "Succeeded"}
-FACES = ("jobs", "artifacts", "simulations", "tasks", "tenants", "keys")
+FACES = ("jobs", "artifacts", "uploads", "simulations", "tasks", "tenants", "keys")
 
 
 @pytest.mark.parametrize("face", FACES)
