@@ -99,6 +99,7 @@ async def test_nothing_is_asked_for_that_would_be_without_limit(new_tenant: NewT
 
 async def test_a_body_that_is_too_large_is_refused_before_it_is_read(api: LocalApi) -> None:
     body = io.BytesIO(b"x" * 5_000_000)
-    async with aiohttp.ClientSession(api.url) as http, http.post("/v1/jobs", data=body) as response:
+    json = {"Content-Type": "application/json"}
+    async with aiohttp.ClientSession(api.url, headers=json) as http, http.post("/v1/jobs", data=body) as response:
         assert response.status == 413
         assert (await response.json())["hint"]

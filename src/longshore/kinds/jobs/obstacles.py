@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.placement import Room, largest_free
@@ -17,6 +17,8 @@ from longshore.kube.objects import Condition, ContainerStatus, Event, Pod
 
 BACKOFF_FIRST, BACKOFF_MOST = 10.0, 600.0
 """Seconds. Source: pkg/controller/job, DefaultJobPodFailureBackOff and MaxJobPodFailureBackOff."""
+# a node that has not come by then does not come: cluster-autoscaler's --max-node-provision-time
+PROVISIONED_WITHIN = timedelta(minutes=15)
 _SCALE_UP = ("TriggeredScaleUp", "Nominated")
 _MOUNTS = ("FailedMount", "FailedAttachVolume", "FailedMapVolume")
 _PULLS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
@@ -105,7 +107,7 @@ def _pairs(text: str) -> dict[str, str]:
 def _unplaced(known: Known, pod: Pod, told: Condition) -> WhyView:
     """The scheduler has found no node. Its message counts the nodes by what is in the way of each."""
     since, said = told.last_transition_time, told.message.partition(" preemption:")[0]
-    scaling = next((e for e in known.told(pod.metadata.uid) if e.reason in _SCALE_UP), None)
+    scaling = next((e for e in known.told(pod.metadata.uid) if _adds_a_node(e, known.now)), None)
     missing = _MISSING.search(said)
     if missing:
         sentence = f"The volume claim {missing[1]} that it mounts does not exist in {pod.metadata.namespace}."
@@ -128,6 +130,10 @@ def _unplaced(known: Known, pod: Pod, told: Condition) -> WhyView:
         sentence = f"No node has the labels that it asks for{f' ({wanted})' if wanted else ''}. {_scheduler(said)}"
         return WhyView(Reason.SELECTOR, sentence, since)
     return WhyView(Reason.UNSCHEDULABLE, f"No node takes its pod. {_scheduler(said)}", since)
+
+
+def _adds_a_node(event: Event, now: datetime) -> bool:
+    return event.reason in _SCALE_UP and event.last is not None and now - event.last < PROVISIONED_WITHIN
 
 
 def _scheduler(said: str) -> str:
@@ -187,7 +193,9 @@ def _on_its_node(known: Known, pod: Pod) -> WhyView:
         waiting = status.state.waiting
         if waiting is not None and waiting.reason not in ("", "PodInitializing", "ContainerCreating"):
             return _container(status, waiting.reason, waiting.message, events, scheduled)
-    mount = next((e for e in events if e.reason in _MOUNTS), None)
+    # a sandbox is made once the volumes are mounted
+    mounted = model.condition(pod.status.conditions, "PodReadyToStartContainers")
+    mount = next((e for e in events if e.reason in _MOUNTS), None) if mounted is None else None
     if mount is not None:
         return WhyView(Reason.MOUNT, f"A volume cannot be mounted: {mount.message}", mount.first)
     where = f" on {pod.spec.node_name}" if pod.spec.node_name else ""

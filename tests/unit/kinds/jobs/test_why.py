@@ -291,6 +291,29 @@ def test_a_node_that_is_counted_for_its_taint_but_has_not_the_labels_is_not_what
     )
 
 
+@pytest.mark.parametrize(
+    ("reason", "age", "told_as"),
+    [
+        ("TriggeredScaleUp", 60, Reason.SCALING_UP),
+        ("Nominated", 60, Reason.SCALING_UP),
+        ("Nominated", 901, Reason.NO_NODE_FITS),
+    ],
+)
+def test_a_node_that_was_to_come_long_ago_is_not_waited_for(reason: str, age: int, told_as: Reason) -> None:
+    event = told("pod", reason, "Pod should schedule on: nodeclaim/x", 60 - age)
+    assert why(known(job(), pod(unplaced=nodes("1 Insufficient cpu")), events=[event])).reason == told_as
+
+
+def test_a_mount_that_succeeded_after_it_had_failed_is_not_what_is_waited_for() -> None:
+    begun = waiting("ContainerCreating", "")
+    sandbox = Condition("PodReadyToStartContainers", "True")
+    status = PodStatus(conditions=(*begun.status.conditions, sandbox))
+    after = Pod(begun.metadata, begun.spec, status)
+    events = [told("pod", "FailedMount", "no")]
+    assert why(known(job(), begun, events=events)).reason == Reason.MOUNT
+    assert why(known(job(), after, events=events)).reason == Reason.STARTING
+
+
 def test_a_preempted_job_is_in_line_since_it_was_suspended_again() -> None:
     back = job(Condition("Suspended", "True", "JobSuspended", "", at(55)), suspend=True)
     back = Job(back.metadata, back.spec, JobStatus(conditions=back.status.conditions, start_time=at(40)))
