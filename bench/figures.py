@@ -119,6 +119,11 @@ FIGURES: dict[str, tuple[Figure, ...]] = {
         Figure("lifecycle_argo_default_per_second", "workflows of one such pod, Argo Workflows as it ships"),
         Figure("lifecycle_argo_tuned_per_second", "the same with its limits on requests raised"),
     ),
+    "log_follow": (
+        Figure("log_follow_mb_per_second", "MB of a running job's log, one follower through the API", at_least=50),
+        Figure("log_archived_mb_per_second", "the same log read from the archive through the API"),
+        Figure("log_bare_mb_per_second", "the same from the kubelet by the API server alone, without longshore"),
+    ),
     "archive_jobs": (
         Figure(
             "archive_jobs_per_second", "jobs with log, record and index entry in the archive, released", at_least=60

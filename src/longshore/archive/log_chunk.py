@@ -85,6 +85,7 @@ class Chunk(msgspec.Struct, frozen=True):
         """The same without what lies before offset `start`."""
         if start <= self.start:
             return self
+        start = min(start, self.end)
         dropped = self.text[: start - self.start]
         begun = lines_begun(dropped, self.within)
         return Chunk(

@@ -71,10 +71,14 @@ class Logs:
 
     async def close(self, tenant: str, id: str, stream: str, end: End) -> End:
         """Say that the stream is over; returns what counts. A mark that says more is never taken back."""
-        there = await self.end(tenant, id, stream)
-        if there is not None and (there.complete, there.size) >= (end.complete, end.size):
-            return there
-        await self._objects.put(_folder(tenant, id, stream) + _END, msgspec.json.encode(end))
+        path, said = _folder(tenant, id, stream) + _END, msgspec.json.encode(end)
+        try:
+            await self._objects.put(path, said, if_absent=True)
+        except AlreadyExists:
+            there = await self.end(tenant, id, stream)
+            if there is not None and (there.complete, there.size) >= (end.complete, end.size):
+                return there
+            await self._objects.put(path, said)
         return end
 
     async def end(self, tenant: str, id: str, stream: str) -> End | None:
@@ -107,13 +111,14 @@ class Logs:
     async def chunks(self, tenant: str, id: str, stream: str) -> list[Kept]:
         """The chunks of a stream in order; none when there is no such stream."""
         folder = _folder(tenant, id, stream)
-        return sorted(
-            [
-                Kept(int(path.removeprefix(folder).removesuffix(".log")), size, path)
-                async for path, size in self._objects.list(folder)
-                if path.endswith(".log")
-            ]
-        )
+        return _sorted(folder, [(path, size) async for path, size in self._objects.list(folder)])
+
+    async def state(self, tenant: str, id: str, stream: str) -> tuple[list[Kept], End | None]:
+        """The chunks in order, and what was said at its end; by one listing while it is not over."""
+        folder = _folder(tenant, id, stream)
+        found = [(path, size) async for path, size in self._objects.list(folder)]
+        over = any(path == folder + _END for path, _ in found)
+        return _sorted(folder, found), await self.end(tenant, id, stream) if over else None
 
     async def about(self, kept: Kept) -> Footer:
         """What one chunk is, by its last bytes alone."""
@@ -196,7 +201,10 @@ class Logs:
                 size += kept.bytes
                 continue
             if len(run) > 1:
-                parts = [await self.open(each) for each in run]
+                parts = [await self.open(run[0])]
+                for each in run[1:]:
+                    if (part := (await self.open(each)).cut(parts[-1].end)).text:
+                        parts.append(part)
                 await self._objects.put(run[0].path, encode(joined(parts)))
                 for each in run[1:]:
                     await self._objects.delete(each.path)
@@ -213,6 +221,11 @@ def _from(chunks: list[Kept], start: int) -> list[Kept]:
     """The chunks that hold what is at offset `start` and after it."""
     first = max((number for number, kept in enumerate(chunks) if kept.start <= start), default=0)
     return chunks[first:]
+
+
+def _sorted(folder: str, found: list[tuple[str, int]]) -> list[Kept]:
+    chunks = ((path.removeprefix(folder).removesuffix(".log"), size, path) for path, size in found)
+    return sorted(Kept(int(start), size, path) for start, size, path in chunks if path.endswith(".log"))
 
 
 def _folder(tenant: str, id: str, stream: str) -> str:

@@ -49,36 +49,32 @@ class Part:
         self.start = start
         self.bytes = size  # on disk
         self._path = path
-        self._file: FileIO | None = None
 
     def append(self, pieces: list[Chunk]) -> None:
-        """Blocks."""
-        if self._file is None:
+        """Blocks. Opens the file each time, for there may be more logs than a process may have files open."""
+        if not self.bytes:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = FileIO(self._path, "ab")
-        before = self._file.tell()
-        try:
-            for piece in pieces:
-                kept = _encode(piece)
-                whole = len(kept).to_bytes(4) + kept
-                if self._file.write(whole) < len(whole):
-                    raise OSError(errno.ENOSPC, "no room for it")
-        except OSError:
-            self._file.truncate(before)  # or what comes later could not be told from what was cut off
-            raise
+        with FileIO(self._path, "ab") as file:
+            before = file.tell()
+            try:
+                for piece in pieces:
+                    kept = _encode(piece)
+                    whole = len(kept).to_bytes(4) + kept
+                    if file.write(whole) < len(whole):
+                        raise OSError(errno.ENOSPC, "no room for it")
+            except OSError:
+                file.truncate(before)  # or what comes later could not be told from what was cut off
+                raise
 
     def read(self) -> list[Chunk]:
         """All of it; a piece that was cut off when its writer was killed is left out. Blocks."""
-        return list(_pieces(self._path.read_bytes()))
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        try:
+            return list(_pieces(self._path.read_bytes()))
+        except FileNotFoundError:  # nothing was written, or all of it is elsewhere by now
+            return []
 
     def drop(self) -> None:
         """Blocks."""
-        self.close()
         self._path.unlink(missing_ok=True)
         with suppress(OSError):  # there are others in it
             self._path.parent.rmdir()

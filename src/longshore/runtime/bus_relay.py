@@ -37,13 +37,14 @@ class RelayLink:
         listening: dict[str, asyncio.Task[None]] = {}
         try:
             while True:
+                seen = self._replicas.generation
                 others = {each.address: each for each in self._others()}
                 for address in listening.keys() - others.keys():
                     listening.pop(address).cancel()
                 for address in others.keys() - listening.keys():
                     listening[address] = asyncio.create_task(self._listen(address))
                 self._note()
-                await self._replicas.changed()
+                await self._replicas.changed(seen)
         finally:
             for task in listening.values():
                 task.cancel()

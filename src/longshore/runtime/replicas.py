@@ -50,6 +50,7 @@ class Replicas:
 
     def __init__(self, store: Store[Lease], me: str = "", clock: Callable[[], float] = boottime) -> None:
         self.me = me
+        self.generation = 0  # counts the changes
         self._store = store
         self._clock = clock
         self._sightings: dict[str, Sighting] = {}
@@ -73,9 +74,10 @@ class Replicas:
             if (seen := self._sightings.get(lease.metadata.name)) and now - seen.since > FORGOTTEN_SECONDS
         ]
 
-    async def changed(self) -> None:
-        """Return when another replica came or went."""
-        await self._news.wait()
+    async def changed(self, seen: int) -> None:
+        """Return when another replica came or went since `generation` was `seen`."""
+        while self.generation == seen:
+            await self._news.wait()
 
     async def run(self) -> None:
         """Looks every second, until cancelled: a Lease that runs out sends no event."""
@@ -91,6 +93,7 @@ class Replicas:
             went = sorted({r.name for r in self._live} - {r.name for r in found})
             log.info("other replicas", came=came, went=went)
             self._live = found
+            self.generation += 1
             self._news.set()
             self._news = asyncio.Event()
 

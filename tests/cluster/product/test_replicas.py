@@ -60,5 +60,7 @@ async def test_a_replica_that_ends_cleanly_is_missed_at_once(api: LocalApi, clie
 
 async def until(replicas: Replicas, *, there: bool) -> None:
     async with asyncio.timeout(30):
+        seen = replicas.generation
         while ("test-replica" in [replica.name for replica in replicas.live("serve")]) is not there:
-            await replicas.changed()
+            await replicas.changed(seen)
+            seen = replicas.generation

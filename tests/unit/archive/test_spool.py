@@ -28,7 +28,6 @@ async def test_what_a_killed_process_left_is_found_by_the_next_one_in_order(tmp_
             part = spool.part(KEY, start)
             await spool.append(part, [piece(start, b"one\n")])
             await spool.append(part, [piece(start + 4, b"two\n")])
-            part.close()
     with Spool(tmp_path, 1 << 20) as spool:
         assert spool.orphans == [KEY]
         assert spool.bytes > 0
@@ -46,7 +45,6 @@ async def test_a_piece_that_was_cut_off_is_left_out_and_what_came_before_it_is_n
     with Spool(tmp_path, 1 << 20) as spool:
         part = spool.part(KEY, 0)
         await spool.append(part, [piece(0, b"one\n"), piece(4, b"two\n")])
-        part.close()
     (path,) = parts_in(tmp_path)
     whole = path.read_bytes()
     for size in range(len(whole)):
@@ -64,9 +62,7 @@ async def test_two_processes_have_a_folder_each_and_take_nothing_from_one_that_l
             assert two.orphans == []
             other = two.part(KEY, 0)
             await two.append(other, [piece(0, b"two\n")])
-            other.close()
         assert part.read() == [piece(0, b"one\n")]
-        part.close()
 
 
 async def test_a_full_spool_makes_its_writers_wait_until_there_is_room(tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ class Source:
     container: str
     fate: Callable[[], Fate]
     running: Callable[[], str]  # the id of the container that runs now, as far as is known
+    parted: Callable[[], bool]  # whether it was seen to end, or its pod to be told to, before the pod went
 
     def ended(self) -> bool:
         return self.fate() is Fate.ENDED
@@ -101,6 +102,7 @@ class Collecting:
         self._news = asyncio.Event()
         self._released = source is None
         self._hurried = False
+        self._chunks = 0  # in the archive, as far as is known here
         self._before: End | None = None  # what was said when others took the log for over
         self._writing = asyncio.Lock()
         self._reader: asyncio.Task[bool] | None = None
@@ -108,9 +110,15 @@ class Collecting:
 
     def _begin(self, end: int, place: bytes, gaps: tuple[Gap, ...], within: bool, since: bytes) -> None:
         self._end, self._place, self._gaps, self._within, self._since = end, place, gaps, within, since
+        self._kept = end  # the archive has all before this offset
         self._untold: list[bytes] = []  # times of lines of which no byte has come yet
         self._ring.clear()
         self._stretches.clear()
+
+    @property
+    def reached(self) -> int:
+        """How many bytes of the log have come."""
+        return self._end
 
     @property
     def oldest(self) -> float | None:
@@ -158,7 +166,8 @@ class Collecting:
             end = End(self._end, not gaps, gaps)
             self.ended = await self._until_taken(lambda: self._store.logs.close(*self.key.words, end))
             self._tell()
-            await self._until_taken(lambda: self._store.logs.merge(*self.key.words))
+            if self._chunks > 1:
+                await self._until_taken(lambda: self._store.logs.merge(*self.key.words))
         return True
 
     # ---- where to go on
@@ -167,8 +176,8 @@ class Collecting:
         """Go on where the archive and the spool end. False when there is nothing left to do."""
         logs, words = self._store.logs, self.key.words
         left = self._store.spool.left(self.key)
-        over = await self._until_taken(lambda: logs.end(*words))
-        chunks = await self._until_taken(lambda: logs.chunks(*words))
+        chunks, over = await self._until_taken(lambda: logs.state(*words))
+        self._chunks = len(chunks)
         last = await self._until_taken(lambda: logs.open(chunks[-1])) if chunks else Chunk(0, b"", [])
         self._begin(last.end, last.place, last.gaps, *_after(last))
         for part in left:
@@ -238,8 +247,16 @@ class Collecting:
                 await asyncio.sleep(AGAIN_SECONDS)
                 continue
             if await self._over(reader.place.container):
+                if source.fate() is Fate.GONE and not await self._has_parted(source):
+                    self._gap(POD_GONE)
                 return True
             place = None  # another container of the same name: its log follows
+
+    async def _has_parted(self, source: Source) -> bool:
+        """Whether the end of the log was that of its container: when a kubelet is lost, its answer ends too."""
+        if not source.parted():
+            await asyncio.sleep(POLL_SECONDS)  # what the store knows is heard here a moment later
+        return source.parted()
 
     async def _over(self, container: str) -> bool:
         """Whether the container whose log has ended is the last one. Waits until the cluster says so."""
@@ -279,8 +296,12 @@ class Collecting:
 
     async def _until_written(self, part: Part, piece: Chunk) -> None:
         while True:
+            writing = asyncio.ensure_future(self._store.spool.append(part, [piece]))
             try:
-                return await self._store.spool.append(part, [piece])
+                return await asyncio.shield(writing)
+            except asyncio.CancelledError:  # a thread does not hear of it, and may not write after the part is read
+                await asyncio.wait([writing])
+                raise
             except OSError as error:
                 log.warning("the spool of logs cannot be written", why=error.strerror)
             await asyncio.sleep(AGAIN_SECONDS)
@@ -324,7 +345,9 @@ class Collecting:
                 await self._put(first)
                 self._hurried = self._hurried and bool(self._stretches)
                 continue
-            left = max(0.1, CHUNK_SECONDS - self._age(first)) if first is not None else None
+            left = CHUNK_SECONDS - self._age(first) if first is not None else None
+            if left is not None and left <= 0:  # the time of a line has come and not yet its first byte
+                left = AGAIN_SECONDS
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left):
                     await self._news.wait()
@@ -338,14 +361,17 @@ class Collecting:
     async def _put(self, stretch: _Stretch) -> None:
         """Raises _Displaced."""
         async with self._store.uploads:
-            chunk = joined(await asyncio.to_thread(stretch.part.read)).cut(stretch.start)
+            pieces = await asyncio.to_thread(stretch.part.read)
+            chunk = joined(pieces).cut(max(stretch.start, self._kept)) if pieces else Chunk(stretch.start, b"", [])
             while chunk.text and not await self._until_taken(partial(self._append, chunk)):
                 other = await self._until_taken(partial(self._other, chunk.start))
                 size = min(len(other.text), len(chunk.text))
                 if other.text[:size] != chunk.text[:size]:
                     raise _Displaced
                 chunk = chunk.cut(min(other.end, chunk.end))
-                self._skip(other.end)
+                self._kept = max(self._kept, other.end)
+            self._kept = max(self._kept, chunk.end)
+        self._chunks += 1
         self._stretches.popleft()
         await self._store.spool.drop(stretch.part)
         self._tell()
@@ -358,11 +384,6 @@ class Collecting:
             async for chunk in chunks:
                 return chunk
         raise NotFound("what another collector kept is gone again")
-
-    def _skip(self, end: int) -> None:
-        """The archive has all before `end`, of which another kept more than we were about to."""
-        for stretch in self._stretches:
-            stretch.start = min(max(stretch.start, end), stretch.end)
 
     async def _until_taken(self, asking: Callable[[], Awaitable[T]]) -> T:
         """Ask the archive until it answers."""
@@ -411,10 +432,7 @@ class Collecting:
         stretch = next((s for s in self._stretches if s.start <= at < s.end), None)
         if stretch is None:
             return []
-        try:
-            pieces = await asyncio.to_thread(stretch.part.read)
-        except FileNotFoundError:
-            return []
+        pieces = await asyncio.to_thread(stretch.part.read)
         return [piece.cut(at) for piece in pieces if piece.end > at and piece.end <= self._end]
 
 

@@ -8,6 +8,7 @@ its jobs fall to the others, which go on where the archive ends. Two that follow
 from __future__ import annotations
 
 import asyncio
+from asyncio import FIRST_COMPLETED
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing, suppress
 from datetime import timedelta
@@ -30,6 +31,8 @@ from longshore.runtime.clock import boottime
 
 # a kubelet that does not answer is waited for this long after the job's end; then its log is a named gap
 KUBELET_PATIENCE = timedelta(minutes=2)
+# all pods are looked at so often, whatever was heard: what was handed over may have come back before it was done here
+LOOK_SECONDS = 5.0
 FLUSH_SECONDS = 6.0  # at a clean end, for what is not in the archive yet
 log = structlog.get_logger(__name__)
 
@@ -46,6 +49,7 @@ class Collector:
         self._parts = parts
         self._following: dict[Key, Collecting] = {}
         self._done: dict[Key, str] = {}  # what is over, and the uid of its job
+        self._parted: set[Key] = set()
         self._tasks: dict[Key, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
@@ -76,22 +80,26 @@ class Collector:
         return boottime() - min(oldest) if oldest else 0.0
 
     async def _share(self, tasks: asyncio.TaskGroup, client: Client, store: Store) -> None:
+        replicas, pods, clock = self._parts.replicas, self._parts.stores.pods, asyncio.get_running_loop().time
         while True:
-            async with self._parts.stores.pods.subscribe() as changes:
+            async with pods.subscribe() as changes:
+                seen, looked = replicas.generation, clock()
                 self._look(tasks, client, store, changes.snapshot)
                 self._adopt_orphans(tasks, store)
                 with suppress(Overflowed):
                     while True:
-                        moved = asyncio.ensure_future(self._parts.replicas.changed())
+                        moved = asyncio.ensure_future(replicas.changed(seen))
                         coming = asyncio.ensure_future(changes.next())
                         try:
-                            await asyncio.wait({moved, coming}, return_when=asyncio.FIRST_COMPLETED)
-                            if moved.done():
-                                self._let_go()
-                                self._look(tasks, client, store, self._parts.stores.pods.list())
+                            await asyncio.wait({moved, coming}, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED)
                             if coming.done():
-                                new = [delta.new for delta in coming.result() if delta.new is not None]
-                                self._look(tasks, client, store, new)
+                                deltas = coming.result()
+                                self._note(pod for d in deltas for pod in (d.old, d.new) if pod is not None)
+                                self._look(tasks, client, store, [d.new for d in deltas if d.new is not None])
+                            if moved.done() or clock() - looked >= LOOK_SECONDS:
+                                seen, looked = replicas.generation, clock()
+                                self._let_go()
+                                self._look(tasks, client, store, pods.list())
                         finally:
                             moved.cancel()
                             coming.cancel()
@@ -109,8 +117,20 @@ class Collector:
                 key = Key(model.tenant_of(pod), job.metadata.name, model.stream_of(pod, status.name))
                 if key in self._following or key in self._done or not has_log(pod, status.name):
                     continue
-                self._start(tasks, Collecting(key, self._source(client, pod, status.name), store), job.metadata.uid)
+                self._start(
+                    tasks, Collecting(key, self._source(client, key, pod, status.name), store), job.metadata.uid
+                )
+                self._note([pod])
         self._forget()
+
+    def _note(self, pods: Iterable[Pod]) -> None:
+        """Remember of which containers the end was seen: after their pod is gone nobody can ask."""
+        for pod in pods:
+            for status in statuses(pod):
+                id = pod.metadata.labels.get(model.LABEL_JOB_NAME, "")
+                key = Key(model.tenant_of(pod), id, model.stream_of(pod, status.name))
+                if key in self._following and (status.state.terminated or pod.metadata.deletion_timestamp):
+                    self._parted.add(key)
 
     def _job_of(self, pod: Pod) -> Job | None:
         id = pod.metadata.labels.get(model.LABEL_JOB_NAME, "")
@@ -138,6 +158,7 @@ class Collector:
             finally:
                 del self._following[one.key]
                 del self._tasks[one.key]
+                self._parted.discard(one.key)
             if one.ended is not None:
                 self._done[one.key] = uid
                 self._parts.bus.publish(ended_topic(one.key.id), one.key.stream)
@@ -152,7 +173,7 @@ class Collector:
             if job is not None and not self._is_ours(job.metadata.uid):
                 one.release()
 
-    def _source(self, client: Client, pod: Pod, container: str) -> Source:
+    def _source(self, client: Client, key: Key, pod: Pod, container: str) -> Source:
         meta = pod.metadata
 
         def fate() -> Fate:
@@ -163,7 +184,7 @@ class Collector:
             status = status_of(now, container) if now is not None else None
             return status.container_id if status is not None and status.state.running is not None else ""
 
-        return Source(client, meta.name, meta.namespace, container, fate, running)
+        return Source(client, meta.name, meta.namespace, container, fate, running, lambda: key in self._parted)
 
     async def _flush(self) -> None:
         for one in self._following.values():

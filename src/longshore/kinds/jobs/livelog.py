@@ -14,6 +14,7 @@ from contextlib import aclosing
 from random import Random
 
 import msgspec
+from prometheus_client import Gauge
 
 from longshore.archive.log_chunk import Chunk, joined
 from longshore.archive.logs import End, Logs
@@ -29,6 +30,9 @@ MOST_TAILS = 300  # logs that are followed at once
 MOST_FOLLOWERS = 2000
 AGAIN, AGAIN_MAX = 0.2, 1.0  # seconds between tries to find the collector
 FAR = 1 << 62  # past the end of any log
+
+TAILS = Gauge("longshore_log_tails", "Logs that are asked of their collectors, for any number of followers.")
+FOLLOWERS = Gauge("longshore_log_followers", "Readers that wait for what comes next of a log.")
 
 Message = Chunk | int | End
 
@@ -54,6 +58,8 @@ class Tails:
         self._logs = logs
         self._tails: dict[Key, _Tail] = {}
         self._followers = 0
+        TAILS.set_function(lambda: len(self._tails))
+        FOLLOWERS.set_function(lambda: self._followers)
 
     async def is_collected(self, key: Key, uid: str) -> bool:
         """Whether a collector follows this log and can be reached; asks for at most 2 s. `uid` is the job's."""

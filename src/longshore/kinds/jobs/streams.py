@@ -58,7 +58,7 @@ async def _known(parts: Services, found: Found, container: str | None) -> list[A
     job = found.job
     uid = job.metadata.uid if job is not None else ""
     live = _started([] if job is None or model.is_released(job) else parts.stores.pods.by("job", uid))
-    kept = {s.name: s.end for s in await parts.archive.logs.streams(found.tenant, found.id)}
+    kept = await _kept(parts, found, live)
     if container is None and job is not None and not model.is_over(job):
         container = model.MAIN_CONTAINER  # which one tells the story is known in the end
     return [
@@ -72,6 +72,16 @@ async def _known(parts: Services, found: Found, container: str | None) -> list[A
     ]
 
 
+async def _kept(parts: Services, found: Found, live: dict[str, Pod]) -> dict[str, End | None]:
+    """What the archive has; while it is away, of what is live the collector has at least the newest."""
+    try:
+        return {s.name: s.end for s in await parts.archive.logs.streams(found.tenant, found.id)}
+    except Unavailable:
+        if not live:
+            raise
+        return {}
+
+
 def _started(pods: list[Pod]) -> dict[str, Pod]:
     return {model.stream_of(pod, s.name): pod for pod in pods for s in statuses(pod) if has_log(pod, s.name)}
 
@@ -82,11 +92,16 @@ async def read(parts: Services, attempt: Attempt, at: int, *, follow: bool) -> A
     clock = asyncio.get_running_loop().time
     until = clock() + LAST_LINES_SECONDS
     while True:
-        end = attempt.end or await logs.end(*key.words)
-        before = at
-        async for chunk in logs.read(*key.words, at):
-            yield chunk
-            at = chunk.end
+        before, end = at, attempt.end
+        try:
+            end = end or await logs.end(*key.words)
+            async with aclosing(logs.read(*key.words, at)) as archived:
+                async for chunk in archived:
+                    yield chunk
+                    at = chunk.end
+        except Unavailable:  # its collector may have what comes next; what is over is in the archive alone
+            if end is not None:
+                raise
         if end is not None:
             return
         if follow:

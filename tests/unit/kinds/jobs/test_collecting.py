@@ -1,0 +1,280 @@
+"""One log on its way, from a kubelet that breaks off, by collectors that are killed and that overlap, into an archive
+that comes and goes: what is kept in the end is what was written, and no reader ever saw anything else."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import tempfile
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from longshore.archive.log_chunk import Chunk
+from longshore.archive.logs import Logs
+from longshore.archive.objects import Objects
+from longshore.archive.spool import Key, Spool
+from longshore.errors import NotFound, Unavailable
+from longshore.kinds.jobs import collecting
+from longshore.kinds.jobs.collecting import POD_GONE, Collecting, Fate, Source, Store
+from longshore.kube import logs as kube_logs
+
+KEY = Key("acme", "j1", "20261128T120000Z.abcde.main")
+START = datetime(2026, 11, 28, 12, tzinfo=UTC)
+
+
+class Kubelet:
+    """Stands in for the client: one container, whose log grows, is rotated, and breaks off as the test wants."""
+
+    def __init__(self, rng: Random) -> None:
+        self.lines: list[bytes] = []
+        self.running, self.gone = True, False
+        self.kept_from = 0  # what is before this line was rotated away
+        self._rng = rng
+
+    def write(self, count: int) -> None:
+        for _ in range(count):
+            self.lines.append(b"line %d %s\n" % (len(self.lines), b"x" * self._rng.randint(0, 60)))
+
+    @property
+    def text(self) -> bytes:
+        return b"".join(self.lines)
+
+    def _stamp(self, number: int) -> bytes:
+        return b"2026-11-28T%02d:%02d:%02d.%09dZ" % (12 + number // 3600, number // 60 % 60, number % 60, number)
+
+    async def get(self, resource: Any, *_: object) -> Any:
+        if self.gone:
+            raise NotFound("no such pod")
+        state = {"running": {}} if self.running else {"terminated": {"containerID": "c1"}}
+        status = {"containerStatuses": [{"name": "main", "containerID": "c1", "state": state}]}
+        return msgspec.convert({"metadata": {"name": "p", "uid": "u"}, "status": status}, resource.type)
+
+    async def logs(
+        self, *_: object, follow: bool, since_time: datetime | None, **__: object
+    ) -> AsyncGenerator[bytes, None]:
+        if self.gone:
+            raise NotFound("no such pod")
+        since = max(0, int((since_time - START).total_seconds())) if since_time else 0
+        at, breaks = max(since, self.kept_from), self._rng.random() < 0.5
+        while at < len(self.lines) or (follow and self.running):
+            if at == len(self.lines):
+                await asyncio.sleep(0)
+                if self._rng.random() < 0.05:
+                    return
+                continue
+            whole = self._stamp(at) + b" " + self.lines[at]
+            cut = self._rng.randint(1, len(whole))
+            yield whole[:cut]
+            if breaks and self._rng.random() < 0.1:
+                raise Unavailable("the connection broke")
+            if whole[cut:]:
+                yield whole[cut:]
+            at += 1
+            await asyncio.sleep(0)
+
+
+class Away(Objects):
+    """An archive that comes and goes."""
+
+    away = False
+
+    async def put(self, path: str, data: bytes, *, if_absent: bool = False) -> None:
+        if self.away:
+            raise Unavailable("the archive is away")
+        await super().put(path, data, if_absent=if_absent)
+
+
+class World:
+    """A kubelet, an archive, and the disk of up to two replicas."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.rng = Random(seed)
+        self.kubelet = Kubelet(self.rng)
+        self.objects = Away(f"file://{folder}/archive")
+        self.logs = Logs(self.objects)
+        self.folder = folder
+        self.gaps = 0
+        self.read = b""
+
+    def fate(self) -> Fate:
+        if self.kubelet.gone:
+            return Fate.GONE
+        return Fate.RUNS if self.kubelet.running else Fate.ENDED
+
+    def start(self, spool: Spool) -> tuple[Collecting, asyncio.Task[None]]:
+        kubelet: Any = self.kubelet
+        source = Source(
+            kubelet, "p", "ns", "main", self.fate, lambda: "c1" if self.kubelet.running else "", lambda: False
+        )
+        clock = asyncio.get_running_loop().time
+        one = Collecting(KEY, source, Store(self.logs, spool, asyncio.Semaphore(2), clock, self._gap))
+        return one, asyncio.ensure_future(one.run())
+
+    def _gap(self) -> None:
+        self.gaps += 1
+
+    async def see(self, one: Collecting) -> None:
+        """A client that goes on at its offset, by the archive and then by the collector."""
+        async for chunk in self.logs.read(*KEY.words, len(self.read)):
+            self._add(chunk)
+        async for said in one.tail(len(self.read), follow=False):
+            if isinstance(said, Chunk):
+                self._add(said)
+
+    def _add(self, chunk: Chunk) -> None:
+        assert chunk.start == len(self.read)
+        self.read += chunk.text
+
+    async def kept(self) -> bytes:
+        return b"".join([chunk.text async for chunk in self.logs.read(*KEY.words)])
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kube_logs, "WAIT", 0.0)
+    monkeypatch.setattr(kube_logs, "WAIT_MAX", 0.001)
+    monkeypatch.setattr(collecting, "CHUNK", 300)
+    monkeypatch.setattr(collecting, "CHUNK_SECONDS", 0.01)
+    monkeypatch.setattr(collecting, "RING_BYTES", 200)
+    monkeypatch.setattr(collecting, "AGAIN_SECONDS", 0.001)
+    monkeypatch.setattr(collecting, "POLL_SECONDS", 0.001)
+
+
+async def killed(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+steps = st.lists(st.sampled_from(["write", "see", "kill", "hand over", "archive goes", "archive comes"]), max_size=14)
+
+
+@settings(max_examples=25, deadline=None)
+@given(steps, st.integers(0, 1 << 32))
+async def test_whatever_breaks_the_log_is_kept_whole_and_what_was_read_is_its_beginning(
+    steps: list[str], seed: int
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        world, disk = World(Path(name), seed), Path(name) / "spool"
+        spool = Spool(disk, 1 << 20).__enter__()
+        one, task = world.start(spool)
+        for step in [*steps, "archive comes"]:
+            match step:
+                case "write":
+                    world.kubelet.write(world.rng.randint(1, 12))
+                case "see":
+                    await world.see(one)
+                case "kill":
+                    await killed(task)
+                    spool.__exit__()
+                    spool = Spool(disk, 1 << 20).__enter__()
+                    one, task = world.start(spool)
+                case "hand over" if not world.objects.away:
+                    one.release()
+                    disk = Path(name) / f"spool-{world.rng.random()}"
+                    other = Spool(disk, 1 << 20).__enter__()
+                    one, fresh = world.start(other)
+                    await asyncio.wait_for(task, 30)
+                    spool.__exit__()
+                    task, spool = fresh, other
+                case "archive goes" | "archive comes":
+                    world.objects.away = step == "archive goes"
+            for _ in range(world.rng.randint(0, 30)):
+                await asyncio.sleep(0)
+            assert world.kubelet.text.startswith(world.read)
+        world.kubelet.running = False
+        await asyncio.wait_for(task, 30)
+        spool.__exit__()
+        assert await world.kept() == world.kubelet.text
+        assert one.ended is not None
+        assert (one.ended.complete, one.ended.size) == (True, len(world.kubelet.text))
+        times = [time async for chunk in world.logs.read(*KEY.words) for time in chunk.times]
+        assert [time for time in times if time] == sorted(time for time in times if time)
+        assert len(times) == len(world.kubelet.lines)
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.integers(0, 1 << 32))
+async def test_two_that_collect_the_same_log_keep_it_once(seed: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        world, folder = World(Path(name), seed), Path(name) / "spool"
+        with Spool(folder / "a", 1 << 20) as a, Spool(folder / "b", 1 << 20) as b:
+            both = [world.start(a), world.start(b)]
+            for _ in range(5):
+                world.kubelet.write(world.rng.randint(1, 12))
+                for _ in range(world.rng.randint(0, 30)):
+                    await asyncio.sleep(0)
+            world.kubelet.running = False
+            await asyncio.wait_for(asyncio.gather(*(task for _, task in both)), 30)
+        assert await world.kept() == world.kubelet.text
+        end = await world.logs.end(*KEY.words)
+        assert end is not None
+        assert (end.complete, end.size) == (True, len(world.kubelet.text))
+
+
+async def test_what_was_rotated_away_while_nobody_read_is_named_in_its_place(tmp_path: Path) -> None:
+    world = World(tmp_path, 1)
+    world.kubelet.write(20)
+    with Spool(tmp_path / "spool", 1 << 20) as spool:
+        one, task = world.start(spool)
+        await until(lambda: one.reached >= len(world.kubelet.text))
+        await killed(task)
+    before = world.kubelet.text
+    world.kubelet.write(40)
+    world.kubelet.kept_from = 50
+    world.kubelet.running = False
+    with Spool(tmp_path / "spool", 1 << 20) as spool:
+        one, task = world.start(spool)
+        await asyncio.wait_for(task, 30)
+    kept = await world.kept()
+    assert kept.startswith(before + b"[longshore: ")
+    assert kept.endswith(b"".join(world.kubelet.lines[50:]))
+    assert re.fullmatch(rb"\[longshore: [^\n]+\]\n", kept[len(before) : -len(b"".join(world.kubelet.lines[50:]))])
+    assert one.ended is not None
+    assert not one.ended.complete
+    assert [gap.offset for gap in one.ended.gaps] == [len(before)]
+
+
+async def test_a_pod_that_vanishes_leaves_what_was_read_and_a_named_gap(tmp_path: Path) -> None:
+    world = World(tmp_path, 2)
+    world.kubelet.write(20)
+    with Spool(tmp_path / "spool", 1 << 20) as spool:
+        one, task = world.start(spool)
+        await until(lambda: one.reached >= len(world.kubelet.text))
+        world.kubelet.gone = True
+        await asyncio.wait_for(task, 30)
+    assert await world.kept() == world.kubelet.text
+    assert one.ended is not None
+    assert not one.ended.complete
+    assert one.ended.why == POD_GONE
+
+
+async def test_a_full_spool_makes_the_kubelet_wait_and_loses_nothing(tmp_path: Path) -> None:
+    world = World(tmp_path, 3)
+    world.objects.away = True
+    world.kubelet.write(200)
+    with Spool(tmp_path / "spool", 2000) as spool:
+        one, task = world.start(spool)
+        await until(lambda: spool.full)
+        reached = one.reached
+        assert reached < len(world.kubelet.text)
+        world.objects.away = False
+        world.kubelet.running = False
+        await asyncio.wait_for(task, 30)
+        assert spool.bytes == 0
+    assert await world.kept() == world.kubelet.text
+    assert one.ended is not None
+    assert one.ended.complete
+
+
+async def until(met: Any) -> None:
+    async with asyncio.timeout(30):
+        while not met():  # noqa: ASYNC110 - of a task that tells nobody
+            await asyncio.sleep(0.001)
