@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from longshore.runner.environment import Environment, RunnerError
+from longshore.runner.lines import JsonLines
 from longshore.runner.outputs import Output, collect, open_output
 from longshore.runner.parts import digests, send_in_parts
 from longshore.runner.progress import Progress, SumoSummary
@@ -72,10 +73,12 @@ def report_progress(environment: Environment, api: Api, ended: Callable[[float],
         _report(environment, api, last)
 
 
-def _follower(environment: Environment) -> SumoSummary | None:
+def _follower(environment: Environment) -> SumoSummary | JsonLines | None:
     wanted = environment.progress
     if wanted is None:
         return None
+    if wanted.kind == "lines":
+        return JsonLines(environment.workspace / wanted.path)
     if wanted.kind != "sumo-summary":
         say(f"progress of kind {wanted.kind!r} is not known to this runner; none is reported")
         return None

@@ -25,6 +25,7 @@ TEMPLATE = """
 image: bash
 command: [bash, -c, 'echo run $PIPELINE_RUN_ID of $TASK_PARAM_WHO; eval "$TASK_PARAM_DO"']
 env: {LEVEL: 3}
+progress: progress.jsonl
 resources: {cpu: 100m, memory: 64Mi}
 """
 
@@ -194,7 +195,7 @@ async def test_a_task_runs_both_ways_and_the_two_are_compared_while_any_replica_
             await socket.send_json({"type": "subscribe", "task_id": same})
             while (await socket.receive_json()).get("data", {}).get("status") != "Succeeded":
                 pass
-        waiting = await caller.submit("sleep 60")
+        waiting = await caller.submit("""echo '{"progress": 0.1, "message": "begun"}' > $TASK_PROGRESS; sleep 60""")
 
         async def runs() -> bool | None:
             document = (await caller.ask("GET", f"/api/task-status?job_name={waiting}"))[1]
@@ -204,6 +205,8 @@ async def test_a_task_runs_both_ways_and_the_two_are_compared_while_any_replica_
         await eventually(runs)
         async with session.ws_connect("/ws/tasks") as socket, asyncio.timeout(60):
             await socket.send_json({"type": "subscribe", "task_id": waiting})
+            while (await socket.receive_json()).get("data", {}).get("message") != "begun":
+                pass  # the runner beside the command follows its file
             assert (await caller.ask("POST", f"/api/tasks/{waiting}/heartbeat", progress=0.5, message="half"))[0] == 200
             while (await socket.receive_json()).get("data", {}).get("message") != "half":
                 pass

@@ -17,7 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from longshore.archive.artifacts import Artifact
 from longshore.errors import Forbidden
 from longshore.kinds.jobs import model
-from longshore.kinds.jobs.find import Found, find, progress_topic
+from longshore.kinds.jobs.find import Found, find, heartbeat_topic, progress_topic
 from longshore.kinds.jobs.request import UPLOAD
 from longshore.kinds.kind import Parts, Services
 from longshore.web.answers import answer
@@ -97,9 +97,11 @@ async def put_artifact(id: str, name: str, request: Request, who: Who, parts: Pa
 
 @router.post("/progress", status_code=204)
 async def report_progress(id: str, body: ProgressInput, who: Who, parts: Parts) -> Response:
-    """Say how far the job is; kept in memory only, the newest wins."""
+    """Say how far the job is, and that it is alive; kept in memory only, the newest wins."""
     await own_job(parts, who, id)
-    parts.bus.publish(progress_topic(id), {**body.model_dump(), "at": parts.now()})
+    at = parts.now()
+    parts.bus.publish(progress_topic(id), {**body.model_dump(), "at": at})
+    parts.bus.publish(heartbeat_topic(id), {"at": at})
     return Response(status_code=204)
 
 

@@ -191,3 +191,8 @@ def tenant_id(parts: Services, name: str) -> str:
 
 def progress_topic(id: str) -> str:
     return f"progress/{id}"
+
+
+def heartbeat_topic(id: str) -> str:
+    """Of the bus: the job is alive."""
+    return f"heartbeat/{id}"

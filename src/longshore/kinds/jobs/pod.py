@@ -28,7 +28,7 @@ _LOCKED_DOWN = {
 
 def pod_spec(request: JobRequest, id: str, tenant: str, settings: Settings, priority_class: str) -> dict[str, Any]:
     """The spec of each of its pods."""
-    has_runner = bool(request.inputs or request.outputs)
+    has_runner = bool(request.inputs or request.outputs or request.progress)
     return {
         "restartPolicy": "Never",
         "serviceAccountName": request.service_account or model.SERVICE_ACCOUNT,
@@ -185,7 +185,7 @@ def _runner_containers(request: JobRequest, id: str, tenant: str, settings: Sett
         "startupProbe": {"exec": listens, "periodSeconds": 1, "failureThreshold": 60},
         **shared,
     }
-    return [*([fetch] if request.inputs else []), *([send] if request.outputs else [])]
+    return [*([fetch] if request.inputs else []), *([send] if request.outputs or request.progress else [])]
 
 
 def _told(item: Input) -> dict[str, Any]:

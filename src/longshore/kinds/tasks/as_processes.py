@@ -18,18 +18,21 @@ import msgspec
 import structlog
 
 from longshore.errors import AlreadyExists, Conflict, LongshoreError, TooManyRequests, UserMistake
+from longshore.kinds.jobs.find import heartbeat_topic, progress_topic
 from longshore.kinds.tasks import model, process, silence
 from longshore.kinds.tasks.kept import RENEW_SECONDS, Kept, LocalTask, is_name
-from longshore.kinds.tasks.model import Asked, Template, heartbeat_topic
+from longshore.kinds.tasks.model import Asked, Template
 from longshore.kinds.tasks.process import Output
 from longshore.kinds.tasks.silence import Promise
 from longshore.kinds.tasks.view import Word
+from longshore.runner.lines import JsonLines
 from longshore.runtime.bus import Bus
 from longshore.settings import Settings
 
 log = structlog.get_logger(__name__)
 DEFAULT_TIMEOUT = 3600
 RETRY_PAUSE_SECONDS = 1.0
+PROGRESS_SECONDS = 1.0
 REMEMBERED = 1000  # finished ones, in memory
 
 
@@ -42,6 +45,7 @@ class Running:
         self.timeout = template.timeout or DEFAULT_TIMEOUT
         self.promised = False
         self.retries = template.retries or 0
+        self.progress = template.progress
         self.output = Output()
         self.since = 0.0
         self.beat: float | None = None
@@ -188,6 +192,7 @@ class Processes:
         with tempfile.TemporaryDirectory(prefix="longshore-task-", ignore_cleanup_errors=True) as folder:
             work = process.run(running.argv, running.env, Path(folder), running.output, running.timeout)
             running.attempt = asyncio.create_task(work)
+            following = asyncio.create_task(self._follow_progress(running, Path(folder)))
             try:
                 code: int | None = await running.attempt
             except TimeoutError:
@@ -206,9 +211,23 @@ class Processes:
                 code = None
             finally:
                 running.attempt = None
+                following.cancel()
+                await asyncio.wait([following])
         if code != 0:
             self._set(running, failed=running.task.failed + 1)
         return code
+
+    async def _follow_progress(self, running: Running, folder: Path) -> None:
+        """What the command appends to its progress file is told as if it had been sent; until cancelled."""
+        if not running.progress:
+            return
+        lines = JsonLines(folder / running.progress)
+        while True:
+            if (told := lines.poll()) is not None:
+                at = self._now()
+                self._bus.publish(progress_topic(running.task.id), {**told.document(), "at": at})
+                self._bus.publish(heartbeat_topic(running.task.id), {"at": at})
+            await asyncio.sleep(PROGRESS_SECONDS)
 
     def _finish(self, running: Running, code: int | None) -> None:
         ended: dict[str, Any] = {"finished": self._now(), "exit_code": code}

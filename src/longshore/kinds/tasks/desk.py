@@ -21,14 +21,14 @@ from starlette.requests import HTTPConnection
 from longshore.archive.objects import Objects
 from longshore.errors import Forbidden, LongshoreError, NotFound, UserMistake
 from longshore.kinds.jobs import commands
-from longshore.kinds.jobs.find import progress_topic
+from longshore.kinds.jobs.find import heartbeat_topic, progress_topic
 from longshore.kinds.kind import Services
 from longshore.kinds.tasks import model, view
 from longshore.kinds.tasks.as_jobs import TaskJobs
 from longshore.kinds.tasks.as_processes import Processes, executor
 from longshore.kinds.tasks.comparing import Comparing
 from longshore.kinds.tasks.kept import Kept, LocalTask
-from longshore.kinds.tasks.model import Asked, Mode, Template, heartbeat_topic, task_topic
+from longshore.kinds.tasks.model import Asked, Mode, Template, task_topic
 from longshore.kinds.tasks.view import TaskStatus, TaskView, Word
 from longshore.kinds.tenants.model import Tenant, object_name
 from longshore.runtime.bus import Bus

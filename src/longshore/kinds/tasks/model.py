@@ -17,7 +17,7 @@ import yaml
 from msgspec import Struct
 
 from longshore.errors import UserMistake
-from longshore.kinds.jobs.model import JobRequest, Resources
+from longshore.kinds.jobs.model import JobRequest, Progress, Resources
 
 KIND = "task"
 PREFIX = "task-runner-"
@@ -37,7 +37,10 @@ class Mode(StrEnum):
 
 
 class Template(Struct, frozen=True, forbid_unknown_fields=True):
-    """What every task is made from. `retries` None: none, or as many as the heartbeat monitor gives."""
+    """What every task is made from. `retries` None: none, or as many as the heartbeat monitor gives.
+
+    `progress` names a file, below the working directory, to which the command appends lines of JSON: how far it is.
+    """
 
     image: str = ""
     command: tuple[str, ...] = ()
@@ -48,6 +51,7 @@ class Template(Struct, frozen=True, forbid_unknown_fields=True):
     retries: int | None = None
     timeout: int | None = None
     heartbeat: bool = False
+    progress: str = ""
 
     @property
     def argv(self) -> list[str]:
@@ -79,6 +83,8 @@ def template_of(given: Any) -> Template:
             hint="it is YAML with image, command, args, env, resources {cpu, memory}, retries, timeout, heartbeat",
             field="TASK_TEMPLATE",
         ) from None
+    if template.progress:
+        safe_path(template.progress)
     if not template.image and not template.argv:
         raise UserMistake(
             "TASK_TEMPLATE names neither an image nor a command",
@@ -86,6 +92,17 @@ def template_of(given: Any) -> Template:
             field="TASK_TEMPLATE",
         )
     return template
+
+
+def safe_path(path: str) -> str:
+    """A file below the working directory, whatever that is."""
+    if path.startswith("/") or ".." in path.split("/"):
+        raise UserMistake(
+            f"TASK_TEMPLATE: progress {path!r} is not below the working directory",
+            hint="for example progress.jsonl",
+            field="TASK_TEMPLATE",
+        )
+    return path
 
 
 def task_name(tenant: str, asked: Asked) -> str:
@@ -114,6 +131,7 @@ def environment(template: Template, asked: Asked, id: str) -> dict[str, str]:
     return {
         **{name: _text(value) for name, value in template.env.items()},
         "TASK_ID": id,
+        **({"TASK_PROGRESS": template.progress} if template.progress else {}),
         "PIPELINE_RUN_ID": asked.pipeline_run_id,
         **({"DONATION_ID": asked.donation_id} if asked.donation_id is not None else {}),
         **{f"{PARAMETER}{name.upper()}": value for name, value in asked.parameters.items()},
@@ -142,17 +160,13 @@ def job_request(template: Template, asked: Asked, id: str, *, heartbeat_retries:
         retries=retries,
         timeout=template.timeout,
         tags=tags,
+        progress=Progress("lines", template.progress) if template.progress else None,
         extra={ASKED: asked.digest(), **({HEARTBEAT: "true"} if promised else {})},
     )
 
 
 def _text(value: str | float | bool) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def heartbeat_topic(id: str) -> str:
-    """Of the bus: the task is alive."""
-    return f"heartbeat/{id}"
 
 
 def task_topic(id: str) -> str:

@@ -15,9 +15,10 @@ import structlog
 
 from longshore.errors import Conflict, LongshoreError, NotFound
 from longshore.kinds.jobs import model as jobs
+from longshore.kinds.jobs.find import heartbeat_topic
 from longshore.kinds.kind import Services
 from longshore.kinds.tasks import silence
-from longshore.kinds.tasks.model import HEARTBEAT, KIND, heartbeat_topic
+from longshore.kinds.tasks.model import HEARTBEAT, KIND
 from longshore.kinds.tasks.silence import Promise
 from longshore.kube.objects import JOBS, PODS, Job, Patch, Pod
 from longshore.runtime.term import Term

@@ -16,6 +16,7 @@ from tests.redis_server import Redis
 
 TOKEN = "lsa_test"
 TEMPLATE = """
+progress: out/progress.jsonl
 command: [bash, -c, 'echo run $PIPELINE_RUN_ID; eval "$TASK_PARAM_DO"']
 """
 
@@ -123,6 +124,26 @@ async def test_a_failure_is_told_and_nothing_of_its_group_is_left(running: tuple
     assert "exit code 3" in document["message"]
     left = int((await caller.ask("GET", f"/api/tasks/{id}/logs"))[1].split()[-1])
     assert not alive(left)
+
+
+async def test_the_lines_of_a_progress_file_are_progress_and_heartbeats(
+    running: tuple[Serving, Caller], tmp_path: Path
+) -> None:
+    _, caller = running
+    told = """mkdir out; n=0; until [ -e %s ]; do n=$((n+1)); sleep 0.2
+        echo '{"progress": 0.25, "stage": "load", "message": "line '$n'"}' >> $TASK_PROGRESS; done"""
+    id = await caller.submit(told % (tmp_path / "gate"), heartbeat=True)
+    seen: set[str] = set()
+    async with caller.session.ws_connect("/ws/tasks") as socket, asyncio.timeout(60):
+        await socket.send_json({"type": "subscribe", "task_id": id})
+        while len(seen) < 4:  # one a second, so it has lived on for longer than it may be silent
+            data = (await socket.receive_json()).get("data", {})
+            if data.get("stage") == "load":
+                assert data["progress"] == 0.25
+                seen.add(data["message"])
+        await asyncio.to_thread((tmp_path / "gate").touch)
+    document = await caller.over(id)
+    assert (document["status"], document["attempts"]) == ("Succeeded", 1)
 
 
 async def test_a_donation_runs_once(running: tuple[Serving, Caller], tmp_path: Path) -> None:
