@@ -41,8 +41,11 @@ class Usage:
         self._clock = clock
         self._counts: OrderedDict[str, _Count] = OrderedDict()
 
-    async def take(self, tenant: str, id: str, size: int, *, job_most: int, tenant_most: int) -> None:
-        """Count `size` bytes more for this job or upload. Raises TooLarge where a limit (in bytes) would be passed."""
+    async def take(
+        self, tenant: str, id: str, size: int, *, job_most: int, tenant_most: int, count: bool = True
+    ) -> None:
+        """Count `size` bytes more for this job or upload, or only ask whether they would fit. Raises TooLarge where a
+        limit (in bytes) would be passed."""
         whole = await self._count(segment(tenant), lambda: self._noted(tenant))
         own = await self._count(f"{segment(tenant)}/{segment(id)}", lambda: self._listed(tenant, id))
         if own.bytes + size > job_most:
@@ -56,8 +59,9 @@ class Usage:
                 f"the files of this tenant would be {_gib(whole.bytes + size)}, at most {_gib(tenant_most)} are kept",
                 hint="purge what is not needed, set retention_days, or have LONGSHORE_TENANT_FILES_MAX_GB raised",
             )
-        own.bytes += size
-        whole.bytes += size
+        if count:
+            own.bytes += size
+            whole.bytes += size
 
     async def measure(self, tenant: str) -> int:
         """List all files of a tenant and note their bytes; called by the leader."""

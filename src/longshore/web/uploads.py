@@ -95,10 +95,10 @@ class BoundedBodies:
         return counted
 
 
-def declared_bytes(request: Request) -> int:
-    """What the body will have by its own header; 0 where it does not say."""
+def declared_bytes(request: Request, most: int) -> int:
+    """What the body will have by its own header; `most` where it does not say."""
     declared = request.headers.get("content-length", "")
-    return int(declared) if declared.isdigit() else 0
+    return min(int(declared), most) if declared.isdigit() else most
 
 
 def _refuse_declared(request: Request, max_bytes: int) -> None:

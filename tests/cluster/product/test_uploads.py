@@ -34,6 +34,11 @@ async def test_a_file_is_sent_taken_by_a_job_and_nobody_else_s(
         await other.client.jobs.submit("bash", ["true"], inputs=[{"artifact": again}])
     headers = {"X-API-Key": other.key}
     async with aiohttp.ClientSession(headers=headers) as http:
+        huge = {"name": "x", "size": 200 * 10**9, "sha256": "0" * 64}
+        url = f"{api.url}/v1/uploads/{again.split('/')[1]}/transfers"
+        async with http.post(url, json=huge, headers={"X-API-Key": tenant.key}) as answer:
+            assert answer.status == 413
+            assert "LONGSHORE_JOB_FILES_MAX_GB" in (await answer.json())["hint"]
         for method, path in (("GET", ""), ("DELETE", ""), ("PUT", "/files/x")):
             async with http.request(method, f"{api.url}/v1/uploads/{again.split('/')[1]}{path}") as answer:
                 assert answer.status == 404

@@ -72,6 +72,7 @@ async def test_files_are_counted_for_the_job_and_for_the_tenant(objects: Objects
     seconds = 0.0
     usage = Usage(objects, lambda: seconds)
     await objects.put("artifacts/a/j1/outputs/x", bytes(60))
+    await usage.take("a", "j1", 30, job_most=100, tenant_most=1000, count=False)
     await usage.take("a", "j1", 30, job_most=100, tenant_most=1000)
     with pytest.raises(TooLarge, match="j1") as caught:
         await usage.take("a", "j1", 11, job_most=100, tenant_most=1000)

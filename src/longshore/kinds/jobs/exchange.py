@@ -86,7 +86,7 @@ async def put_artifact(id: str, name: str, request: Request, who: Who, parts: Pa
     await parts.archive.usage.take(
         found.tenant,
         id,
-        declared_bytes(request),
+        declared_bytes(request, MAX_ARTIFACT_BYTES),
         job_most=parts.settings.job_files_max_gb * 10**9,
         tenant_most=parts.settings.tenant_files_max_gb * 10**9,
     )

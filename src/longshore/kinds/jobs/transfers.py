@@ -21,7 +21,7 @@ from longshore.kinds.jobs.find import find
 from longshore.kinds.kind import Parts, Services
 from longshore.web.answers import answer
 from longshore.web.auth import Who
-from longshore.web.uploads import read_stream
+from longshore.web.uploads import declared_bytes, read_stream
 
 router = APIRouter(prefix="/v1/jobs/{id}", tags=["artifacts"])
 
@@ -91,7 +91,10 @@ async def sources(id: str, area: str, name: str, who: Who, parts: Parts) -> Resp
 async def opened(parts: Services, tenant: str, id: str, area: str, body: FileInput, base: str) -> Response:
     transfer = await parts.archive.transfers.open(tenant, id, area, body.announced())
     if not transfer.done:
-        await take(parts, tenant, id, sum(part.size for part in transfer.parts if not part.is_here))
+        missing = [part for part in transfer.parts if not part.is_here]
+        # what comes through the API is counted as it comes
+        signed = any(part.url is not None for part in missing)
+        await take(parts, tenant, id, sum(part.size for part in missing), count=signed)
     listed = [
         {
             "number": p.number,
@@ -108,7 +111,9 @@ async def opened(parts: Services, tenant: str, id: str, area: str, body: FileInp
 async def took(
     parts: Services, tenant: str, id: str, transfer: str, number: int, request: Request, sha256: str | None
 ) -> Response:
-    body = read_stream(request, max_bytes=parts.archive.transfers.part)
+    most = parts.archive.transfers.part
+    await take(parts, tenant, id, declared_bytes(request, most))
+    body = read_stream(request, max_bytes=most)
     await parts.archive.transfers.put(tenant, id, transfer, number, body, sha256)
     return Response(status_code=204)
 
@@ -122,10 +127,10 @@ async def finished(parts: Services, tenant: str, id: str, area: str, transfer: s
     return answer({"name": kept.name, "size": kept.size, "sha256": kept.sha256}, 201)
 
 
-async def take(parts: Services, tenant: str, id: str, size: int) -> None:
+async def take(parts: Services, tenant: str, id: str, size: int, *, count: bool = True) -> None:
     """Count what is about to come against the limits; TooLarge."""
     job, whole = parts.settings.job_files_max_gb * GB, parts.settings.tenant_files_max_gb * GB
-    await parts.archive.usage.take(tenant, id, size, job_most=job, tenant_most=whole)
+    await parts.archive.usage.take(tenant, id, size, job_most=job, tenant_most=whole, count=count)
 
 
 def _own(base: str, transfer: str, number: int) -> str:

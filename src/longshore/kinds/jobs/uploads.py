@@ -48,7 +48,7 @@ async def put_file(
 ) -> Response:
     """One file in one piece; large ones are better sent as a transfer, which can go on where it broke."""
     owner = await _place(parts, who, tenant, id)
-    await take(parts, owner, id, declared_bytes(request))
+    await take(parts, owner, id, declared_bytes(request, MAX_ARTIFACT_BYTES))
     body = read_stream(request, max_bytes=MAX_ARTIFACT_BYTES)
     kept = await parts.archive.artifacts.put(owner, id, AREA, name, body, sha256=sha256)
     return answer(described(kept), 201)
