@@ -146,7 +146,7 @@ async def services(settings: Settings, *, role: Role) -> AsyncIterator[Services]
         archive = open_archive(settings.archive)
         made = Services(settings, client, stores, archive, bus, utc_now, explain, replicas, relay)
         # only who is asked when a job may start needs to know how long they take
-        facts = (_follow_kueue(client, made.facts), *((made.facts.learn(),) if role == "serve" else ()))
+        facts = (_follow_kueue(client, made.facts), made.facts.follow(durations=role == "serve"))
         running = [tasks.create_task(work) for work in (*reflectors, *known, *facts)]
         yield made
         for task in running:

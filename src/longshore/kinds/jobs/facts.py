@@ -6,6 +6,7 @@ moment. `control` notes what its jobs wait for, so that the archived record can 
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from msgspec.structs import replace
 
 from longshore.kinds.jobs import model, obstacles
 from longshore.kinds.jobs.model import State
-from longshore.kinds.jobs.placement import Room, rooms
+from longshore.kinds.jobs.placement import Bookings, Room, rooms
 from longshore.kinds.jobs.places import TURN
 from longshore.kinds.jobs.view import WhyView, finished_at
 from longshore.kinds.jobs.why import Known, Reason, Turn, Workload, in_line, kept, resumed_at, why_of
@@ -71,6 +72,7 @@ class Facts:
         self.workloads: Store[Workload] | None = None
         self._turns: dict[str, _Reckoned] = {}
         self._rooms: tuple[float, list[Room]] | None = None
+        self._bookings: dict[Store[Pod], Bookings] = {}
         self._durations: dict[str, deque[float]] = {}
         self._noted: dict[str, WhyView] = {}
 
@@ -131,7 +133,7 @@ class Facts:
     def rooms(self) -> list[Room]:
         """The nodes and what is free of them, at most two seconds old."""
         if self._rooms is None or self._clock() - self._rooms[0] > ROOMS_SECONDS:
-            self._rooms = (self._clock(), rooms(self._nodes.list(), [*self._pods.list(), *self._others.list()]))
+            self._rooms = (self._clock(), rooms(self._nodes.list(), list(self._bookings.values())))
         return self._rooms[1]
 
     def note(self, job: Job, pods: Sequence[Pod], now: datetime) -> None:
@@ -154,8 +156,29 @@ class Facts:
     def forget(self, job: Job) -> None:
         self._noted.pop(job.metadata.uid, None)
 
-    async def learn(self) -> None:
-        """Follow how long jobs take, for what is expected of those in line. Lives until cancelled."""
+    async def follow(self, *, durations: bool) -> None:
+        """Keep what is summed up true: what is booked of nodes and, for what is expected of those in line, how long
+        jobs take. Lives until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for store in (self._pods, self._others):
+                tasks.create_task(self._book(store))
+            if durations:
+                tasks.create_task(self._learn())
+
+    async def _book(self, store: Store[Pod]) -> None:
+        while True:
+            async with store.subscribe() as changes:
+                booked = self._bookings[store] = Bookings()
+                for pod in changes.snapshot:
+                    booked.change(None, pod)
+                try:
+                    while True:
+                        for delta in await changes.next():
+                            booked.change(delta.old, delta.new)
+                except Overflowed:
+                    continue
+
+    async def _learn(self) -> None:
         while True:
             async with self._jobs.subscribe() as changes:
                 done = [job for job in changes.snapshot if model.is_over(job)]

@@ -105,13 +105,48 @@ def asked(spec: PodSpec) -> dict[str, float]:
     return _sum(_sum(_max(peak, running), amounts(spec.overhead)), {PODS: 1.0})
 
 
-def rooms(nodes: Iterable[Node], pods: Iterable[Pod]) -> list[Room]:
-    """The nodes with what these pods leave of them; pods that have ended book nothing."""
-    booked: dict[str, dict[str, float]] = {}
-    for pod in pods:
-        if pod.spec.node_name and pod.status.phase not in ("Succeeded", "Failed"):
-            booked[pod.spec.node_name] = _sum(booked.get(pod.spec.node_name, {}), asked(pod.spec))
-    return [_room(node, booked.get(node.metadata.name, {})) for node in nodes]
+class Bookings:
+    """What pods have booked of each node, kept as they come and go, so that no question looks through all of them."""
+
+    def __init__(self) -> None:
+        self._booked: dict[str, dict[str, float]] = {}
+
+    def change(self, old: Pod | None, new: Pod | None) -> None:
+        """A pod came, changed or went. One that has ended books nothing."""
+        before, after = _node_of(old), _node_of(new)
+        if before == after and old is not None and new is not None and old.spec == new.spec:
+            return
+        if before and old is not None:
+            self._add(before, asked(old.spec), -1.0)
+        if after and new is not None:
+            self._add(after, asked(new.spec), 1.0)
+
+    def of(self, node: str) -> dict[str, float]:
+        return self._booked.get(node, {})
+
+    def _add(self, node: str, needs: dict[str, float], sign: float) -> None:
+        booked = _sum(self.of(node), {name: sign * need for name, need in needs.items()})
+        if booked.get(PODS, 0.0) >= 1.0:
+            self._booked[node] = booked
+        else:
+            # with its last pod go the errors that sums of fractions leave
+            self._booked.pop(node, None)
+
+
+def rooms(nodes: Iterable[Node], bookings: Sequence[Bookings]) -> list[Room]:
+    """The nodes with what is left of them."""
+    out = []
+    for node in nodes:
+        booked: dict[str, float] = {}
+        for each in bookings:
+            booked = _sum(booked, each.of(node.metadata.name))
+        out.append(_room(node, booked))
+    return out
+
+
+def _node_of(pod: Pod | None) -> str:
+    """The node that it takes room of."""
+    return pod.spec.node_name if pod is not None and pod.status.phase not in ("Succeeded", "Failed") else ""
 
 
 def estimate(spec: PlacedSpec, known: Sequence[Room]) -> Estimate:

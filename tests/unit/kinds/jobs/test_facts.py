@@ -116,7 +116,7 @@ async def test_how_long_jobs_take_is_learned_from_those_that_end() -> None:
     world.tenant("other")
     world.put("jobs", job("waiting"))
     world.put("jobs", job("d1", took=10))
-    learning = asyncio.create_task(world.facts.learn())
+    learning = asyncio.create_task(world.facts.follow(durations=True))
     await asyncio.sleep(0)
     for name, took in (("d2", 20), ("d3", 90)):
         world.put("jobs", job(name, took=took))

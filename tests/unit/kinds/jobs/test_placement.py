@@ -1,10 +1,13 @@
 """What a pod asks for and which nodes would take it, as the scheduler reckons."""
 
+from collections.abc import Iterable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from longshore.kinds.jobs.placement import (
+    Bookings,
     PlacedSpec,
     Room,
     Toleration,
@@ -44,6 +47,13 @@ def spec(cpu: str = "1", **members: object) -> PlacedSpec:
     return PlacedSpec(containers=(container(cpu),), **members)  # type: ignore[arg-type]
 
 
+def booked(pods: Iterable[Pod]) -> tuple[Bookings]:
+    bookings = Bookings()
+    for pod in pods:
+        bookings.change(None, pod)
+    return (bookings,)
+
+
 @pytest.mark.parametrize(
     ("text", "base"),
     [("1", 1), ("250m", 0.25), ("1.5Gi", 1.5 * 2**30), ("2e3", 2000), ("1k", 1000), ("12E", 12e18), ("odd", 0)],
@@ -68,7 +78,7 @@ def test_what_pods_that_have_not_ended_book_is_not_free() -> None:
         Pod(ObjectMeta(name=phase), PodSpec("a", containers=(container("1"),)), PodStatus(phase))
         for phase in ("Running", "Pending", "Succeeded", "Failed")
     ]
-    (room,) = rooms([node("a")], pods)
+    (room,) = rooms([node("a")], booked(pods))
     assert (room.free["cpu"], room.free["pods"], room.whole["cpu"]) == (2, 8, 4)
 
 
@@ -82,16 +92,16 @@ def test_nodes_are_counted_by_what_is_in_the_way() -> None:
         node("cordoned", cordoned=True),
         node("down", ready=False),
     ]
-    found = estimate(spec(), rooms(nodes, []))
+    found = estimate(spec(), rooms(nodes, ()))
     assert (found.nodes, found.fit_now, found.fit_empty) == (6, 2, 2)
     assert found.never == {"cpu": 1, "taint gpu": 1, "not ready, or cordoned": 2}
     tolerant = spec(tolerations=(Toleration("gpu", "Equal", "only"),), node_selector={"name": "tainted"})
-    assert estimate(tolerant, rooms(nodes, [])).fit_now == 1
+    assert estimate(tolerant, rooms(nodes, ())).fit_now == 1
 
 
 def test_a_full_node_would_take_it_if_it_were_empty() -> None:
     busy = Pod(ObjectMeta(name="p"), PodSpec("a", containers=(container("4"),)), PodStatus("Running"))
-    found = estimate(spec(), rooms([node("a")], [busy]))
+    found = estimate(spec(), rooms([node("a")], booked([busy])))
     assert (found.fit_now, found.fit_empty, found.refused) == (0, 1, {"cpu": 1})
 
 
@@ -131,7 +141,28 @@ def test_a_node_fits_now_only_if_it_fits_empty_and_exactly_where_enough_is_left(
         for n, (_, booked) in enumerate(cluster)
         for cpu in booked
     ]
-    found = estimate(spec(str(wanted)), rooms(nodes, pods))
+    found = estimate(spec(str(wanted)), rooms(nodes, booked(pods)))
     assert found.fit_now == sum(cpu - sum(booked) >= wanted for cpu, booked in cluster)
     assert found.fit_empty == sum(cpu >= wanted for cpu, _ in cluster)
     assert found.fit_now + sum(found.refused.values()) == found.nodes == found.fit_empty + sum(found.never.values())
+
+
+PODS = st.tuples(st.sampled_from("abc"), st.sampled_from(["", "n0", "n1"]), st.integers(1, 4), st.booleans())
+
+
+@given(st.lists(PODS))
+def test_bookings_kept_as_pods_come_change_and_go_are_those_of_the_pods_that_are_there(
+    changes: list[tuple[str, str, int, bool]],
+) -> None:
+    kept, there = Bookings(), dict[str, Pod]()
+    for name, where, cpu, goes in changes:
+        old = there.pop(name, None)
+        if not goes:
+            phase = "Succeeded" if cpu == 4 else "Running"
+            there[name] = Pod(
+                ObjectMeta(name=name), PodSpec(where, containers=(container(f"{cpu}00m"),)), PodStatus(phase)
+            )
+        kept.change(old, there.get(name))
+    (fresh,) = booked(there.values())
+    for where in ("n0", "n1"):
+        assert kept.of(where) == pytest.approx(fresh.of(where))
