@@ -198,7 +198,7 @@ def _usual(described: Mapping[str, Any], path: str) -> set[int]:
         return set()
     takes = bool(described.get("parameters")) or "requestBody" in described
     usual = {401, 403, 421, 503} | ({422} if takes else set())
-    if re.search(r"{.+}", path):
+    if re.search(r"{.+}", path) or any(each["name"] == "tenant" for each in described.get("parameters", ())):
         usual |= {404}
     if "requestBody" in described:
         usual |= {400, 413, 415}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
+from python_multipart.exceptions import FormParserError
 from starlette.datastructures import FormData, Headers
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -28,8 +29,8 @@ async def read_form(request: Request, *, max_bytes: int) -> FormData:
         return await parser.parse()
     except _TooLong:
         raise _too_large(max_bytes) from None
-    except MultiPartException as error:
-        raise UserMistake(f"the form cannot be read: {error.message}", hint="was it cut off on the way?") from None
+    except (MultiPartException, FormParserError) as error:
+        raise UserMistake(f"the form cannot be read: {error}", hint="was it cut off on the way?") from None
 
 
 class _TooLong(MultiPartException):

@@ -10,7 +10,7 @@ from longshore.kinds.jobs import request as asked
 from longshore.kinds.jobs.pod import HOME, WORKSPACE
 from longshore.kinds.jobs.request import JobRequest
 
-_NAME = Annotated[str, Field(min_length=1, max_length=253)]
+_NAME = Annotated[str, Field(min_length=1, max_length=253, pattern="^[^\x00]*$")]
 _WORD = Annotated[str, Field(max_length=8192, pattern="^[^\x00]*$")]
 _VARIABLE = Annotated[str, Field(min_length=1, max_length=253, pattern="^[ -<>-~]+$")]
 # the names of Kubernetes' objects, and the keys and values of its labels and Secrets
@@ -120,7 +120,7 @@ class TolerationInput(_Body):
 class JobInput(_Body):
     """A container to run to its end."""
 
-    name: str = Field("", max_length=200, description="Free text for people.")
+    name: str = Field("", max_length=200, pattern="^[^\x00]*$", description="Free text for people.")
     image: str = Field(min_length=1, max_length=500, pattern=r"^[^\s\x00]+$", description="The container image.")
     command: list[_WORD] = Field([], max_length=500, description="Entrypoint; the image's own when empty.")
     args: list[_WORD] = Field([], max_length=500)
@@ -129,7 +129,7 @@ class JobInput(_Body):
     )
     resources: ResourcesInput = ResourcesInput()
     inputs: list[InputInput] = Field([], max_length=100, description="Files that it finds in its workspace.")
-    outputs: list[Annotated[str, Field(min_length=1, max_length=500)]] = Field(
+    outputs: list[Annotated[str, Field(min_length=1, max_length=500, pattern="^[^\x00]*$")]] = Field(
         [], max_length=100, description="Globs below the workspace; what matches is kept."
     )
     retries: int = Field(0, ge=0, le=100, description="How often to try again after a failure; of each index.")

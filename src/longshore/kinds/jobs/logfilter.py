@@ -24,17 +24,17 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 def moment(text: str, now: datetime, field: str) -> str:
     """A time of RFC 3339, or a duration before now (10m, 2h), as text that compares with a kubelet's times."""
-    if match := _DURATION.fullmatch(text):
-        return stamp(now - timedelta(seconds=float(match[1]) * _UNITS[match[2]]))
     try:
+        if match := _DURATION.fullmatch(text):
+            return stamp(now - timedelta(seconds=float(match[1]) * _UNITS[match[2]]))
         found = datetime.fromisoformat(text.replace(" ", "+"))
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        hint = "a time with its zone, such as 2026-11-28T12:00:00Z, or how long ago: 90s, 10m, 2h, 1d"
-        raise UserMistake(f"{text[:50]!r} is no time", hint=hint, field=field)
-    nanoseconds = f"{fraction[1]:0<9}"[:9] if (fraction := _FRACTION.search(text)) else "0" * 9
-    return f"{found.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{nanoseconds}Z"
+        if found.tzinfo is not None:
+            nanoseconds = f"{fraction[1]:0<9}"[:9] if (fraction := _FRACTION.search(text)) else "0" * 9
+            return f"{found.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{nanoseconds}Z"
+    except (ValueError, OverflowError):  # no time, or one before the first
+        pass
+    hint = "a time with its zone, such as 2026-11-28T12:00:00Z, or how long ago: 90s, 10m, 2h, 1d"
+    raise UserMistake(f"{text[:50]!r} is no time", hint=hint, field=field)
 
 
 def stamp(when: datetime) -> str:

@@ -71,7 +71,7 @@ async def list_jobs(
         await parts.stores.jobs.wait_for(min_resource_version)
     asked = object_name(tenant) if tenant else None
     scope = None if who.admin and asked is None else who.tenant_for(asked)
-    tags = tuple((key, value) for key, _, value in (each.partition("=") for each in tag or ()))
+    tags = tuple(_pair(each) for each in tag or ())
     after, before = _aware(created_after), _aware(created_before)
     wanted = Filter(scope, kind, _status(status), name, tags, after, before, archived)
     items, following = await page(parts, wanted, limit=limit, cursor=cursor, sort=sort)
@@ -190,6 +190,13 @@ async def logs(
 def _aware(time: datetime | None) -> datetime | None:
     """A time without a zone is UTC."""
     return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise UserMistake(f"the tag {text[:50]!r} has no value", hint="write it as key=value", field="tag")
+    return key, value
 
 
 def _status(text: str | None) -> str | None:
