@@ -28,12 +28,13 @@ async def run(command: str, home: Path) -> str:
 
 @pytest.mark.timeout(400)
 async def test_the_commands_of_the_readme_work_and_down_leaves_no_process(tmp_path: Path) -> None:
-    first, second = commands(ROOT / "README.md")
+    first, second, own = commands(ROOT / "README.md")
     try:
         shown = await run(first, tmp_path)
         assert "vehicles" in shown
         assert "mean travel time" in shown
         assert "Succeeded" in await run(second, tmp_path)
+        assert "hello\n" in await run(own, tmp_path)
     finally:
         await run("make down", tmp_path)
     assert processes_of(tmp_path) == []

@@ -5,7 +5,7 @@
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
@@ -49,7 +49,7 @@ _SHARED: Final = {
     ],
     "cluster": Annotated[
         str | None,
-        typer.Option("--cluster", help="A local cluster by name, as its administrator.", rich_help_panel=_PANEL),
+        typer.Option("--cluster", "-c", help="A local cluster by name, as its administrator.", rich_help_panel=_PANEL),
     ],
     "json": Annotated[bool, typer.Option("--json", help="For programs: JSON on stdout.", rich_help_panel=_PANEL)],
 }
@@ -57,8 +57,11 @@ _SHARED: Final = {
 Handler = Callable[..., Awaitable[int | None]]
 
 
-def command(app: typer.Typer, name: str) -> Callable[[Handler], Handler]:
-    """Register an async function as a command: it takes a Call first and returns the exit code (None is 0)."""
+def command(app: typer.Typer, name: str, *, options: Mapping[str, Any] | None = None) -> Callable[[Handler], Handler]:
+    """Register an async function as a command: it takes a Call first and returns the exit code (None is 0).
+
+    `options`: more of them by name, each None where it is not given, for its `**said`.
+    """
 
     def register(handler: Handler) -> Handler:
         def run(
@@ -71,7 +74,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Handler], Handler]:
                 raise typer.Exit(code)
 
         described = cast(Any, run)
-        described.__signature__ = _signature(handler)
+        described.__signature__ = _signature(handler, options or {})
         described.__doc__ = handler.__doc__
         app.command(name)(described)
         return handler
@@ -79,8 +82,13 @@ def command(app: typer.Typer, name: str) -> Callable[[Handler], Handler]:
     return register
 
 
-def _signature(handler: Handler) -> inspect.Signature:
-    own = list(inspect.signature(handler, eval_str=True).parameters.values())[1:]
+def _signature(handler: Handler, options: Mapping[str, Any]) -> inspect.Signature:
+    named = list(inspect.signature(handler, eval_str=True).parameters.values())[1:]
+    own = [each for each in named if each.kind is not inspect.Parameter.VAR_KEYWORD]
+    own += [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        for name, annotation in options.items()
+    ]
     defaults: dict[str, Any] = {"json": False}
     shared = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(name), annotation=annotation)

@@ -35,7 +35,7 @@ class View(Protocol):
 
 async def follow(call: Call, job_id: str) -> int:
     """Show the log and progress of a job until it has ended; 0 when it succeeded, else 1."""
-    call.goes_on = f"{job_id} goes on running; `longshore jobs stop {job_id}` ends it"
+    call.goes_on = f"{job_id} goes on running; `longshore stop {job_id}` ends it"
     with ExitStack() as stack:
         view = _view(call.out, stack)
         async with asyncio.TaskGroup() as group:
@@ -45,7 +45,7 @@ async def follow(call: Call, job_id: str) -> int:
             await asyncio.wait([reading], timeout=_LOG_END)
             if not reading.done():
                 reading.cancel()
-                call.out.say(f"the log did not end in {_LOG_END:.0f} s; read it with `longshore jobs logs {job_id}`")
+                call.out.say(f"the log did not end in {_LOG_END:.0f} s; read it with `longshore logs {job_id}`")
     return conclude(call.out, job)
 
 

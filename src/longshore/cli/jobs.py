@@ -1,4 +1,4 @@
-"""`longshore jobs ...`: submit work of any image and see it through; reads work of every kind."""
+"""`longshore jobs ...`, and the same without `jobs`: work of every kind, from its submission to its end."""
 
 import shlex
 import textwrap
@@ -6,96 +6,33 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from longshore.cli import listing, logs, submit, wait
 from longshore.cli.command import Call, command
-from longshore.cli.follow import conclude, follow, headline
-from longshore.cli.lines import Lines
-from longshore.cli.output import Output, duration
+from longshore.cli.completion import JobId
+from longshore.cli.follow import headline
+from longshore.cli.output import Output, duration, local
+from longshore.cli.submit import submitted
 
 if TYPE_CHECKING:
     from longshore.sdk import Job
 
 app = typer.Typer(help="Jobs of every kind: submit, list, read logs, stop.", no_args_is_help=True)
 
-JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
-TIMED_OUT = 124
-_SAID = 120  # letters of a row; `get` shows all
+
+def register(group: typer.Typer) -> None:
+    """Add every command of jobs to a group."""
+    submit.register(group)
+    listing.register(group)
+    command(group, "get")(get)
+    logs.register(group)
+    command(group, "why")(why)
+    command(group, "events")(events)
+    wait.register(group)
+    command(group, "stop")(stop)
+    command(group, "rerun")(rerun)
+    command(group, "delete")(delete)
 
 
-def pair(text: str) -> tuple[str, str]:
-    """KEY=VALUE."""
-    name, equals, value = text.partition("=")
-    if not name or not equals:
-        raise typer.BadParameter(f"{text!r} is not KEY=VALUE")
-    return name, value
-
-
-@command(app, "submit")
-async def submit(
-    call: Call,
-    image: Annotated[str, typer.Option("--image", "-i", help="Container image to run.")],
-    argv: Annotated[list[str] | None, typer.Argument(metavar="-- CMD ARGS", help="What to run in it.")] = None,
-    name: Annotated[str | None, typer.Option("--name", "-n", help="A name for people.")] = None,
-    cpu: Annotated[str | None, typer.Option(help="Cores, such as 2 or 500m.")] = None,
-    memory: Annotated[str | None, typer.Option(help="Memory, such as 512Mi.")] = None,
-    env: Annotated[list[str] | None, typer.Option("--env", "-e", metavar="KEY=VALUE", help="Repeatable.")] = None,
-    output: Annotated[list[str] | None, typer.Option("--output", "-o", help="Glob of files to keep.")] = None,
-    retries: Annotated[int | None, typer.Option(min=0, help="How often to try again when it fails.")] = None,
-    time_limit: Annotated[int | None, typer.Option(min=1, help="Seconds after which it is ended.")] = None,
-    tag: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Repeatable.")] = None,
-    idempotency_key: Annotated[str | None, typer.Option(help="The same key is the same job.")] = None,
-    follow_log: Annotated[bool, typer.Option("--follow", "-f", help="Show its log until it has ended.")] = False,
-) -> int:
-    """Submit a job: longshore jobs submit --image longshore/host -- echo hello"""
-    job = await call.client.jobs.submit(
-        image,
-        argv or (),
-        name=name,
-        env=dict(pair(each) for each in env or ()),
-        cpu=cpu,
-        memory=memory,
-        outputs=output or (),
-        retries=retries,
-        time_limit=time_limit,
-        tags=dict(pair(each) for each in tag or ()),
-        idempotency_key=idempotency_key,
-    )
-    return await submitted(call, job, follow_log)
-
-
-async def submitted(call: Call, job: "Job", follow_log: bool) -> int:
-    """What every kind's `submit` does next: print the id, or see the job through."""
-    if follow_log:
-        call.out.say(f"submitted {job.id}")
-        return await follow(call, job.id)
-    if call.out.json:
-        call.out.document(job)
-    else:
-        call.out.text(job.id)
-        call.out.say(f"{headline(job)}; `longshore jobs logs --follow {job.id}` shows its log")
-    return 0
-
-
-@command(app, "list")
-async def list_(
-    call: Call,
-    status: Annotated[str | None, typer.Option(help="Queued, Pending, Running, Succeeded, Failed or Stopped.")] = None,
-    kind: Annotated[str | None, typer.Option(help="job, simulation, ...")] = None,
-    name: Annotated[str | None, typer.Option(help="Part of the name.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=500, help="Rows of a page.")] = 50,
-    cursor: Annotated[str | None, typer.Option(help="Where the page before ended.")] = None,
-) -> None:
-    """List jobs, live and archived, newest first."""
-    page = await call.client.jobs.list(kind=kind, status=status, name=name, limit=limit, cursor=cursor)
-    if call.out.json:
-        call.out.document(page)
-        return
-    columns = ("ID", "NAME", "KIND", "TENANT", "STATUS", "CREATED", "RAN FOR", "")
-    call.out.table(columns, (_row(job) for job in page.items))
-    if page.cursor:
-        call.out.say(f"there are more: --cursor {page.cursor}")
-
-
-@command(app, "get")
 async def get(call: Call, job_id: JobId) -> None:
     """Show one job."""
     job = await call.client.jobs.get(job_id)
@@ -105,49 +42,39 @@ async def get(call: Call, job_id: JobId) -> None:
         _card(call.out, job)
 
 
-@command(app, "logs")
-async def logs(
-    call: Call,
-    job_id: JobId,
-    follow_log: Annotated[bool, typer.Option("--follow", "-f", help="Until the job has ended.")] = False,
-    tail: Annotated[int | None, typer.Option(min=0, help="Only the last lines.")] = None,
-    timestamps: Annotated[bool, typer.Option("--timestamps", help="The time of each line.")] = False,
-    container: Annotated[str | None, typer.Option("--container", "-c", help="Another container's log.")] = None,
-) -> None:
-    """Print a job's log, now or long after it has ended."""
-    call.goes_on = f"{job_id} is not touched by that" if follow_log else None
-    lines = Lines()
-    async for chunk in call.client.jobs.logs(
-        job_id, follow=follow_log, tail=tail, timestamps=timestamps, container=container
-    ):
-        if call.out.json:
-            _print_lines(call.out, lines.feed(chunk))
-        else:
-            call.out.raw(chunk)
-    _print_lines(call.out, lines.rest())
-
-
-@command(app, "wait")
-async def wait(
-    call: Call,
-    job_id: JobId,
-    deadline: Annotated[
-        float | None, typer.Option("--timeout", min=0, help="Give up after so many seconds: exit code 124.")
-    ] = None,
-) -> int:
-    """Wait until a job has ended; exit code 1 when it did not succeed."""
-    call.goes_on = f"{job_id} goes on running"
-    try:
-        job = await call.client.jobs.wait(job_id, deadline=deadline)
-    except TimeoutError:
-        call.out.say(f"{job_id} has not ended in {deadline:g} s and goes on running")
-        return TIMED_OUT
+async def why(call: Call, job_id: JobId) -> None:
+    """Say why a job does not run yet, since when and who is ahead; or what it waited for, and why it failed."""
+    job = await call.client.jobs.get(job_id)
+    reason = job.why
     if call.out.json:
-        call.out.document(job)
-    return conclude(call.out, job)
+        call.out.document({"id": job.id, "status": job.status, "reason": job.reason, "why": reason, "hint": job.hint})
+        return
+    failed = job.final and job.status != "Succeeded"
+    call.out.card(
+        (
+            ("status", job.status),
+            ("because", (reason.sentence if reason and not failed else None) or job.message),
+            ("since", reason.since if reason and not job.final else None),
+            ("ahead", reason.ahead if reason and not job.final else None),
+            ("starts about", f"{local(reason.eta.at)} ({reason.eta.basis})" if reason and reason.eta else None),
+            ("waited", _waited(job)),
+            ("last lines", job.log_tail if failed else None),
+        )
+    )
+    if job.hint:
+        call.out.say(f"hint: {job.hint}")
 
 
-@command(app, "stop")
+async def events(call: Call, job_id: JobId) -> None:
+    """List what happened to a job, in order."""
+    found = await call.client.jobs.events(job_id)
+    if call.out.json:
+        call.out.document({"items": found})
+        return
+    rows = ((each.at, each.type, each.reason, each.source, _often(each.message, each.count)) for each in found)
+    call.out.table(("AT", "TYPE", "REASON", "OF", "WHAT"), rows)
+
+
 async def stop(
     call: Call,
     job_id: JobId,
@@ -156,6 +83,7 @@ async def stop(
     """End a job; its log and what it has written so far are kept."""
     job = await call.client.jobs.stop(job_id)
     if wait_for_end:
+        call.goes_on = f"{job_id} is being stopped all the same"
         job = await call.client.jobs.wait(job_id)
     if call.out.json:
         call.out.document(job)
@@ -163,16 +91,41 @@ async def stop(
         call.out.say(f"{job.id} is {'being stopped' if not job.final else job.status.lower()}")
 
 
-def _print_lines(out: Output, lines: list[str]) -> None:
-    for line in lines:
-        out.line({"log": line})
+async def rerun(
+    call: Call,
+    job_id: JobId,
+    idempotency_key: submit.Key = None,
+    follow_log: Annotated[bool, typer.Option("--follow", "-f", help="Show its log until it has ended.")] = False,
+    wait_for_end: Annotated[bool, typer.Option("--wait", help="Until it has ended.")] = False,
+) -> int:
+    """Submit a job once more as it was, also one that is archived; prints the new id."""
+    job = await call.client.jobs.rerun(job_id, idempotency_key=idempotency_key)
+    return await submitted(call, job, follow_log, wait=wait_for_end)
 
 
-def _row(job: "Job") -> tuple[object, ...]:
-    ran = duration(job.started, job.finished) if job.started else None
-    quiet = job.status == "Succeeded" or (job.status == "Running" and not job.progress)
-    said = None if quiet else textwrap.shorten(headline(job).partition(" ")[2], _SAID, placeholder=" ...")
-    return job.id, job.name, job.kind, job.tenant, job.status, job.created, ran, said
+async def delete(
+    call: Call,
+    job_id: JobId,
+    purge: Annotated[bool, typer.Option("--purge", help="Record, log and files too; for ever.")] = False,
+) -> None:
+    """Stop a job where needed, and show it no more; its record stays in the archive, unless purged."""
+    await call.client.jobs.delete(job_id, purge=purge)
+    if call.out.json:
+        call.out.document({"id": job_id, "deleted": True, "purged": purge})
+    else:
+        call.out.say(f"{job_id} is deleted" + (" with its log and files" if purge else ""))
+
+
+def _often(message: str | None, count: int | None) -> str:
+    return f"{message or ''} ({count} times)" if count and count > 1 else message or ""
+
+
+def _waited(job: "Job") -> str | None:
+    if job.why is None or (job.why.queued is None and job.why.pending is None):
+        return None
+    parts = [f"{job.why.queued:.0f} s for its turn" if job.why.queued is not None else ""]
+    parts.append(f"{job.why.pending:.0f} s for its pod" if job.why.pending is not None else "")
+    return ", ".join(part for part in parts if part)
 
 
 def _card(out: Output, job: "Job") -> None:
@@ -187,12 +140,13 @@ def _card(out: Output, job: "Job") -> None:
             ("status", job.status),
             ("reason", job.reason),
             ("message", job.message),
-            ("why", job.why.sentence if job.why else None),
+            ("why", job.why.sentence if job.why and not job.final else None),
+            ("waited", _waited(job) if job.final else None),
             ("progress", headline(job) if progress and not job.final else None),
             ("image", job.image),
             ("command", shlex.join((*job.command, *job.args))),
             ("tags", ", ".join(f"{name}={value}" for name, value in job.tags.items())),
-            ("resources", ", ".join(f"{name} {value}" for name, value in job.resources.items())),
+            ("resources", ", ".join(f"{name} {value}" for name, value in job.resources.items() if value)),
             ("created", job.created),
             ("started", job.started),
             ("finished", job.finished),
@@ -201,7 +155,7 @@ def _card(out: Output, job: "Job") -> None:
             ("attempts", job.attempts),
             ("outputs", _kept(job)),
             ("archived", "yes" if job.archived else None),
-            ("last lines", job.log_tail),
+            ("last lines", textwrap.dedent(job.log_tail) if job.log_tail else None),
             ("hint", job.hint),
         )
     )
@@ -211,3 +165,6 @@ def _kept(job: "Job") -> str | None:
     if job.outputs is None:
         return None
     return f"{job.outputs.state} ({job.outputs.why})" if job.outputs.why else job.outputs.state
+
+
+register(app)

@@ -1,10 +1,12 @@
 """Puts the command line together and runs it: one place turns what goes wrong into `error:`, `hint:` and an exit code.
 
 Exit codes: 0 done; 1 the job that was waited for did not succeed; 2 the request was refused or is wrong;
-3 nobody answers; 130 interrupted.
+3 nobody answers; 124 waited too long; 130 interrupted.
 """
 
+import os
 import platform
+import sys
 from collections.abc import Sequence
 from typing import Annotated, Final
 
@@ -19,6 +21,7 @@ from longshore.cluster.state import unusable
 
 REFUSED: Final = 2
 UNREACHABLE: Final = 3
+BROKEN_PIPE: Final = 141  # 128 + SIGPIPE, as a shell says it
 
 
 def build() -> typer.Typer:
@@ -26,12 +29,15 @@ def build() -> typer.Typer:
     app = typer.Typer(
         name="longshore",
         help="Runs work on Kubernetes for many tenants, with the cluster as its only database.",
-        epilog="Exit codes: 0 done; 1 the job did not succeed; 2 refused; 3 nobody answers; 130 interrupted.",
+        epilog="Exit codes: 0 done; 1 the job did not succeed; 2 refused; 3 nobody answers; 124 waited too long; "
+        "130 interrupted.",
         no_args_is_help=True,
-        add_completion=False,
+        add_completion=True,
         pretty_exceptions_enable=False,
     )
+    app.callback()(_globally)
     app.command()(version)
+    jobs.register(app)
     up.register(app)
     roles.register(app)
     app.add_typer(cluster.app, name="cluster")
@@ -40,6 +46,20 @@ def build() -> typer.Typer:
     app.add_typer(jobs.app, name="jobs")
     app.add_typer(simulations.app, name="simulations")
     return app
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        version(json=False)
+        raise typer.Exit
+
+
+def _globally(
+    show_version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Print the version.")
+    ] = False,
+) -> None:
+    """Runs work on Kubernetes for many tenants, with the cluster as its only database."""
 
 
 def version(json: Annotated[bool, typer.Option("--json", help="For programs: JSON on stdout.")] = False) -> None:
@@ -59,12 +79,20 @@ def run(argv: Sequence[str] | None = None) -> int:
         return _misused(error)
     except typer.Abort:  # Ctrl-C where a question was asked
         return INTERRUPTED
+    except BrokenPipeError:
+        return _nobody_reads()
     except Exception as error:
         known = known_error(error)
         if known is None:
             raise
         Output(json=False).error(known)
         return exit_code_of(known)
+
+
+def _nobody_reads() -> int:
+    """Whoever read our output has enough, as `head` does; what Python would still flush goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return BROKEN_PIPE
 
 
 def known_error(error: Exception) -> errors.LongshoreError | None:

@@ -9,8 +9,9 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from longshore.cli.command import Call, command
-from longshore.cli.jobs import JobId, submitted
+from longshore.cli.completion import JobId
 from longshore.cli.output import Output, size
+from longshore.cli.submit import submitted
 
 if TYPE_CHECKING:
     from longshore.sdk import Artifact, Summary

@@ -4,7 +4,7 @@ A field that is not known here is passed over, so that an older client can read 
 """
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct, field
 
@@ -157,8 +157,41 @@ class Job(Struct, frozen=True, kw_only=True):
         return self.status in FINAL
 
 
-Plan = dict[str, Any]
-"""What a submission would do, as the server tells it."""
+class Refusal(Struct, frozen=True, kw_only=True):
+    """How a submission would be answered: an HTTP status, and what a problem document says."""
+
+    status: int
+    detail: str
+    hint: str | None = None
+    field: str | None = None
+
+
+class Placement(Struct, frozen=True, kw_only=True):
+    """How many nodes would take the pod now, and if they were empty; `refused` counts what is in the way."""
+
+    nodes: int = 0
+    fit_now: int = 0
+    fit_empty: int = 0
+    refused: dict[str, int] = {}
+    never: dict[str, int] = {}
+    unchecked: list[str] = []
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """What would become of a submission: `would` is start, wait, never, refuse, or same (job `id` is there already).
+
+    `ahead`: how many jobs would start before it. `unchecked`: what was not looked at.
+    """
+
+    would: str
+    sentence: str
+    id: str | None = None
+    admitted: bool | None = None
+    ahead: int | None = None
+    eta: Eta | None = None
+    refusal: Refusal | None = None
+    placement: Placement | None = None
+    unchecked: list[str] = []
 
 
 class Event(Struct, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.core.failures import Failure, FailureGroup
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi import checks
 
 from longshore.api import routed
@@ -75,7 +76,10 @@ def _ask_everything(api: LocalApi, key: str, job: str) -> list[str]:
     found: list[str] = []
     with requests.Session() as session:
         for result in schema.get_all_operations():
+            assert isinstance(result, Ok), result
             operation = result.ok()
+            if operation.path.endswith("/stream"):  # never ends; docs/stream.md and its own tests
+                continue
             credential = api.admin_token if operation.path in AS_ADMIN else key
             found += _ask(operation, GenerationMode.POSITIVE, session, api.url, credential, job)
             if operation.label in ALSO_WRONGLY:
@@ -114,6 +118,7 @@ def _without_what_never_ends(case: Any) -> None:
     """Following is tested elsewhere; headers that speak of the connection are the client library's."""
     if isinstance(case.query, dict):
         case.query.pop("follow", None)
+        case.query.pop("min_resource_version", None)  # of the future: waited for, 2 s each
     if case.headers:
         case.headers = {name: value for name, value in case.headers.items() if name.lower() not in HARMLESS}
 

@@ -2,10 +2,15 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pytest
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Cli
@@ -180,3 +185,219 @@ def _read_to_the_end(terminal: int) -> str:
             seen += chunk
     os.close(terminal)
     return seen.decode()
+
+
+def test_every_field_has_an_option(cli: Cli, api: Api) -> None:
+    api.on("POST /v1/jobs", QUEUED, status=202)
+    ran = cli(
+        *("submit", "-i", "python:3.13", "-n", "train", "-e", "A=b", "--env-secret", "T=creds:token", "--cpu", "2"),
+        *("--memory", "1Gi", "--gpu", "1", "--gpu-type", "a100", "--ephemeral", "2Gi", "--shm-size", "1Gi"),
+        *("--input", "j0/m.bin:in", "-o", "*.csv", "--mount", "data:/data:ro", "--retries", "2", "--time-limit", "60"),
+        *("--priority", "high", "--schedule-to-start", "600", "--completions", "4", "--parallelism", "2"),
+        *("--working-dir", "src", "--image-pull-secret", "reg", "--service-account", "cloud"),
+        *("--node-selector", "zone=a", "--toleration", "spot=yes:NoSchedule", "--toleration", "any", "--tag", "t=v"),
+        *("--idempotency-key", "k", "--", "python", "train.py"),
+    )
+    assert ran.code == 0, ran.err
+    assert api.asked[0].json == {
+        "name": "train",
+        "image": "python:3.13",
+        "command": ["python", "train.py"],
+        "env": {"A": "b", "T": {"secret": "creds", "key": "token"}},
+        "resources": {"cpu": "2", "memory": "1Gi", "gpu": 1, "gpu_type": "a100", "ephemeral": "2Gi"},
+        "shm_size": "1Gi",
+        "inputs": [{"artifact": "j0/m.bin", "path": "in"}],
+        "outputs": ["*.csv"],
+        "mounts": [{"claim": "data", "path": "/data", "read_only": True}],
+        "retries": 2,
+        "timeout": 60,
+        "priority": "high",
+        "schedule_to_start": 600,
+        "completions": 4,
+        "parallelism": 2,
+        "working_dir": "src",
+        "image_pull_secrets": ["reg"],
+        "service_account": "cloud",
+        "node_selector": {"zone": "a"},
+        "tolerations": [
+            {"key": "spot", "operator": "Equal", "value": "yes", "effect": "NoSchedule"},
+            {"key": "any", "operator": "Exists"},
+        ],
+        "tags": {"t": "v"},
+    }
+    assert api.asked[0].headers["Idempotency-Key"] == "k"
+
+
+def test_a_file_is_the_apis_own_and_options_go_over_it(cli: Cli, api: Api, tmp_path: Path) -> None:
+    api.on("POST /v1/jobs", QUEUED, status=202)
+    file = tmp_path / "job.yaml"
+    file.write_text("image: a\nname: kept\ncommand: [x]\nenv: {A: '1', B: '2'}\nresources: {cpu: '1', memory: 1Gi}\n")
+    assert cli("submit", "--file", str(file), "-e", "B=3", "--cpu", "2").code == 0
+    assert api.asked[0].json == {
+        "image": "a",
+        "name": "kept",
+        "command": ["x"],
+        "env": {"A": "1", "B": "3"},
+        "resources": {"cpu": "2", "memory": "1Gi"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [("[1", "neither JSON nor YAML"), ("- a", "holds no job"), ("name: a", "--image")]
+)
+def test_a_file_that_is_no_job_is_told(cli: Cli, api: Api, tmp_path: Path, content: str, said: str) -> None:
+    (tmp_path / "job.yaml").write_text(content)
+    ran = cli("submit", "--file", str(tmp_path / "job.yaml"))
+    assert ran.code == 2
+    assert said in ran.err
+    assert api.asked == []
+    assert "cannot be read" in cli("submit", "--file", str(tmp_path / "none.yaml")).err
+
+
+def test_a_plan_is_shown_and_refusal_is_an_exit_code(cli: Cli, api: Api) -> None:
+    placed = {"nodes": 3, "fit_now": 1, "fit_empty": 2, "refused": {"cpu": 2}}
+    api.on("POST /v1/jobs", {"would": "wait", "sentence": "2 of 2 jobs run.", "ahead": 4, "placement": placed})
+    refusal = {"status": 422, "detail": "no", "hint": "ask for less"}
+    api.on("POST /v1/jobs", {"would": "refuse", "sentence": "no", "refusal": refusal})
+    ran = cli("plan", "-i", "a", "--", "x")
+    assert (ran.code, api.asked[0].query["dry_run"]) == (0, "true")
+    assert "2 of 2 jobs run." in ran.out
+    assert "1 of 3 now, 2 if empty" in ran.out
+    refused = cli("submit", "-i", "a", "--dry-run", "--", "x")
+    assert refused.code == 2
+    assert "hint: ask for less" in refused.err
+
+
+def test_list_takes_every_filter_and_reads_every_page(cli: Cli, api: Api) -> None:
+    api.on("GET /v1/jobs", {"items": [DONE], "cursor": "c"})
+    api.on("GET /v1/jobs", {"items": [QUEUED], "cursor": None})
+    ran = cli("list", "--all", "-q", "--status", "running", "--tag", "a=b", "--name", "x", "--kind", "job", "--live")
+    assert (ran.code, ran.out) == (0, "j1\nj1\n")
+    asked = api.asked[1].query
+    assert asked == {
+        "status": "running",
+        "tag": "a=b",
+        "name": "x",
+        "kind": "job",
+        "archived": "false",
+        "limit": "200",
+        "cursor": "c",
+    }
+
+
+def test_list_prints_names_json_and_more_columns(cli: Cli, api: Api) -> None:
+    api.on("GET /v1/jobs", {"items": [DONE | {"image": "img", "tags": {"a": "b"}}], "cursor": None})
+    assert cli("list", "-o", "name").out == "j1\n"
+    assert cli("list", "-o", "json").json["items"][0]["id"] == "j1"
+    wide = cli("list", "-o", "wide").out
+    assert "img" in wide
+    assert "a=b" in wide
+    assert cli("list").out.splitlines()[0].split()[-1] == "MESSAGE"
+
+
+def test_logs_asks_for_a_part(cli: Cli, api: Api) -> None:
+    api.on("GET /v1/jobs/j1/logs", body=b"x\n")
+    said = ("--since", "10m", "--until", "1m", "--search", "err", "--context", "2", "--previous", "--container", "c")
+    assert cli("logs", "j1", *said).out == "x\n"
+    assert api.asked[0].query == {
+        "since": "10m",
+        "until": "1m",
+        "search": "err",
+        "context": "2",
+        "previous": "true",
+        "container": "c",
+    }
+
+
+def test_why_says_it_in_a_sentence(cli: Cli, api: Api) -> None:
+    waiting = {"sentence": "2 of 2 jobs run.", "since": "2026-11-20T20:00:00Z", "ahead": 3}
+    api.on("GET /v1/jobs/j1", QUEUED | {"why": waiting})
+    ran = cli("why", "j1")
+    assert "2 of 2 jobs run." in ran.out
+    assert "3" in ran.out
+    assert cli("why", "j1", "--json").json["why"]["ahead"] == 3
+
+
+def test_events_are_rows(cli: Cli, api: Api) -> None:
+    event = {"at": "2026-11-20T20:00:00Z", "type": "Warning", "reason": "BackOff", "message": "m", "count": 3}
+    api.on("GET /v1/jobs/j1/events", {"items": [event]})
+    assert "m (3 times)" in cli("events", "j1").out
+
+
+def test_wait_for_several_fails_with_the_one_that_failed(cli: Cli, api: Api) -> None:
+    api.on("GET /v1/jobs/j1", DONE)
+    api.on("GET /v1/jobs/j2", FAILED | {"id": "j2"})
+    ran = cli("wait", "j1", "j2", "--json")
+    assert ran.code == 1
+    assert {item["id"] for item in ran.json["items"]} == {"j1", "j2"}
+
+
+def test_wait_for_any_does_not_wait_for_the_others(cli: Cli, api: Api) -> None:
+    api.on("GET /v1/jobs/j1", DONE)
+    api.on("GET /v1/jobs/j2", RUNNING | {"id": "j2"})
+    assert cli("wait", "--any", "j1", "j2").code == 0
+    late = cli("wait", "j1", "j2", "--timeout", "0.3")
+    assert late.code == 124
+    assert "j2 has not ended" in late.err
+
+
+def test_rerun_prints_the_new_id_and_delete_can_purge(cli: Cli, api: Api) -> None:
+    api.on("POST /v1/jobs/j1/rerun", QUEUED | {"id": "j2"}, status=202)
+    api.on("DELETE /v1/jobs/j1", status=204)
+    assert cli("rerun", "j1").out == "j2\n"
+    assert "with its log and files" in cli("delete", "j1", "--purge").err
+    assert api.asked[-1].query == {"purge": "true"}
+
+
+def test_ctrl_c_ends_the_waiting_and_not_the_job(cli: Cli, api: Api) -> None:
+    api.on("GET /v1/jobs/j1", RUNNING)
+    with subprocess.Popen([*LONGSHORE, "wait", "j1"], stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while not api.asked and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert "j1 goes on running" in said
+    assert {asked.method for asked in api.asked} == {"GET"}
+
+
+def test_a_reader_that_has_enough_is_no_error(cli: Cli, api: Api) -> None:
+    api.on("GET /v1/jobs/j1/logs", body=b"line\n" * 200_000)
+    shell = f"{sys.executable} -m longshore logs j1 | head -1"
+    ran = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.stdout, ran.stderr) == ("line\n", "")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_tab_completes_ids_and_states(cli: Cli, api: Api, shell: str) -> None:
+    api.on("GET /v1/jobs", {"items": [DONE, QUEUED | {"id": "k2"}], "cursor": None})
+    said = _completed(shell, "longshore logs j")
+    assert "j1" in said
+    assert "k2" not in said
+
+
+def test_tab_completes_commands_and_states(cli: Cli) -> None:
+    assert "running" in _completed("bash", "longshore list --status ru")
+    assert "submit" in _completed("bash", "longshore sub")
+
+
+def test_tab_is_quiet_when_nobody_answers(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LONGSHORE_URL", "http://127.0.0.1:9")
+    assert _completed("bash", "longshore logs j").strip() == ""
+
+
+LONGSHORE = [sys.executable, "-m", "longshore"]
+
+
+def _completed(shell: str, typed: str) -> str:
+    words = typed.split(" ")
+    asked = {"_LONGSHORE_COMPLETE": f"complete_{shell}"}
+    if shell == "bash":
+        asked |= {"COMP_WORDS": typed, "COMP_CWORD": str(len(words) - 1)}
+    else:
+        asked |= {"_TYPER_COMPLETE_ARGS": typed, "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    env = {**os.environ, **asked}
+    ran = subprocess.run(LONGSHORE, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.stderr == ""
+    return ran.stdout

@@ -144,10 +144,10 @@ async def test_rerun_is_safe_to_send_again_and_purge_is_said(api: Api) -> None:
 
 
 async def test_a_plan_is_asked_for_without_a_key_and_a_file_brings_its_own(api: Api) -> None:
-    api.on("POST /v1/jobs", {"accepted": True})
+    api.on("POST /v1/jobs", {"would": "start", "sentence": "It would start."})
     api.on("POST /v1/jobs", QUEUED, status=202)
     async with LongshoreClient(api.url) as client:
-        await client.jobs.plan("i", ["true"])
+        assert (await client.jobs.plan("i", ["true"])).would == "start"
         assert api.asked[0].query == {"dry_run": "true"}
         assert "Idempotency-Key" not in api.asked[0].headers
         await client.jobs.submit_document({"image": "i", "idempotency_key": "mine"})

@@ -54,7 +54,7 @@ async def find(parts: Services, who: Caller, id: str) -> Found:
         return Found(id, model.tenant_of(job), job)
     found = await archived(parts, who, id)
     if found is None:
-        raise NotFound(f"there is no job {id[:64]!r}", hint="list yours with 'longshore jobs list'")
+        raise NotFound(f"there is no job {id[:64]!r}", hint="list yours with 'longshore list'")
     return found
 
 
@@ -68,7 +68,7 @@ async def find_deletable(parts: Services, who: Caller, id: str) -> Found:
         record = await kept_record(parts, tenant, id)
         if record is not None:
             return Found(id, tenant, None, record)
-    raise NotFound(f"there is no job {id[:64]!r}", hint="list yours with 'longshore jobs list'")
+    raise NotFound(f"there is no job {id[:64]!r}", hint="list yours with 'longshore list'")
 
 
 def find_foreign(parts: Services, who: Caller, tenant_id: str, name: str) -> Found:
@@ -76,7 +76,7 @@ def find_foreign(parts: Services, who: Caller, tenant_id: str, name: str) -> Fou
     tenant = object_name(tenant_id)
     job = parts.stores.jobs.get(name, namespace_of(tenant)) if who.sees(tenant) else None
     if job is None or model.foreign_tenant(job) != tenant or parts.stores.tenants.get(tenant) is None:
-        raise NotFound(f"there is no Job {name[:64]!r} of others here", hint="list yours with 'longshore jobs list'")
+        raise NotFound(f"there is no Job {name[:64]!r} of others here", hint="list yours with 'longshore list'")
     return Found(f"{tenant_id}/{model.kind_of(job)}/{name}", tenant, job)
 
 

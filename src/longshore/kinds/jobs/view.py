@@ -276,7 +276,7 @@ _HINTS = {
 
 def hint_for(reason: str, id: str) -> str:
     """What to do next about a failure."""
-    return _HINTS.get(reason, f"its log says more: longshore jobs logs {id}")
+    return _HINTS.get(reason, f"its log says more: longshore logs {id}")
 
 
 def started_at(pods: Sequence[Pod]) -> datetime | None:

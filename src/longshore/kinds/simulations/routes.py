@@ -64,5 +64,5 @@ async def _simulation(parts: Services, who: Caller, id: str) -> tuple[Found, Job
     found = await find(parts, who, id)
     record = await full_record(parts, found)
     if record.kind != KIND:
-        raise NotFound(f"there is no simulation {id[:64]!r}", hint="list yours with 'longshore jobs list'")
+        raise NotFound(f"there is no simulation {id[:64]!r}", hint="list yours with 'longshore list'")
     return found, record

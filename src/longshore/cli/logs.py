@@ -1,0 +1,58 @@
+"""`longshore logs`: a job's log, now or long after it has ended, all of it or what is looked for."""
+
+from typing import Annotated
+
+import typer
+
+from longshore.cli.command import Call, command
+from longshore.cli.completion import JobId
+from longshore.cli.lines import Lines
+from longshore.cli.output import Output
+
+_TIME = "A time (RFC 3339), or how long ago: 90s, 10m, 2h."
+
+
+def register(app: typer.Typer) -> None:
+    """Add `logs` to a group of commands."""
+    command(app, "logs")(logs)
+
+
+async def logs(
+    call: Call,
+    job_id: JobId,
+    follow_log: Annotated[bool, typer.Option("--follow", "-f", help="Until the job has ended.")] = False,
+    since: Annotated[str | None, typer.Option("--since", help=f"From then on. {_TIME}")] = None,
+    until: Annotated[str | None, typer.Option("--until", help=f"Up to then. {_TIME}")] = None,
+    tail: Annotated[int | None, typer.Option("--tail", min=0, help="Only so many of the last lines.")] = None,
+    search: Annotated[str | None, typer.Option("--search", help="Only lines with this text.")] = None,
+    context: Annotated[int | None, typer.Option("--context", min=0, help="Lines around each of these.")] = None,
+    timestamps: Annotated[bool, typer.Option("--timestamps", help="The time of each line.")] = False,
+    previous: Annotated[bool, typer.Option("--previous", "-p", help="Of the attempt before the last.")] = False,
+    container: Annotated[str | None, typer.Option("--container", help="Another container's log.")] = None,
+) -> None:
+    """Print a job's log, now or long after it has ended."""
+    call.goes_on = f"{job_id} is not touched by that" if follow_log else None
+    lines = Lines()
+    chunks = call.client.jobs.logs(
+        job_id,
+        follow=follow_log,
+        since=since,
+        until=until,
+        tail=tail,
+        search=search,
+        context=context,
+        timestamps=timestamps,
+        previous=previous,
+        container=container,
+    )
+    async for chunk in chunks:
+        if call.out.json:
+            _print_lines(call.out, lines.feed(chunk))
+        else:
+            call.out.raw(chunk)
+    _print_lines(call.out, lines.rest())
+
+
+def _print_lines(out: Output, lines: list[str]) -> None:
+    for line in lines:
+        out.line({"log": line})
