@@ -293,6 +293,23 @@ async def test_what_cannot_be_placed_in_time_ends_with_the_schedulers_word_and_e
         assert done.reason in ("ImagePull", "NotOnProcessNode"), done
 
 
+async def test_an_evicted_job_says_why_and_keeps_the_end_of_its_log(
+    new_tenant: NewTenant, api: LocalApi, eventually: Eventually
+) -> None:
+    tenant = await new_tenant()
+    script = "echo last words; head -c 30M /dev/zero > /workspace/much; sleep 600"
+    async with http(api, tenant.key) as session:
+        job = await submit(session, script, resources={"ephemeral": "4Mi"})
+        done = await tenant.client.jobs.wait(job["id"], deadline=90)
+        assert (done.status, done.reason) == ("Failed", "Evicted"), done
+        assert "storage" in (done.message or "")
+
+        await eventually(_archived(tenant.client, job["id"]))
+        async with session.get(f"/v1/jobs/{job['id']}") as response:
+            record = await response.json()
+        assert record["log_tail"].strip() == "last words", record
+
+
 async def test_a_store_that_is_filling_up_slows_intake_and_health_says_so(
     new_tenant: NewTenant,
     cluster: LocalCluster,

@@ -6,6 +6,8 @@ write and one read of a record for each job, and of an index file for all that e
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 import structlog
 
@@ -16,7 +18,7 @@ from longshore.kinds.jobs import model
 from longshore.kinds.jobs.happened import happened
 from longshore.kinds.jobs.reconcile import ArchiveJob
 from longshore.kinds.jobs.settled import settled
-from longshore.kinds.jobs.view import ArtifactView, JobRecord, OutputsView, record_of
+from longshore.kinds.jobs.view import TAIL_CHARACTERS, ArtifactView, JobRecord, OutputsView, record_of
 from longshore.kinds.kind import Archive, Services
 from longshore.kube.objects import Job, Pod
 
@@ -67,6 +69,9 @@ class Archiver:
             why=self._parts.facts.kept(job, pods, self._parts.now()),
         )
         artifacts = await artifacts_of(self._parts.archive, job)
+        if record.status is model.Status.FAILED and not record.log_tail:
+            tail = await tail_of(self._parts.archive, job, kept.streams)
+            record = msgspec.structs.replace(record, log_tail=tail)
         explain = self._parts.explain.get(record.kind)
         return msgspec.structs.replace(
             explain(record) if explain else record,
@@ -88,6 +93,16 @@ async def outputs_of(archive: Archive, job: Job) -> OutputsView | None:
         return OutputsView("missing", "its sidecar did not finish sending them") if model.is_over(job) else None
     sent = msgspec.json.decode(manifest, type=Outputs)
     return OutputsView(sent.outputs, sent.why)
+
+
+async def tail_of(archive: Archive, job: Job, streams: Mapping[str, int]) -> str | None:
+    """The end of the newest attempt's log, where its kubelet told none: of a pod that was evicted, say."""
+    mains = sorted(name for name in streams if model.container_of(name) == model.MAIN_CONTAINER)
+    if not mains:
+        return None
+    start = max(0, streams[mains[-1]] - TAIL_CHARACTERS)
+    chunks = archive.logs.read(model.tenant_of(job), job.metadata.name, mains[-1], start)
+    return b"".join([chunk.text async for chunk in chunks]).decode(errors="replace") or None
 
 
 async def artifacts_of(archive: Archive, job: Job) -> tuple[ArtifactView, ...]:

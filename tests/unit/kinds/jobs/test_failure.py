@@ -1,11 +1,15 @@
 """The real reason of a failure wins over the Job controller's count, and what cannot start says what keeps it."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import msgspec
 import pytest
 
+from longshore.app import open_archive
+from longshore.archive.log_chunk import Chunk
 from longshore.kinds.jobs import model
+from longshore.kinds.jobs.archiver import tail_of
 from longshore.kinds.jobs.failure import obstacle
 from longshore.kinds.jobs.model import Status
 from longshore.kinds.jobs.reconcile import plan
@@ -155,3 +159,15 @@ def test_an_image_that_insists_on_root_ends_the_job_at_once() -> None:
 
 def test_a_container_that_is_only_being_made_is_no_obstacle() -> None:
     assert obstacle([pod("Pending", waits("ContainerCreating"))]) is None
+
+
+async def test_where_no_kubelet_told_the_end_of_the_log_it_is_taken_from_what_was_collected(tmp_path: Path) -> None:
+    archive, lost = open_archive(tmp_path.as_uri()), job(COUNTED)
+    text, stamp = b"x" * 3000 + b"\nlast words\n", b"2026-01-01T00:00:00Z"
+    for stream in ("20260101T000000Z.abc.main", "20260101T000000Z.abc.longshore-send"):
+        await archive.logs.append("a", "j1", stream, Chunk(0, text, [stamp, stamp]))
+    sizes = {f"20260101T000000Z.abc.{container}": len(text) for container in ("main", "longshore-send")}
+    tail = await tail_of(archive, lost, sizes)
+    assert tail is not None
+    assert (len(tail), tail.endswith("x\nlast words\n")) == (2048, True)
+    assert await tail_of(archive, lost, {}) is None
