@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from longshore.cli import listing, logs, submit, wait
+from longshore.cli import listing, logs, submit, wait, watch
 from longshore.cli.command import Call, command
 from longshore.cli.completion import JobId
 from longshore.cli.follow import headline
@@ -28,6 +28,7 @@ def register(group: typer.Typer) -> None:
     command(group, "why")(why)
     command(group, "events")(events)
     wait.register(group)
+    watch.register(group)
     command(group, "stop")(stop)
     command(group, "rerun")(rerun)
     command(group, "delete")(delete)

@@ -13,7 +13,6 @@ from contextlib import suppress
 from typing import Any
 
 import aiohttp
-import pytest
 import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
@@ -289,12 +288,11 @@ def _unchunked(content: bytes) -> bytes:
     return whole
 
 
-@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/me"])
-async def test_headers_without_end_are_cut_off(api: LocalApi, path: str) -> None:
+async def test_headers_without_end_are_cut_off(api: LocalApi) -> None:
     host, port = urllib.parse.urlsplit(api.url).netloc.split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     async with asyncio.timeout(60):
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n".encode())
+        writer.write(f"GET /v1/jobs HTTP/1.1\r\nHost: {host}\r\n".encode())
         try:
             for number in range(4000):
                 writer.write(f"X-{number}: {'a' * 1000}\r\n".encode())
