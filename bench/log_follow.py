@@ -69,14 +69,17 @@ async def _round(session: aiohttp.ClientSession, admin: Client) -> dict[str, flo
 
 
 async def _read(session: aiohttp.ClientSession, path: str) -> float:
-    """MB a second from the first byte to the last; the log must be whole."""
-    began, size = 0.0, 0
+    """MB a second until the last byte, from the first where it is followed and from the request where it is kept."""
+    follow = "follow" in path
+    began, ended, size = time.monotonic(), 0.0, 0
     async with session.get(path) as answer:
         async for chunk in answer.content.iter_any():
-            began = began or time.monotonic()
+            ended = time.monotonic()
+            if follow and not size:
+                began = ended
             size += len(chunk)
-        seconds = time.monotonic() - began
-        complete = answer.headers[COMPLETE] == "true" or "follow" in path
+        seconds = ended - began
+        complete = answer.headers[COMPLETE] == "true" or follow
     if size != SIZE or not complete:
         raise RuntimeError(f"{path}: {size} of {SIZE} bytes, complete: {complete}")
     return size / seconds / 1e6

@@ -159,6 +159,8 @@ class Seam:
         start = _start_of_lines(piece, self._in_line)
         if piece:
             self._in_line = not piece.endswith(b"\n")
+        if self._is_before(piece[start:]):
+            return b""
         for time, _ in _parts(piece[start:]):
             if time > self._mark:
                 raise _gap()
@@ -166,6 +168,13 @@ class Seam:
                 self._found = True
                 return piece[start + _offset(piece[start:], time) :]
         return b""
+
+    def _is_before(self, lines: bytes) -> bool:
+        """Whether all of this comes before the mark, as far as its last line tells: to look at each takes long."""
+        if lines.startswith(self._mark + b" ") or b"\n" + self._mark + b" " in lines:
+            return False
+        last = _LINE.match(lines, lines.rfind(b"\n", 0, -1) + 1)
+        return last is not None and (last[1] or b"") < self._mark
 
 
 def _parts(lines: bytes) -> list[tuple[bytes, bytes]]:

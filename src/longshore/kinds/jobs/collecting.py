@@ -28,6 +28,7 @@ from longshore.kube.client import Client
 from longshore.kube.logs import Log, LogGap, Place
 
 CHUNK_SECONDS = 10.0
+BATCH_BYTES = 1 << 20  # may wait for the disk, which takes them at once; then their kubelet waits
 RING_BYTES = 256 * 1024  # of the newest pieces are kept in memory for those who follow
 AGAIN_SECONDS = 1.0
 POLL_SECONDS = 0.2
@@ -110,6 +111,9 @@ class Collecting:
 
     def _begin(self, end: int, place: bytes, gaps: tuple[Gap, ...], within: bool, since: bytes) -> None:
         self._end, self._place, self._gaps, self._within, self._since = end, place, gaps, within, since
+        self._come = end  # what has come, of which that past `_end` is not on the spool yet
+        self._coming: list[Chunk] = []
+        self._writer: asyncio.Task[None] | None = None
         self._kept = end  # the archive has all before this offset
         self._untold: list[bytes] = []  # times of lines of which no byte has come yet
         self._ring.clear()
@@ -151,7 +155,7 @@ class Collecting:
     async def _once(self) -> bool:
         if not await self._resume():
             return True
-        self._reader = asyncio.ensure_future(self._read())
+        self._reader = asyncio.ensure_future(self._read_and_write())
         if self._released:
             self._reader.cancel()
         try:
@@ -200,7 +204,8 @@ class Collecting:
             return
         now = self._store.clock()
         self._stretches.append(_Stretch(part, self._end, whole.end, now, sealed=True))
-        self._end, self._place, self._gaps = whole.end, whole.place, whole.gaps
+        self._end = self._come = whole.end
+        self._place, self._gaps = whole.place, whole.gaps
         self._within, self._since = _after(whole)
 
     async def _agrees(self, whole: Chunk, chunks: list[Kept]) -> bool:
@@ -215,6 +220,18 @@ class Collecting:
         return True
 
     # ---- reading
+
+    async def _read_and_write(self) -> bool:
+        """Whether the log is over. When this ends, however it does, nothing is being written any more."""
+        try:
+            over = await self._read()
+            await self._written()
+            return over
+        finally:
+            self._coming = []
+            if self._writer is not None:
+                self._writer.cancel()
+                await asyncio.wait([self._writer])
 
     async def _read(self) -> bool:
         """Whether the log is over."""
@@ -280,19 +297,35 @@ class Collecting:
             self._place = msgspec.json.encode(place)
         if not text:
             return
-        piece = Chunk(self._end, text, known[:begun], self._within, self._since, self._place, self._gaps)
-        await self._store.spool.room()
-        async with self._writing:
-            stretch = self._stretches[-1] if self._stretches and not self._stretches[-1].sealed else self._open()
-            await self._until_written(stretch.part, piece)
-            self._end = stretch.end = piece.end
+        piece = Chunk(self._come, text, known[:begun], self._within, self._since, self._place, self._gaps)
+        self._come = piece.end
         self._within, self._since = _after(piece)
-        self._ring.append(piece)
-        while self._ring[-1].end - self._ring[0].start > RING_BYTES and len(self._ring) > 1:
-            self._ring.popleft()
-        if stretch.end - stretch.start >= CHUNK and not self._untold:
-            stretch.sealed = True
-        self._tell()
+        self._coming.append(piece)
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.ensure_future(self._write())
+        if self._come - self._end > BATCH_BYTES:
+            await self._written()
+
+    async def _written(self) -> None:
+        """All that has come is on the spool."""
+        if self._writer is not None:
+            await asyncio.shield(self._writer)
+
+    async def _write(self) -> None:
+        """What has come, as much at a time as came while the disk was busy."""
+        while self._coming:
+            await self._store.spool.room()
+            batch, self._coming = joined(self._coming), []
+            async with self._writing:
+                stretch = self._stretches[-1] if self._stretches and not self._stretches[-1].sealed else self._open()
+                await self._until_written(stretch.part, batch)
+                self._end = stretch.end = batch.end
+            self._ring.append(batch)
+            while len(self._ring) > 1 and self._ring[-1].end - self._ring[0].start > RING_BYTES:
+                self._ring.popleft()
+            if stretch.end - stretch.start >= CHUNK:
+                stretch.sealed = True
+            self._tell()
 
     async def _until_written(self, part: Part, piece: Chunk) -> None:
         while True:
@@ -313,12 +346,14 @@ class Collecting:
 
     async def _mark(self, why: str) -> None:
         """Name what is missing, here and in the log itself, in a chunk of its own."""
+        await self._written()
         self._close_last()
         self._gap(why)
         self._place = b"null"
         self._untold = []
         start = b"\n" if self._within else b""
         await self._take(start + f"[longshore: {why}]\n".encode(), [self._since], None)
+        await self._written()
         self._close_last()
 
     def _close_last(self) -> None:
@@ -329,8 +364,8 @@ class Collecting:
 
     def _gap(self, why: str) -> None:
         self._store.gap()
-        log.warning("a log has a gap", job=self.key.id, stream=self.key.stream, at=self._end, why=why)
-        self._gaps = (*self._gaps, Gap(self._end, why))[-MOST_GAPS:]
+        log.warning("a log has a gap", job=self.key.id, stream=self.key.stream, at=self._come, why=why)
+        self._gaps = (*self._gaps, Gap(self._come, why))[-MOST_GAPS:]
 
     # ---- keeping
 
@@ -346,14 +381,12 @@ class Collecting:
                 self._hurried = self._hurried and bool(self._stretches)
                 continue
             left = CHUNK_SECONDS - self._age(first) if first is not None else None
-            if left is not None and left <= 0:  # the time of a line has come and not yet its first byte
-                left = AGAIN_SECONDS
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left):
                     await self._news.wait()
 
     def _is_due(self, stretch: _Stretch) -> bool:
-        return self._age(stretch) >= CHUNK_SECONDS and not self._untold
+        return self._age(stretch) >= CHUNK_SECONDS
 
     def _age(self, stretch: _Stretch) -> float:
         return self._store.clock() - stretch.opened
