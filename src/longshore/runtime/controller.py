@@ -69,13 +69,16 @@ class Controller(Generic[K]):
         self._stuck: Stuck[K] = Stuck(name, queue, self._clock, stuck_after)
         self._log = log.bind(controller=name)
 
-    def watch(self, store: Store[T], key_of: Callable[[T], Iterable[K]]) -> None:
+    def watch(
+        self, store: Store[T], key_of: Callable[[T], Iterable[K]], *, alike: Callable[[T, T], bool] | None = None
+    ) -> None:
         """Every change of an object in `store` has the keys looked at that `key_of` gives for it, old and new.
 
         Name every store that `plan` reads, with a `key_of` that gives nothing where its changes do not matter: plans
-        wait for all of them to be synced, and to have seen what this controller wrote.
+        wait for all of them to be synced, and to have seen what this controller wrote. `alike` is for objects of which
+        others write what no plan reads: whether the old and the new one are the same to it.
         """
-        self._feeds.append(Feed(self.name, store, key_of, self.queue))
+        self._feeds.append(Feed(self.name, store, key_of, self.queue, alike))
         self._expectations.reads(store)
 
     def stuck(self) -> int:

@@ -22,11 +22,21 @@ log = structlog.get_logger()
 
 
 class Feed(Generic[K]):
-    """`controller` is what metrics and logs call the one it feeds."""
+    """`controller` is what metrics and logs call the one it feeds. A change between two that `alike` says are the same
+    gives no key.
+    """
 
-    def __init__(self, controller: str, store: Store[T], key_of: Callable[[T], Iterable[K]], queue: Queue[K]) -> None:
+    def __init__(
+        self,
+        controller: str,
+        store: Store[T],
+        key_of: Callable[[T], Iterable[K]],
+        queue: Queue[K],
+        alike: Callable[[T, T], bool] | None = None,
+    ) -> None:
         self._store: Store[Any] = store
         self._key_of: Callable[[Any], Iterable[K]] = key_of
+        self._alike: Callable[[Any, Any], bool] | None = alike
         self._queue = queue
         self._labels = (controller, store.resource.plural)
         self._log = log.bind(controller=controller, resource=store.resource.plural)
@@ -47,7 +57,8 @@ class Feed(Generic[K]):
                 try:
                     while True:
                         for delta in await changes.next():
-                            self._add(obj for obj in (delta.old, delta.new) if obj is not None)
+                            if not self._is_nothing(delta.old, delta.new):
+                                self._add(obj for obj in (delta.old, delta.new) if obj is not None)
                 except Overflowed:
                     metrics.FEED_OVERFLOWS.labels(*self._labels).inc()
                     self._log.warning("the feed fell behind and looks at everything again")
@@ -56,6 +67,9 @@ class Feed(Generic[K]):
     def add_everything(self) -> None:
         """Has every key looked at that the store's objects give."""
         self._add(self._store.list())
+
+    def _is_nothing(self, old: Object | None, new: Object | None) -> bool:
+        return self._alike is not None and old is not None and new is not None and self._alike(old, new)
 
     def _add(self, objects: Iterable[Object]) -> None:
         for obj in objects:

@@ -7,6 +7,7 @@ leader that works from an older Tenant gets a conflict and admits nothing, so tw
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -20,6 +21,8 @@ from longshore.kube.objects import JOBS, Job
 from longshore.runtime.plan import Effect, PatchObject, Plan
 
 GIB = 1 << 30
+# how long what is over may stay in the fence, which then says more than runs, never less
+LINGER = timedelta(seconds=2)
 
 
 class LookUp(Effect, frozen=True):
@@ -97,33 +100,38 @@ def amounts(request: JobRequest, name: str = "", uid: str = "", version: str = "
     )
 
 
-def plan(tenant: Tenant | None, tenant_jobs: Sequence[Job], jobs_version: int) -> Plan:
+def plan(tenant: Tenant | None, tenant_jobs: Sequence[Job], jobs_version: int, now: datetime) -> Plan:
     """Next step of admission for one tenant: either the fence is rewritten, or what it names is let go on, never both.
 
     `tenant_jobs` are those that are admitted and the first of those that wait, as many as may be admitted at once;
-    `jobs_version` is the resourceVersion that the store of Jobs has seen.
+    `jobs_version` is the resourceVersion that the store of Jobs has seen. What is over leaves the fence with the next
+    admission, or after 2 s: so one write does for both.
     """
     if tenant is None or tenant.metadata.deletion_timestamp is not None:
         return Plan()
     by_uid = {j.metadata.uid: j for j in tenant_jobs}
-    wanted = _wanted(tenant, by_uid, jobs_version)
-    if wanted != list(tenant.status.admitted):
-        return Plan((_write_fence(tenant, wanted),))
-    starting = [job for e in wanted if _starts(job := by_uid.get(e.uid)) and job is not None]
+    kept = _kept(tenant, by_uid, jobs_version)
+    new = _newly_admitted(tenant.spec.limits, kept, tenant_jobs)
+    over = [by_uid.get(e.uid) for e in tenant.status.admitted if e not in kept]
+    if new or any(job is None or now - jobs.ended_at(job, jobs.EPOCH) >= LINGER for job in over):
+        return Plan((_write_fence(tenant, [*kept, *new]),))
+    starting = [job for e in kept if _starts(job := by_uid.get(e.uid)) and job is not None]
     first = tuple(job for job in starting if job.status.start_time is None)
-    return Plan((*((LookUp(first),) if first else ()), *(_unsuspend(job) for job in starting)))
+    actions = (*((LookUp(first),) if first else ()), *(_unsuspend(job) for job in starting))
+    return Plan(actions, requeue_after=LINGER.total_seconds() if over else None)
 
 
 def admits(tenant: Tenant, tenant_jobs: Sequence[Job], job: Job, jobs_version: int) -> bool:
     """Whether the next step of admission would let this job start, if it were among `tenant_jobs`; for the dry run."""
     by_uid = {j.metadata.uid: j for j in (*tenant_jobs, job)}
-    return any(entry.uid == job.metadata.uid for entry in _wanted(tenant, by_uid, jobs_version))
+    kept = _kept(tenant, by_uid, jobs_version)
+    after = [*kept, *_newly_admitted(tenant.spec.limits, kept, list(by_uid.values()))]
+    return any(entry.uid == job.metadata.uid for entry in after)
 
 
-def _wanted(tenant: Tenant, by_uid: dict[str, Job], jobs_version: int) -> list[Admitted]:
-    """What is to be admitted: what is and is not over, and those who come next as far as the limits allow."""
-    kept = [e for e in tenant.status.admitted if _still_holds(e, by_uid, jobs_version)]
-    return [*kept, *_newly_admitted(tenant.spec.limits, kept, list(by_uid.values()))]
+def _kept(tenant: Tenant, by_uid: dict[str, Job], jobs_version: int) -> list[Admitted]:
+    """What was admitted and is not over."""
+    return [e for e in tenant.status.admitted if _still_holds(e, by_uid, jobs_version)]
 
 
 def _still_holds(entry: Admitted, by_uid: dict[str, Job], jobs_version: int) -> bool:

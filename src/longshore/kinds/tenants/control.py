@@ -8,7 +8,7 @@ from datetime import datetime
 from longshore.kinds.jobs.model import tenant_of
 from longshore.kinds.jobs.places import concerned
 from longshore.kinds.kind import Runs, Services
-from longshore.kinds.tenants import admit, reconcile
+from longshore.kinds.tenants import admit, bundle, reconcile
 from longshore.kinds.tenants.admit import LookUp
 from longshore.kinds.tenants.model import LABEL_TENANT, Tenant
 from longshore.kinds.tenants.repeats import Repeats
@@ -47,16 +47,16 @@ def _bundles(parts: Services) -> Controller[str]:
     controller.watch(stores.tenants, _own_name)
     controller.watch(stores.jobs, leaving)
     for store in stores.bundle.values():
-        controller.watch(store, _labelled)
+        controller.watch(store, _labelled, alike=bundle.alike)
     return controller
 
 
 def _admission(parts: Services) -> Controller[str]:
     stores = parts.stores
 
-    def plan(name: str, _: datetime) -> Plan:
+    def plan(name: str, now: datetime) -> Plan:
         tenant = stores.tenants.get(name)
-        return admit.plan(tenant, concerned(stores.jobs, tenant), stores.jobs.version) if tenant else Plan()
+        return admit.plan(tenant, concerned(stores.jobs, tenant), stores.jobs.version, now) if tenant else Plan()
 
     controller = Controller("admission", Queue[str](), plan, Executor(parts.client, {LookUp: Repeats(parts)}))
     controller.watch(stores.tenants, _own_name)

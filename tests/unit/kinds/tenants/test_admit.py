@@ -14,6 +14,7 @@ from longshore.kube.objects import Condition, Job, JobSpec, JobStatus, ObjectMet
 from longshore.runtime.plan import PatchObject
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+NOW = START + timedelta(hours=1)
 
 
 def job(
@@ -26,12 +27,13 @@ def job(
     priority: int = 0,
     gpu: int = 0,
     pods: int = 1,
+    ended: datetime = START,
 ) -> Job:
     resources = Resources(cpu, "1Gi", gpu=gpu)
     request = JobRequest(name=f"job {n}", image="x", resources=resources, completions=pods, parallelism=pods)
     conditions = []
     if over:
-        conditions.append(Condition("Complete", "True"))
+        conditions.append(Condition("Complete", "True", last_transition_time=ended))
     if stopping:
         conditions.append(Condition("FailureTarget", "True", reason="Stopped"))
     meta = ObjectMeta(
@@ -61,21 +63,21 @@ def fence_of(action: object) -> list[str]:
 
 
 def test_jobs_are_admitted_in_the_order_they_came_until_the_limit() -> None:
-    plan = admit.plan(tenant(Limits(concurrent_jobs=2)), [job(3), job(1), job(2)], 1000)
+    plan = admit.plan(tenant(Limits(concurrent_jobs=2)), [job(3), job(1), job(2)], 1000, NOW)
     assert [fence_of(a) for a in plan.actions] == [["j001", "j002"]]
 
 
 def test_a_large_job_at_the_head_is_not_starved_by_small_ones_behind_it() -> None:
     held = (Admitted("j000", "uid-0", 1000, 1, "100"),)
     running = job(0, suspend=False)
-    plan = admit.plan(tenant(Limits(cpu=2, concurrent_jobs=9), held), [running, job(1, cpu="2"), job(2)], 1000)
+    plan = admit.plan(tenant(Limits(cpu=2, concurrent_jobs=9), held), [running, job(1, cpu="2"), job(2)], 1000, NOW)
     assert plan.actions == ()
 
 
 def test_nothing_is_unsuspended_before_the_fence_names_it() -> None:
-    first = admit.plan(tenant(Limits()), [job(1)], 1000)
+    first = admit.plan(tenant(Limits()), [job(1)], 1000, NOW)
     assert [fence_of(a) for a in first.actions] == [["j001"]]
-    second = admit.plan(tenant(Limits(), (admit.entry_for(job(1)),)), [job(1)], 1000)
+    second = admit.plan(tenant(Limits(), (admit.entry_for(job(1)),)), [job(1)], 1000, NOW)
     look_up, unsuspend = second.actions
     assert look_up == admit.LookUp((job(1),))
     assert isinstance(unsuspend, PatchObject)
@@ -86,30 +88,30 @@ def test_nothing_is_unsuspended_before_the_fence_names_it() -> None:
 
 def test_what_is_over_makes_room_for_the_next() -> None:
     held = (admit.entry_for(job(1)),)
-    plan = admit.plan(tenant(Limits(concurrent_jobs=1), held), [job(1, suspend=False, over=True), job(2)], 1000)
+    plan = admit.plan(tenant(Limits(concurrent_jobs=1), held), [job(1, suspend=False, over=True), job(2)], 1000, NOW)
     assert [fence_of(a) for a in plan.actions] == [["j002"]]
 
 
 def test_a_job_that_the_store_has_not_seen_yet_keeps_its_place() -> None:
     held = (Admitted("j009", "uid-9", 1000, 1, "500"),)
-    behind = admit.plan(tenant(Limits(concurrent_jobs=1), held), [job(1)], 499)
+    behind = admit.plan(tenant(Limits(concurrent_jobs=1), held), [job(1)], 499, NOW)
     assert behind.actions == ()
-    caught_up = admit.plan(tenant(Limits(concurrent_jobs=1), held), [job(1)], 500)
+    caught_up = admit.plan(tenant(Limits(concurrent_jobs=1), held), [job(1)], 500, NOW)
     assert [fence_of(a) for a in caught_up.actions] == [["j001"]]
 
 
 def test_jobs_that_are_being_stopped_are_not_started() -> None:
-    assert admit.plan(tenant(Limits()), [job(1, stopping=True)], 1000).actions == ()
+    assert admit.plan(tenant(Limits()), [job(1, stopping=True)], 1000, NOW).actions == ()
 
 
 def test_a_tenant_that_is_being_deleted_admits_nothing() -> None:
     leaving = msgspec.structs.replace(tenant(Limits()), metadata=ObjectMeta(name="a", deletion_timestamp=START))
-    assert admit.plan(leaving, [job(1)], 1000).actions == ()
+    assert admit.plan(leaving, [job(1)], 1000, NOW).actions == ()
 
 
 def test_a_higher_priority_goes_first_and_within_one_whoever_came_first() -> None:
     waiting = [job(1), job(2, priority=100), job(3, priority=-100), job(4, priority=100), job(5)]
-    plan = admit.plan(tenant(Limits(concurrent_jobs=4)), waiting, 1000)
+    plan = admit.plan(tenant(Limits(concurrent_jobs=4)), waiting, 1000, NOW)
     assert [fence_of(a) for a in plan.actions] == [["j002", "j004", "j001", "j005"]]
 
 
@@ -160,7 +162,7 @@ def test_the_fence_keeps_the_limits_and_the_order_settles_and_starves_nobody(
     assert expected == [f"j{n:03}" for n in sorted(found, key=lambda n: (-asked[n][2], n)) if asked[n][1] == "waiting"]
     holder, started = tenant(limits), []
     for _ in range(4 * len(found) + 4):
-        plan = admit.plan(holder, list(found.values()), 1000)
+        plan = admit.plan(holder, list(found.values()), 1000, NOW)
         writes = [a for a in plan.actions if isinstance(a, PatchObject) and "status" in a.patch]
         for write in writes:
             entries = tuple(msgspec.convert(e, Admitted) for e in write.patch["status"]["admitted"])
@@ -186,3 +188,14 @@ def test_a_limit_is_named_exactly_when_one_more_job_does_not_fit(
     use = admit.Use(used * 1000, memory * admit.GIB, running)
     entry = Admitted("j", "u", cpu * 1000, more * admit.GIB)
     assert bool(admit.excesses(limits, use, entry)) != use.plus(entry).fits(limits)
+
+
+def test_what_has_just_ended_leaves_the_fence_with_the_next_admission_or_a_moment_later() -> None:
+    held = (admit.entry_for(job(1)), admit.entry_for(job(2)))
+    holder = tenant(Limits(concurrent_jobs=2), held)
+    ended, runs = job(1, suspend=False, over=True, ended=NOW - timedelta(seconds=1)), job(2, suspend=False)
+    alone = admit.plan(holder, [ended, runs], 1000, NOW)
+    assert alone.actions == ()
+    assert alone.requeue_after == 2
+    assert fence_of(admit.plan(holder, [ended, runs, job(3)], 1000, NOW).actions[0]) == ["j002", "j003"]
+    assert fence_of(admit.plan(holder, [ended, runs], 1000, NOW + timedelta(seconds=1)).actions[0]) == ["j002"]

@@ -13,6 +13,7 @@ from longshore.kinds.tenants.model import Admitted, Limits, Tenant, TenantSpec, 
 from longshore.kube.objects import Condition, Job, JobSpec, JobStatus, ObjectMeta
 from longshore.runtime.plan import PatchObject
 
+NOW = datetime(2026, 2, 1, tzinfo=UTC)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -37,7 +38,9 @@ def job(n: int, cpu: int, priority: int, state: str) -> Job:
 def settled(tenant: Tenant, found: list[Job]) -> set[str]:
     """Whom admission lets start until it has no more to write; nothing ends meanwhile."""
     for _ in range(len(found) + 2):
-        writes = [a for a in admit.plan(tenant, found, 1000).actions if isinstance(a, PatchObject) and a.subresource]
+        writes = [
+            a for a in admit.plan(tenant, found, 1000, NOW).actions if isinstance(a, PatchObject) and a.subresource
+        ]
         if not writes:
             return {entry.uid for entry in tenant.status.admitted}
         admitted = msgspec.convert(writes[0].patch["status"]["admitted"], tuple[Admitted, ...])

@@ -75,3 +75,12 @@ def test_an_amount_that_the_api_server_writes_its_own_way_has_not_drifted() -> N
     assert not bundle.drifted(quota, as_found(stored))
     stored["spec"]["hard"]["count/jobs.batch"] = "10k"
     assert bundle.drifted(quota, as_found(stored))
+
+
+def test_a_change_of_nothing_but_the_version_is_none() -> None:
+    resource, body = bundle.manifests(TENANT)[1]
+    old = as_found({**body, "metadata": {**body["metadata"], "resourceVersion": "1"}})
+    new = msgspec.structs.replace(old, metadata=msgspec.structs.replace(old.metadata, resource_version="2"))
+    assert bundle.alike(old, new)
+    assert not bundle.alike(old, msgspec.structs.replace(new, spec={}))
+    assert not bundle.alike(old, msgspec.structs.replace(new, metadata=ObjectMeta(name=resource.plural)))
