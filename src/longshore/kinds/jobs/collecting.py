@@ -30,6 +30,8 @@ from longshore.kube.logs import Log, LogGap, Place
 CHUNK_SECONDS = 10.0
 BATCH_BYTES = 1 << 20  # may wait for the disk, which takes them at once; then their kubelet waits
 RING_BYTES = 256 * 1024  # of the newest pieces are kept in memory for those who follow
+# before a log is first asked for: most containers are short, and one that has ended takes one request, not three
+SHORT_SECONDS = 0.25
 AGAIN_SECONDS = 1.0
 POLL_SECONDS = 0.2
 MOST_UPLOADS = 8  # at a time, of all logs of this process: each holds a chunk in memory
@@ -238,6 +240,8 @@ class Collecting:
         if self._source is None or self._before is not None:
             return True
         place = msgspec.json.decode(self._place, type=Place | None)
+        if place is None and not self._source.ended():
+            await asyncio.sleep(SHORT_SECONDS)
         while True:
             source = self._source
             reader = Log(source.client, source.pod, source.namespace, source.container, place=place)
