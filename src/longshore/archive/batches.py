@@ -32,7 +32,8 @@ from longshore.errors import LongshoreError, Unavailable
 
 LISTING_DEADLINE = 30.0  # seconds; must stay below the grace that compaction gives replaced files
 LOADS = 16  # files fetched at once
-CACHED = 20_000  # rows in memory, about 700 bytes each
+TENANTS = 200  # whose names of files are remembered
+CACHED = 8_000  # rows in memory, about 1.5 KB each
 _STAMP = "%Y%m%dT%H%M%S%fZ"
 _NAME = re.compile(r"(e0|e1|h0|h1|d0)-(\d{8}T\d{12}Z)-(\d{8}T\d{12}Z)-(\d+)-([0-9a-f]{32})\.jsonl")
 
@@ -93,6 +94,7 @@ class Batches:
         self._rows = 0
         self._cache: OrderedDict[str, Sequence[Any]] = OrderedDict()
         self._loads = asyncio.Semaphore(LOADS)
+        self._listed: dict[str, dict[str, Batch | None]] = {}
 
     async def tenants(self) -> Sequence[str]:
         """Everyone who has an index: a listing of one level."""
@@ -109,8 +111,14 @@ class Batches:
     async def _listing(self, tenant: str) -> list[Batch]:
         prefix = f"index/{segment(tenant)}/"
         async with self._loads:
-            found = [_parsed(tenant, prefix, path) async for path, _ in self.objects.list(prefix)]
-        return [batch for batch in found if batch]
+            paths = [path async for path, _ in self.objects.list(prefix)]
+        # a page lists some hundred names, nearly all of which the one before has read already
+        before = self._listed.get(tenant, {})
+        found = {path: before[path] if path in before else _parsed(tenant, prefix, path) for path in paths}
+        self._listed[tenant] = found
+        while len(self._listed) > TENANTS:
+            del self._listed[next(iter(self._listed))]
+        return [batch for batch in found.values() if batch]
 
     async def read(
         self, batch: Batch, type: type[Row], *, cache: bool = True, words: Sequence[bytes] = ()

@@ -23,7 +23,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     leaf: int = 2048  # about half a megabyte, parsed in 2 ms
     fold_at: int = 32  # files of one sort that make a compaction worth it
-    round: int = 20_000  # entries held in memory at once
+    round: int = 10_000  # entries held in memory at once
     overlapping: int = 16  # leaves merged at once
     grace: timedelta = timedelta(seconds=60)
     marks_wait: timedelta = timedelta(days=1)  # a mark is applied by then; readers honour it at once

@@ -28,6 +28,7 @@ __all__ = ["Entry", "Index", "Limits", "Scan"]
 Position = tuple[datetime, str]
 _ATTEMPTS = 5
 SCANNED = 10_000  # entries; about 30 ms
+MOST_WANTED = 16_000  # entries of the files opened at once; bounds the memory of a search
 _A_LOOK = 100  # what it costs, in entries, to see that a file has nothing
 _ABOVE_ALL = "~"  # as a uid
 
@@ -199,7 +200,7 @@ class Index:
                     if run := _Run.below(rows, before):
                         heapq.heappush(heap, run)
                 if not heap:  # nothing in these, so perhaps nothing in many more
-                    wanted *= 2
+                    wanted = min(2 * wanted, MOST_WANTED)
             if heap:
                 yield heap[0].top
                 if heap[0].advance():
