@@ -108,7 +108,7 @@ async def test_what_one_job_gave_out_is_the_input_of_the_next_and_is_checked_bef
         assert (response.status, refused["field"]) == (422, "inputs.0.artifact")
 
 
-async def test_a_higher_priority_starts_first_and_an_unknown_one_is_refused(
+async def test_a_higher_priority_starts_first_and_what_is_unknown_or_too_large_is_refused(
     new_tenant: NewTenant, api: LocalApi, eventually: Eventually
 ) -> None:
     tenant = await new_tenant(concurrent_jobs=1)
@@ -129,6 +129,9 @@ async def test_a_higher_priority_starts_first_and_an_unknown_one_is_refused(
         assert first.started <= last.started
         async with session.post("/v1/jobs", json={"image": "bash", "priority": "system-node-critical"}) as response:
             assert (response.status, (await response.json())["field"]) == (422, "priority")
+        large = {"image": "bash", "env": {f"E{n}": "x" * 8000 for n in range(3)}}
+        async with session.post("/v1/jobs", json=large) as response:
+            assert (response.status, bool((await response.json())["hint"])) == (413, True)
 
 
 async def test_twenty_at_once_with_one_key_make_one_job_also_after_it_is_deleted_and_gone(
