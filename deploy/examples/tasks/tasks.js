@@ -17,7 +17,8 @@ export async function submit(task, { base = "", headers = {} } = {}) {
 
 /**
  * Tell `onStatus` of each status of this Job until a final one, and `onMode` how it is known: "socket" or "polling".
- * `protocols`: subprotocols of the socket, ["longshore", "bearer.KEY"] where no server in front adds the key.
+ * `protocols`: subprotocols of the socket where no server in front adds the key, or a function that resolves to them:
+ * ["longshore", "ticket.TICKET"] with a ticket of POST /v1/stream/ticket, a new one each time.
  * Returns a function that stops it.
  */
 export function follow(jobName, options) {
@@ -41,10 +42,18 @@ export function follow(jobName, options) {
     onMode(mode);
   }
 
-  function connect() {
+  async function connect() {
+    let offered = protocols;
+    try {
+      if (typeof protocols === "function") offered = await protocols();
+    } catch {
+      if (!over) later();
+      return;
+    }
+    if (over) return;
     const url = new URL(`${base}/ws/task-status/${name}`, window.location.href);
     url.protocol = url.protocol.replace("http", "ws");
-    socket = new WebSocket(url, protocols);
+    socket = new WebSocket(url, offered);
     socket.onmessage = (event) => {
       clearInterval(polling);
       polling = null;
@@ -59,12 +68,16 @@ export function follow(jobName, options) {
         stop();
         return;
       }
-      poll();
-      polling ??= setInterval(poll, pollMs);
-      setMode("polling");
-      retry = setTimeout(connect, pause * (0.5 + Math.random() / 2));
-      pause = Math.min(pause * 2, longestRetryMs);
+      later();
     };
+  }
+
+  function later() {
+    poll();
+    polling ??= setInterval(poll, pollMs);
+    setMode("polling");
+    retry = setTimeout(connect, pause * (0.5 + Math.random() / 2));
+    pause = Math.min(pause * 2, longestRetryMs);
   }
 
   async function poll() {

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from tests.cluster.product.serving import Serving, replica_env, serving
 
 from longshore.app import open_archive, utc_now
@@ -60,6 +61,7 @@ async def control(cluster: LocalCluster) -> AsyncIterator[Services]:
             task.cancel()
 
 
+@pytest.mark.timeout(300)
 async def test_the_silent_are_tried_again_and_given_up_and_the_others_are_left_alone(
     cluster: LocalCluster, api: LocalApi, new_tenant: NewTenant, tmp_path: Path
 ) -> None:
@@ -76,7 +78,9 @@ async def test_the_silent_are_tried_again_and_given_up_and_the_others_are_left_a
         async def submit(one: Serving) -> str:
             body = {"pipeline_run_id": "r", "heartbeat": True}
             async with session.post(f"{one.url}/api/tasks", json=body) as answer:
-                return str((await answer.json())["task_id"])
+                made = await answer.json()
+                assert answer.status == 202, made
+                return str(made["task_id"])
 
         async def status(id: str) -> dict[str, Any]:
             async with session.get(f"{none_left.url}/api/task-status?job_name={id}") as answer:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from longshore.errors import LongshoreError
+from longshore.web.stream.messages import Code
 
 SEND_SECONDS = 20.0
 CLOSED_WELL, TRY_AGAIN = 1000, 1013
@@ -55,6 +59,12 @@ class Outbox:
                     await self._socket.close(*self._closing)
         except TimeoutError:
             log.info("a socket read too slowly and was let go")
-            await self._socket.close(TRY_AGAIN, "you read too slowly: connect again")
+            with suppress(WebSocketDisconnect, RuntimeError):
+                await self._socket.close(Code.TOO_SLOW, "you read too slowly: connect again")
         except (WebSocketDisconnect, RuntimeError):
             return  # it has gone; whoever waits for its end is told so
+
+
+def reason(error: LongshoreError) -> str:
+    """Why a socket is closed, in at most 123 bytes (RFC 6455, 5.5)."""
+    return error.message.encode()[:120].decode(errors="ignore")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 from fastapi import APIRouter
 from starlette.websockets import WebSocket
@@ -15,40 +16,46 @@ from starlette.websockets import WebSocket
 from longshore.errors import Forbidden, LongshoreError, Unauthenticated
 from longshore.kinds.tasks.desk import TaskDesk
 from longshore.kinds.tasks.listening import StatusListener, Subscriptions, heard
-from longshore.kinds.tasks.outbox import TRY_AGAIN, Outbox
+from longshore.kinds.tasks.outbox import TRY_AGAIN, Outbox, reason
 from longshore.web.auth import Authentication, Caller
+from longshore.web.stream.messages import Code
+from longshore.web.stream.socket import Stage
+from longshore.web.stream.tickets import SUBPROTOCOL, Tickets, shown_by
 
 router = APIRouter()
 
 MOST_CHARACTERS = 4096
 LOOK_AGAIN_SECONDS = 30.0
-TOO_LONG, NO_CREDENTIAL, NOT_YOURS = 1009, 4401, 4403
-SUBPROTOCOL, BEARER = "longshore", "bearer."
 
 
-async def caller_of(socket: WebSocket) -> Caller:
-    """Who connects: by a header as over HTTP, or, from a page, by a subprotocol `bearer.<key>`; never by the URL."""
-    authentication: Authentication = socket.app.state.authentication
-    headers = socket.headers.mutablecopy()
-    for offered in socket.scope.get("subprotocols", ()):
-        if offered.startswith(BEARER) and "authorization" not in headers:
-            headers["authorization"] = f"Bearer {offered.removeprefix(BEARER)}"
-    return await authentication.caller(headers)
+@dataclass(frozen=True)
+class Guest:
+    """Who has come in, and by which credential: a ticket is good once, what it was given for may be asked again."""
+
+    who: Caller
+    credential: str
 
 
-async def accept(socket: WebSocket) -> Caller | None:
+async def accept(socket: WebSocket) -> Guest | None:
     """Let it in and say who it is; None when it was closed again, with a code that a page can read."""
     offered = socket.scope.get("subprotocols", ())
     await socket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
+    stage: Stage | None = getattr(socket.app.state, "stage", None)  # whose tickets they are; none without a cluster
     try:
-        return await caller_of(socket)
+        credential = shown_by(socket.headers, offered, stage.tickets if stage else Tickets())
+        return Guest(await _recognise(socket, credential), credential)
     except LongshoreError as error:
         known = isinstance(error, Unauthenticated | Forbidden)
-        await socket.close(NO_CREDENTIAL if known else TRY_AGAIN, error.message[:120])
+        await socket.close(Code.UNAUTHENTICATED if known else TRY_AGAIN, reason(error))
         return None
 
 
-async def received(socket: WebSocket) -> AsyncIterator[str]:
+async def _recognise(socket: WebSocket, credential: str) -> Caller:
+    authentication: Authentication = socket.app.state.authentication
+    return await authentication.recognise(credential)
+
+
+async def received(socket: WebSocket, guest: Guest) -> AsyncIterator[str]:
     """What the other side says, until it or we have closed; a key that is revoked meanwhile ends it within a minute."""
     while True:
         try:
@@ -56,9 +63,9 @@ async def received(socket: WebSocket) -> AsyncIterator[str]:
                 message = await socket.receive()
         except TimeoutError:
             try:
-                await caller_of(socket)
+                await _recognise(socket, guest.credential)
             except Unauthenticated as gone:
-                await socket.close(NO_CREDENTIAL, gone.message[:120])
+                await socket.close(Code.UNAUTHENTICATED, reason(gone))
                 return
             except LongshoreError:
                 continue  # it cannot be said for now
@@ -71,19 +78,19 @@ async def received(socket: WebSocket) -> AsyncIterator[str]:
 @router.websocket("/ws/task-status/{job_name}")
 async def task_status(socket: WebSocket, job_name: str, namespace: str | None = None) -> None:
     """The present status, then each change; closes after a final one."""
-    who = await accept(socket)
-    if who is None:
+    guest = await accept(socket)
+    if guest is None:
         return
     desk: TaskDesk = socket.app.state.tasks
     outbox = Outbox(socket)
-    listener = StatusListener(outbox, lambda: desk.status(who, job_name, namespace))
+    listener = StatusListener(outbox, lambda: desk.status(guest.who, job_name, namespace))
     try:
-        with heard(desk, who, job_name, namespace, listener):
+        with heard(desk, guest.who, job_name, namespace, listener):
             await listener.ask()
-            async for _ in received(socket):
+            async for _ in received(socket, guest):
                 pass  # there is nothing to say
     except Forbidden as refused:
-        await socket.close(NOT_YOURS, refused.message[:120])
+        await socket.close(Code.FORBIDDEN, reason(refused))
     finally:
         await listener.end()
         await outbox.end()
@@ -92,15 +99,15 @@ async def task_status(socket: WebSocket, job_name: str, namespace: str | None = 
 @router.websocket("/ws/tasks")
 async def tasks(socket: WebSocket) -> None:
     """Updates of the tasks that the client subscribes to, for as long as it likes."""
-    who = await accept(socket)
-    if who is None:
+    guest = await accept(socket)
+    if guest is None:
         return
     outbox = Outbox(socket)
-    subscriptions = Subscriptions(socket.app.state.tasks, who, outbox)
+    subscriptions = Subscriptions(socket.app.state.tasks, guest.who, outbox)
     try:
-        async for text in received(socket):
+        async for text in received(socket, guest):
             if len(text) > MOST_CHARACTERS:
-                await socket.close(TOO_LONG, "a message has at most 4096 characters")
+                await socket.close(Code.BAD_MESSAGE, "a message has at most 4096 characters")
                 break
             await subscriptions.answer(text)
     finally:

@@ -150,7 +150,7 @@ async def test_a_donation_runs_once(running: tuple[Serving, Caller], tmp_path: P
     _, caller = running
     body = {"donation_id": "d 1", "parameters": {"do": f"echo x >> {tmp_path}/ran"}}
     answers = await asyncio.gather(*(caller.ask("POST", "/api/tasks/commission", **body) for _ in range(8)))
-    assert sorted(status for status, _ in answers) == [200] * 7 + [202]
+    assert sorted(status for status, _ in answers) == [200] * 7 + [202], answers
     await caller.over(answers[0][1]["task_id"])
     assert (tmp_path / "ran").read_text() == "x\n"
     assert (await caller.ask("POST", "/api/tasks/commission", donation_id="d 1"))[0] == 409

@@ -27,8 +27,11 @@ from longshore.web.auth import Authentication, Caller
 CROWD = 300
 
 
+KEYS = {"good"}
+
+
 async def known(credential: str) -> Caller | None:
-    return Caller("key k", tenant="a") if credential == "good" else None
+    return Caller("key k", tenant="a") if credential in KEYS else None
 
 
 @pytest.fixture
@@ -138,3 +141,26 @@ async def test_a_page_shows_its_key_as_a_subprotocol_which_is_never_sent_back(se
         assert one.protocol == "longshore"
         await one.send_json({"type": "ping"})
         assert await one.receive_json() == {"type": "pong"}
+
+
+async def test_a_key_that_is_revoked_ends_its_sockets(
+    world: World, session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "LOOK_AGAIN_SECONDS", 0.1)
+    world.job("t1")
+    KEYS.add("lent")
+    url = str(session._base_url)
+    async with (
+        aiohttp.ClientSession(url, headers={"X-API-Key": "lent"}) as guest,
+        guest.ws_connect("/ws/task-status/t1") as one,
+        guest.ws_connect("/ws/tasks") as many,
+        session.ws_connect("/ws/tasks") as ours,
+        asyncio.timeout(60),
+    ):
+        assert (await one.receive_json())["status"] == "Pending"
+        KEYS.remove("lent")
+        for socket_ in (one, many):
+            assert (await socket_.receive()).type is aiohttp.WSMsgType.CLOSE
+            assert socket_.close_code == 4401
+        await ours.send_json({"type": "ping"})
+        assert await ours.receive_json() == {"type": "pong"}
