@@ -294,3 +294,13 @@ async def test_a_tenant_with_work_is_deleted_by_force_only_and_its_work_is_archi
     assert (record.status, record.archived) == ("Stopped", True)
     with pytest.raises(errors.NotFound):
         await client.get(NAMESPACES, tenant.namespace)
+
+
+async def test_a_job_that_is_stopped_while_it_is_being_started_is_stopped_and_nobody_is_refused(
+    new_tenant: NewTenant,
+) -> None:
+    tenant = await new_tenant(concurrent_jobs=10)
+    jobs = [await tenant.client.jobs.submit("bash", ["sleep", "600"], cpu=0.1) for _ in range(8)]
+    await asyncio.gather(*(tenant.client.jobs.stop(job.id) for job in jobs))
+    for job in jobs:
+        assert (await tenant.client.jobs.wait(job.id, deadline=60)).status == "Stopped"

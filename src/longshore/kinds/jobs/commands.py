@@ -26,6 +26,7 @@ from longshore.kube.objects import JOBS, Job, Patch
 from longshore.web.auth import Caller
 
 QUOTA_TRIES = 8
+STOP_TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -181,13 +182,27 @@ async def earlier_of(parts: Services, tenant: str, id: str, request: JobRequest)
 
 
 async def request_stop(parts: Services, job: Job, message: str) -> Job:
-    """Ask for a job's end; its controller and the Job controller see to it. A job that is over stays as it is."""
-    if model.is_over(job) or model.stop_requested(job):
-        return job
-    patch = model.stop_patch(job, parts.now(), message)
-    return await parts.client.patch(
-        JOBS, job.metadata.name, patch, job.metadata.namespace, type=Patch.STRATEGIC, subresource="status"
-    )
+    """Ask for a job's end; its controller and the Job controller see to it. A job that is over stays as it is.
+
+    One that has not started gets a start time with it, which is refused once it has one: it may be let go on at this
+    very moment, so what is written then is of this version of it or not at all.
+    """
+    meta = job.metadata
+    for _ in range(STOP_TRIES):
+        if model.is_over(job) or model.stop_requested(job):
+            return job
+        patch = model.stop_patch(job, parts.now(), message)
+        if "startTime" in patch["status"]:
+            patch["metadata"]["resourceVersion"] = job.metadata.resource_version
+        try:
+            return await parts.client.patch(
+                JOBS, meta.name, patch, meta.namespace, type=Patch.STRATEGIC, subresource="status"
+            )
+        except Conflict:
+            job = await parts.client.get(JOBS, meta.name, meta.namespace)
+            if job.metadata.uid != meta.uid:
+                raise
+    raise Unavailable("the job changes faster than it can be stopped", hint="try again", retry_after=1)
 
 
 async def rerun(parts: Services, tenant: Tenant, id: str, kind: str, request: JobRequest, key: str | None) -> Submitted:
