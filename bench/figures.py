@@ -140,4 +140,16 @@ FIGURES: dict[str, tuple[Figure, ...]] = {
         Figure("million_search_page_p99_ms", "each of these pages, p99 ms"),
         Figure("million_compaction_p99_s", "compaction after each 10,000, p99 s"),
     ),
+    "status_to_socket": (
+        Figure("status_to_socket_p99_ms_1", "a change, acknowledged, until it is at 1 socket, p99 ms", at_most=30),
+        Figure("status_to_socket_p50_ms_1", "the same at p50"),
+        Figure("status_to_socket_p99_ms_1000", "until it is at 1,000 sockets, each a sample, p99 ms", at_most=100),
+        Figure("status_to_socket_p50_ms_1000", "the same at p50"),
+        Figure("fanout_us_per_socket", "CPU µs of `serve` for each message to one of 1,000 sockets", at_most=20),
+    ),
+    "sockets": (
+        Figure("sockets_10000_memory_mb", "resident MB of `serve` with 10,000 idle sockets", at_most=400),
+        Figure("sockets_0_memory_mb", "the same without"),
+        Figure("sockets_kb_each", "KB for each of them"),
+    ),
 }

@@ -44,9 +44,9 @@ def replica_env(cluster: LocalCluster, role: str = "serve") -> dict[str, str]:
 
 
 @asynccontextmanager
-async def serving(folder: Path, env: Mapping[str, str]) -> AsyncIterator[Serving]:
+async def serving(folder: Path, env: Mapping[str, str], port: int | None = None) -> AsyncIterator[Serving]:
     """Starts it, waits until it is ready, and ends it."""
-    port = free_port()
+    port = port or free_port()
     url = f"http://127.0.0.1:{port}"
     settings = {"LONGSHORE_PORT": str(port), "LONGSHORE_API_URL": url, **env}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LONGSHORE_", "KUBE"))}

@@ -84,6 +84,7 @@ class Socket:
         finally:
             self._reader.end()
             self._wire.drained = None
+            self._stage.audience.leave(self)
             for follow in self._follows.values():
                 follow.end()
 
@@ -165,10 +166,7 @@ async def serve_socket(stage: Stage, scope: Scope, receive: Receive, send: Send)
     except LongshoreError as error:
         wire.cut(_code_of(error), _reason(error))
         return
-    try:
-        await socket.run(receive, send)
-    finally:
-        stage.audience.leave(socket)
+    wire.then = socket.run
 
 
 def _require_person(who: Caller) -> None:

@@ -6,10 +6,10 @@ told why it is let go. `app` gives this class to uvicorn; an endpoint finds it i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 EXTENSION = "longshore.wire"
@@ -17,14 +17,31 @@ CUT_SECONDS = 10.0
 
 
 class Wire(WebSocketsSansIOProtocol):
-    """`drained` is called when the reader has caught up."""
+    """`drained` is called when the reader has caught up. `then` goes on once the endpoint has let a client in: what
+    was needed for that, middleware, scope and headers, would be half of an idle socket's memory.
+    """
 
     drained: Callable[[], None] | None = None
+    then: Callable[[Receive, Send], Awaitable[None]] | None = None
 
     async def run_asgi(self) -> None:
         extensions = cast(dict[str, Any], self.scope["extensions"])
         extensions[EXTENSION] = self
+        inside = self.app
+
+        async def whole(scope: Any, receive: Any, send: Any) -> None:
+            await inside(scope, receive, send)
+            if self.then is not None:
+                self._forget()
+                await self.then(receive, send)
+
+        self.app = whole
         await super().run_asgi()
+
+    def _forget(self) -> None:
+        """What uvicorn and websockets keep of the handshake and read no more."""
+        cast(dict[str, Any], self.scope).clear()
+        del self.request, self.response
 
     def offer(self, frame: bytes) -> bool:
         """Write a whole frame; False, and nothing is written, while the reader does not keep up."""
