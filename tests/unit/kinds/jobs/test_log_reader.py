@@ -1,0 +1,34 @@
+"""A reader that takes nothing is cut off, and what was being read for it is let go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+import pytest
+from starlette.types import Message
+
+from longshore.kinds.jobs import log
+
+
+async def test_a_reader_that_takes_nothing_is_cut_off_and_its_log_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "READER_SECONDS", 0.05)
+    closed = asyncio.Event()
+    taken: list[bytes] = []
+
+    async def body() -> AsyncGenerator[bytes, None]:
+        try:
+            while True:
+                yield b"x" * 1000
+        finally:
+            closed.set()
+
+    async def send(message: Message) -> None:
+        taken.append(message.get("body", b""))
+        if len(taken) == 4:
+            await asyncio.Event().wait()
+
+    async with asyncio.timeout(30):
+        await log._Text(body(), {}).stream_response(send)
+    assert closed.is_set()
+    assert len(b"".join(taken)) == 3000
