@@ -245,6 +245,23 @@ async def test_a_deleted_job_is_stopped_hidden_and_archived_and_a_purged_one_lea
                 assert response.status == status
 
 
+async def test_jobs_that_are_deleted_from_outside_are_stopped_and_archived_whether_they_run_or_wait(
+    new_tenant: NewTenant, api: LocalApi, client: Client, eventually: Eventually
+) -> None:
+    tenant = await new_tenant(concurrent_jobs=1)
+    async with http(api, tenant.key) as session:
+        runs, waits = [await submit(session, "sleep 600") for _ in range(2)]
+    await eventually(_is(tenant.client, runs["id"], "Running"))
+    for job in (waits, runs):
+        await client.delete(JOBS, job["id"], tenant.namespace)
+    for job in (waits, runs):
+        # asked for while it is being deleted, it is the same stop
+        await tenant.client.jobs.stop(job["id"])
+        assert (await tenant.client.jobs.wait(job["id"], deadline=60)).status == "Stopped"
+        await eventually(_gone(client, job["id"], tenant.namespace), deadline=60)
+        assert (await tenant.client.jobs.get(job["id"])).archived
+
+
 async def test_a_job_that_others_made_is_listed_read_and_stopped_only_when_asked(
     new_tenant: NewTenant, api: LocalApi, client: Client, eventually: Eventually
 ) -> None:
