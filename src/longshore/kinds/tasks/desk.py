@@ -158,14 +158,15 @@ class TaskDesk:
         """The status document. Raises Forbidden for a namespace that the caller may not read."""
         if who.pod is not None:
             raise Forbidden("a pod's token does not open this", hint="use an API key")
-        if namespace is None and (self.jobs is None or self.modes[0] is Mode.LOCAL):
-            local = await self.local(who, name)
-            if local is not None:
-                return local.document()
+        if self.jobs is not None:
+            self.jobs.namespace_for(who, name, namespace)
+        # what the service runs itself is in no namespace, so any that the caller may read will do
+        if self.modes[0] is Mode.LOCAL and (local := await self.local(who, name)) is not None:
+            return local.document()
         if self.jobs is None:
             return view.not_found(name, namespace or "")
         status = await self.jobs.status(who, name, namespace)
-        if status.status is Word.NOT_FOUND and namespace is None and self.modes[0] is Mode.KUBERNETES:
+        if status.status is Word.NOT_FOUND and self.modes[0] is Mode.KUBERNETES:
             local = await self.local(who, name)
             return local.document() if local is not None else status
         return status

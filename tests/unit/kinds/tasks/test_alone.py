@@ -103,7 +103,7 @@ async def test_a_task_runs_and_is_followed_and_its_output_read(running: tuple[Se
     id = await caller.submit(f"{until(tmp_path / 'gate')}; env")
     assert id.startswith("task-runner-r1-")
     assert (await caller.statuses(id, tmp_path / "gate"))[-2:] == ["Running", "Succeeded"]
-    status, document = await caller.ask("GET", f"/api/task-status?job_name={id}")
+    status, document = await caller.ask("GET", f"/api/task-status?job_name={id}&namespace=default")
     assert (status, document["status"], document["succeeded"], document["failed"]) == (200, "Succeeded", 1, 0)
     output = (await caller.ask("GET", f"/api/tasks/{id}/logs"))[1]
     assert output.startswith("run r1\n")
