@@ -60,7 +60,7 @@ def conclude(out: Output, job: "Job") -> int:
         return 0
     out.say(f"{text}: {job.message or job.reason or 'no reason is known'}")
     if job.hint:
-        out.say(f"hint: {job.hint}")
+        out.hint(job.hint)
     return 1
 
 

@@ -63,7 +63,7 @@ async def why(call: Call, job_id: JobId) -> None:
         )
     )
     if job.hint:
-        call.out.say(f"hint: {job.hint}")
+        call.out.hint(job.hint)
 
 
 async def events(call: Call, job_id: JobId) -> None:

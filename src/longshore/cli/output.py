@@ -1,5 +1,6 @@
 """How every command speaks: data on stdout (tables for people, JSON for programs), talk on stderr."""
 
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from rich.text import Text
 from longshore import errors
 
 _WIDE: Final = 10_000
+_PARAMETER: Final = re.compile(r"\?([a-z_]+)=([\w-]+)")
 _COLOURS: Final = {
     "Succeeded": "green",
     "Failed": "red",
@@ -85,7 +87,12 @@ class Output:
         """What went wrong and what to do next."""
         self.people.print(Text("error: ", style="bold red"), Text(printable(error.message)), sep="", soft_wrap=True)
         if error.hint:
-            self.people.print(Text("hint: ", style="bold cyan"), Text(printable(error.hint)), sep="", soft_wrap=True)
+            self.hint(error.hint)
+
+    def hint(self, hint: str) -> None:
+        """What to do next, as it is typed: what the API calls ?tenant=ID is --tenant ID here."""
+        typed = _PARAMETER.sub(lambda match: f"--{match[1].replace('_', '-')} {match[2]}", hint)
+        self.people.print(Text("hint: ", style="bold cyan"), Text(printable(typed)), sep="", soft_wrap=True)
 
 
 def cell(value: object) -> Text:

@@ -89,7 +89,7 @@ def show_plan(call: Call, plan: "Plan") -> int:
         )
     )
     if refusal and refusal.hint:
-        call.out.say(f"hint: {refusal.hint}")
+        call.out.hint(refusal.hint)
     return code
 
 

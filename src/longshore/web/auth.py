@@ -54,7 +54,7 @@ class Caller(Struct, frozen=True):
             if asked is None:
                 raise UserMistake(
                     "which tenant is this for?",
-                    hint="add ?tenant=ID, or --tenant ID on the command line",
+                    hint="add ?tenant=ID",
                     field="tenant",
                 )
             return asked

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from typing import TYPE_CHECKING
 
 import pytest
 from rich.console import Console
@@ -9,6 +10,10 @@ from longshore.cli.lines import Lines
 from longshore.cli.output import printable, seconds, size
 from longshore.cli.steps import Steps
 from longshore.cluster.progress import Step
+
+if TYPE_CHECKING:
+    from tests.unit.cli.conftest import Cli
+    from tests.unit.conftest import Api
 
 
 @pytest.mark.parametrize(
@@ -58,3 +63,8 @@ def test_where_nothing_moves_a_long_step_still_says_that_it_runs(monkeypatch: py
         "building (3 of 3): stripping (14.0s)",
         "building: 14.0s",
     ]
+
+
+def test_a_hint_of_the_api_reads_for_the_command_line(cli: Cli, api: Api) -> None:
+    api.problem("GET /v1/jobs", 422, "which tenant is this for?", hint="add ?tenant=ID", field="tenant")
+    assert "hint: add --tenant ID\n" in cli("list").err

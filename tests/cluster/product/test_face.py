@@ -1,0 +1,118 @@
+"""What people type and what programs that are not async call, against the real API: the whole way of a job."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from longshore.cli.local import LocalApi
+from longshore.sdk import SyncClient
+
+NewTenant = Callable[..., Awaitable[Any]]
+
+
+@dataclass(frozen=True)
+class Ran:
+    code: int | None
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Longshore = Callable[..., Awaitable[Ran]]
+
+
+@pytest.fixture
+async def longshore(new_tenant: NewTenant, api: LocalApi, tmp_path: Path) -> Longshore:
+    """`await longshore("list")`, as a tenant of its own."""
+    tenant = await new_tenant(concurrent_jobs=2)
+    env = {
+        **os.environ,
+        "LONGSHORE_URL": api.url,
+        "LONGSHORE_API_KEY": tenant.key,
+        "XDG_STATE_HOME": str(tmp_path),
+        "COLUMNS": "200",
+    }
+
+    async def run(*words: str) -> Ran:
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "longshore", *words, env=env, stdout=pipe, stderr=pipe
+        )
+        async with asyncio.timeout(90):
+            out, err = await process.communicate()
+        return Ran(process.returncode, out.decode(), err.decode())
+
+    return run
+
+
+async def test_a_job_is_planned_submitted_watched_read_run_again_and_deleted_by_hand(
+    longshore: Longshore, tmp_path: Path
+) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text("name: hello\nimage: bash\ncommand: [bash, -c, 'echo $GREETING > kept.txt; echo $GREETING']\n")
+    said = ("--file", str(file), "-e", "GREETING=hello", "-o", "kept.txt", "--tag", "by=hand")
+    planned = await longshore("plan", *said)
+    assert (planned.code, planned.err) == (0, "")
+    assert (await longshore("list", "-q")).out == "", "a plan makes nothing"
+
+    submitted = await longshore("submit", *said)
+    assert submitted.code == 0, submitted.err
+    job = submitted.out.strip()
+    watched = await longshore("watch", job)
+    assert watched.code == 0, watched.err
+    assert "Succeeded" in watched.out
+    assert (await longshore("wait", job)).code == 0
+    assert (await longshore("logs", job)).out == "hello\n"
+    assert (await longshore("logs", job, "--search", "nothing")).out == ""
+    assert (await longshore("list", "-q", "--status", "succeeded", "--tag", "by=hand")).out == f"{job}\n"
+    assert (await longshore("get", job, "--json")).json["exit_code"] == 0
+    assert "Succeeded" in (await longshore("why", job)).out
+    assert (await longshore("events", job, "--json")).json["items"]
+
+    again = await longshore("rerun", job, "--wait")
+    assert again.code == 0, again.err
+    assert (await longshore("delete", job)).code == 0
+    assert (await longshore("list", "-q", "--all")).out == again.out
+    gone = await longshore("get", job)
+    assert gone.code == 2
+    assert "hint: " in gone.err
+
+
+async def test_what_is_wrong_is_told_with_a_hint_for_the_command_line(longshore: Longshore) -> None:
+    failed = await longshore("submit", "-i", "bash", "--wait", "--", "bash", "-c", "exit 3")
+    assert failed.code == 1
+    assert "exit code 3" in failed.err
+    assert "hint: its log says more: longshore logs " in failed.err
+    refused = await longshore("submit", "-i", "bash", "--cpu", "many")
+    assert refused.code == 2
+    assert "hint: " in refused.err
+    status = await longshore("list", "--status", "done")
+    assert status.code == 2
+    assert "Succeeded" in status.err
+
+
+async def test_programs_that_are_not_async_see_a_job_through(new_tenant: NewTenant, api: LocalApi) -> None:
+    tenant = await new_tenant()
+
+    def program() -> tuple[str, bytes, list[str], list[str]]:
+        with SyncClient(api.url, tenant.key) as client:
+            job = client.jobs.submit("bash", ["bash", "-c", "for i in 1 2 3; do echo $i; done"], tags={"a": "b"})
+            log = b"".join(client.jobs.logs(job.id, follow=True))
+            seen: list[str] = [change.type for change in client.jobs.watch(job.id)]
+            done = client.jobs.wait(job.id, deadline=60)
+            return done.status, log, seen, [each.id for each in client.jobs.each(tags={"a": "b"})]
+
+    status, log, seen, listed = await asyncio.to_thread(program)
+    assert (status, log) == ("Succeeded", b"1\n2\n3\n")
+    assert seen[0] == "snapshot"
+    assert len(listed) == 1
