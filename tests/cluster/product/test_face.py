@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 import pytest
 
 from longshore.cli.local import LocalApi
+from longshore.cli.main import run
 from longshore.sdk import SyncClient
 
 NewTenant = Callable[..., Awaitable[Any]]
@@ -32,27 +31,27 @@ Longshore = Callable[..., Awaitable[Ran]]
 
 
 @pytest.fixture
-async def longshore(new_tenant: NewTenant, api: LocalApi, tmp_path: Path) -> Longshore:
+async def longshore(
+    new_tenant: NewTenant,
+    api: LocalApi,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Longshore:
     """`await longshore("list")`, as a tenant of its own."""
     tenant = await new_tenant(concurrent_jobs=2)
-    env = {
-        **os.environ,
-        "LONGSHORE_URL": api.url,
-        "LONGSHORE_API_KEY": tenant.key,
-        "XDG_STATE_HOME": str(tmp_path),
-        "COLUMNS": "200",
-    }
+    for name, value in {"URL": api.url, "API_KEY": tenant.key}.items():
+        monkeypatch.setenv(f"LONGSHORE_{name}", value)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "200")
 
-    async def run(*words: str) -> Ran:
-        pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "longshore", *words, env=env, stdout=pipe, stderr=pipe
-        )
+    async def typed(*words: str) -> Ran:
+        capfd.readouterr()
         async with asyncio.timeout(90):
-            out, err = await process.communicate()
-        return Ran(process.returncode, out.decode(), err.decode())
+            code = await asyncio.to_thread(run, words)
+        return Ran(code, *capfd.readouterr())
 
-    return run
+    return typed
 
 
 async def test_a_job_is_planned_submitted_watched_read_run_again_and_deleted_by_hand(
