@@ -28,6 +28,7 @@ JOBS_KEPT = 20
 RUNS = {1: (300, 0.1), 1_000: (100, 0.2)}  # by sockets: how many changes, seconds between them
 CLIENTS = 2  # processes that the sockets are in
 ENOUGH = 2_000
+ENOUGH_ARRIVED = 0.95
 
 
 def measure() -> Measurement:
@@ -74,10 +75,12 @@ async def _run(
         took += [
             (at - written[version]) / 1e6 for version, each in arrivals.items() if version in written for at in each
         ]
-    if len(took) != changes * count:
+    # a version that the Job controller has overtaken at once is not told for itself
+    if not ENOUGH_ARRIVED * changes * count <= len(took) <= changes * count:
         raise RuntimeError(f"of {changes} changes to {count} sockets {len(took)} arrived")
     return {
         "changes": changes,
+        "arrived": len(took),
         "cpu_us": cpu * 1e6,
         "p50_ms": median(took),
         "p99_ms": percentile(took, 99),
@@ -100,7 +103,7 @@ async def _settled(session: aiohttp.ClientSession, url: str) -> None:
     before = -1.0
     async with asyncio.timeout(60):
         while True:
-            now = await metric(session, url, 'longshore_cache_events_total{resource="jobs"}')
+            now = await metric(session, url, 'longshore_cache_events_total{resource="jobs.batch"}')
             if now == before:
                 return
             before = now

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import textwrap
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -175,3 +176,14 @@ async def _watches(client: Client) -> int:
     text = (await client.call("GET", "/metrics")).decode()
     lines = re.findall(r'^apiserver_longrunning_requests\{(.*verb="WATCH".*)\} (\d+)$', text, re.MULTILINE)
     return sum(int(count) for labels, count in lines if re.search(r'resource="(jobs|pods)"', labels))
+
+
+async def test_the_example_in_the_documentation_runs(new_tenant: NewTenant, api: LocalApi) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "stream.md").read_text()
+    example = textwrap.indent(text.partition("```python\n")[2].partition("```")[0], "    ")
+    said: list[str] = []
+    names: dict[str, Any] = {"LongshoreClient": LongshoreClient, "print": said.append}
+    exec(f"async def example(url, key):\n{example}", names)
+    async with asyncio.timeout(60):
+        await names["example"](api.url, (await new_tenant()).key)
+    assert said[-1] == "Succeeded"
