@@ -88,7 +88,7 @@ async def test_a_job_is_planned_submitted_watched_read_run_again_and_deleted_by_
 
 
 async def test_what_is_wrong_is_told_with_a_hint_for_the_command_line(longshore: Longshore) -> None:
-    failed = await longshore("submit", "-i", "bash", "--wait", "--", "bash", "-c", "exit 3")
+    failed = await longshore("submit", "-i", "longshore/host", "--wait", "--", "bash", "-c", "exit 3")
     assert failed.code == 1
     assert "exit code 3" in failed.err
     assert "hint: its log says more: longshore logs " in failed.err
