@@ -5,7 +5,7 @@ On a terminal a bar stays below the log; a program reads JSON lines; a pipe gets
 
 import asyncio
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, aclosing
 from typing import TYPE_CHECKING, Final, Protocol
 
 from rich.console import Console
@@ -65,8 +65,9 @@ def conclude(out: Output, job: "Job") -> int:
 
 
 async def _read_log(call: Call, job_id: str, view: View) -> None:
-    async for chunk in call.client.jobs.logs(job_id, follow=True):
-        view.log(chunk)
+    async with aclosing(call.client.jobs.logs(job_id, follow=True)) as chunks:
+        async for chunk in chunks:
+            view.log(chunk)
     view.log(b"")
 
 

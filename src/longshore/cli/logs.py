@@ -1,5 +1,6 @@
 """`longshore logs`: a job's log, now or long after it has ended, all of it or what is looked for."""
 
+from contextlib import aclosing
 from typing import Annotated
 
 import typer
@@ -45,11 +46,12 @@ async def logs(
         previous=previous,
         container=container,
     )
-    async for chunk in chunks:
-        if call.out.json:
-            _print_lines(call.out, lines.feed(chunk))
-        else:
-            call.out.raw(chunk)
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            if call.out.json:
+                _print_lines(call.out, lines.feed(chunk))
+            else:
+                call.out.raw(chunk)
     _print_lines(call.out, lines.rest())
 
 

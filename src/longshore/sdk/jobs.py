@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Unpack
 
@@ -153,7 +153,7 @@ class Jobs:
         previous: bool = False,
         container: str | None = None,
         offset: int | None = None,
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """The log in chunks of bytes; with `follow` until the job has ended.
 
         `since`, `until`: a time, or how long ago ("10m"); `tail`: so many of the last lines; `search`: only lines with

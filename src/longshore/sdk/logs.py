@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from datetime import datetime
 from typing import Final
 
@@ -59,15 +60,17 @@ class LogReader:
         self._given = 0
         self._began: int | None = None
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         vain = 0
         patience = None
         while True:
             try:
-                async for chunk in self._once(patience):
-                    self._given += len(chunk)
-                    vain = 0
-                    yield chunk
+                # closed here and now, whoever leaves early: two generators that the loop closes at its end collide
+                async with aclosing(self._once(patience)) as answer:
+                    async for chunk in answer:
+                        self._given += len(chunk)
+                        vain = 0
+                        yield chunk
                 return
             except (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError) as broken:
                 vain += 1
@@ -81,7 +84,7 @@ class LogReader:
         moves = any(isinstance(end, str) and not end[:4].isdigit() for end in (self._query.since, self._query.until))
         return self._began is not None or (self._query.tail is None and not moves)
 
-    async def _once(self, patience: float | None) -> AsyncIterator[bytes]:
+    async def _once(self, patience: float | None) -> AsyncGenerator[bytes, None]:
         params: dict[str, object] = dict(self._query.params())
         skip = self._given
         if self._began is not None:
