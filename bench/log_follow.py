@@ -16,7 +16,7 @@ import aiohttp
 
 from bench.harness.product import new_tenants, product
 from bench.harness.results import Measurement
-from longshore.kinds.jobs.log import COMPLETE
+from longshore.kinds.jobs.logs.answer import COMPLETE
 from longshore.kinds.jobs.model import LABEL_JOB_NAME, MAIN_CONTAINER
 from longshore.kinds.tenants.model import namespace_of
 from longshore.kube.client import Client

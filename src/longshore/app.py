@@ -32,13 +32,14 @@ from longshore.archive.transfers import Transfers
 from longshore.archive.uploads import Uploads
 from longshore.archive.usage import Usage
 from longshore.errors import LongshoreError, NotFound, UserMistake
-from longshore.kinds.jobs import live, places
 from longshore.kinds.jobs import model as jobs
+from longshore.kinds.jobs import places
 from longshore.kinds.jobs.commands import pressure_of
-from longshore.kinds.jobs.facts import Facts, workload_owner
 from longshore.kinds.jobs.lag import LagMetrics
-from longshore.kinds.jobs.news import Feed
-from longshore.kinds.jobs.why import Workload
+from longshore.kinds.jobs.stream import routes as live
+from longshore.kinds.jobs.stream.news import Feed
+from longshore.kinds.jobs.waiting.facts import Facts, workload_owner
+from longshore.kinds.jobs.waiting.why import Workload
 from longshore.kinds.kind import Archive, Kind, Services, Stores
 from longshore.kinds.registry import KINDS
 from longshore.kinds.tasks import desk

@@ -23,10 +23,10 @@ from longshore.archive.retention import Retention
 from longshore.archive.transfers import Transfers
 from longshore.archive.uploads import Uploads
 from longshore.archive.usage import Usage
-from longshore.kinds.jobs.facts import CLAIMS, Facts, is_wanted
-from longshore.kinds.jobs.livelog import Tails
+from longshore.kinds.jobs.logs.live import Tails
 from longshore.kinds.jobs.pressure import StoreSize
 from longshore.kinds.jobs.view import JobRecord
+from longshore.kinds.jobs.waiting.facts import CLAIMS, Facts, is_wanted
 from longshore.kinds.tenants.bundle import Bundled
 from longshore.kinds.tenants.model import Tenant
 from longshore.kube.client import Client
@@ -64,7 +64,7 @@ class Stores:
     pods: Store[Pod]
     tenants: Store[Tenant]
     keys: Store[Secret]
-    # what else tells why a job waits: see `kinds.jobs.facts`
+    # what else tells why a job waits: see `kinds.jobs.waiting.facts`
     events: Recent = field(default_factory=lambda: Recent(is_wanted))
     scale_ups: Recent = field(default_factory=lambda: Recent(is_wanted))
     nominations: Recent = field(default_factory=lambda: Recent(is_wanted))

@@ -2,11 +2,12 @@
 
 from longshore.kinds import crd
 from longshore.kinds.jobs import control as jobs
-from longshore.kinds.jobs import exchange, live, transfers, uploads
 from longshore.kinds.jobs import openapi as job_openapi
-from longshore.kinds.jobs import openapi_files as file_openapi
-from longshore.kinds.jobs import openapi_stream as stream_openapi
 from longshore.kinds.jobs import routes as job_routes
+from longshore.kinds.jobs.files import exchange, transfers, uploads
+from longshore.kinds.jobs.files import openapi as file_openapi
+from longshore.kinds.jobs.stream import openapi as stream_openapi
+from longshore.kinds.jobs.stream import routes as live
 from longshore.kinds.kind import Kind
 from longshore.kinds.simulations import compat as simulation_compat
 from longshore.kinds.simulations import openapi as simulation_openapi

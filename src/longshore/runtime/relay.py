@@ -1,6 +1,6 @@
 """A small HTTP server in each process by which the other replicas reach it: streams of messages, by name.
 
-It knows neither topics nor logs. Who owns what: `kinds.jobs.collector` offers "log", the live tail of a container;
+It knows neither topics nor logs. Who owns what: `kinds.jobs.logs.collector` offers "log", the live tail of a container;
 the link of `runtime.bus` offers "bus", its topics; both call the same name at others, whom `runtime.replicas` lists.
 Only replicas may call: they know the secret that `install` made, and what is asked for may be any tenant's.
 

@@ -19,7 +19,7 @@ from longshore.cli.up import longshore_parts
 from longshore.cluster.cluster import LocalCluster
 from longshore.cluster.node.attempts import kill_leftovers
 from longshore.kinds.jobs import model
-from longshore.kinds.jobs.log import COMPLETE, OFFSET, SIZE, WHY
+from longshore.kinds.jobs.logs.answer import COMPLETE, OFFSET, SIZE, WHY
 from longshore.kube.client import Client
 from longshore.kube.objects import JOBS, LEASES, NODES, PODS
 from longshore.runtime.replicas import LABEL, Replica, owner

@@ -16,8 +16,8 @@ from longshore.archive.ledger import Ledger
 from longshore.errors import Terminal
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.happened import happened
+from longshore.kinds.jobs.logs.settled import settled
 from longshore.kinds.jobs.reconcile import ArchiveJob
-from longshore.kinds.jobs.settled import settled
 from longshore.kinds.jobs.view import TAIL_CHARACTERS, ArtifactView, JobRecord, OutputsView, record_of
 from longshore.kinds.kind import Archive, Services
 from longshore.kube.objects import Job, Pod

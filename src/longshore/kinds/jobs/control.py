@@ -7,8 +7,8 @@ from datetime import datetime
 
 from longshore.kinds.jobs import model, reconcile
 from longshore.kinds.jobs.archiver import Archiver
-from longshore.kinds.jobs.collector import Collector
 from longshore.kinds.jobs.housekeeping import Housekeeping
+from longshore.kinds.jobs.logs.collector import Collector
 from longshore.kinds.jobs.reconcile import ArchiveJob, HideEntry, PurgeJob
 from longshore.kinds.kind import Lives, Runs, Services
 from longshore.kube.objects import Event, Job, Pod

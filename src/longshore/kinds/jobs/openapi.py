@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from longshore.kinds.jobs.dryrun import PlanView
 from longshore.kinds.jobs.happened import Happened
 from longshore.kinds.jobs.model import Status
-from longshore.kinds.jobs.placement import Estimate
 from longshore.kinds.jobs.view import EventView, JobRecord, OutputsView, ResourcesView, WhyView, links_of
+from longshore.kinds.jobs.waiting.dryrun import PlanView
+from longshore.kinds.jobs.waiting.placement import Estimate
 from longshore.web.openapi import Answer, Operation, Operations
 
 AT: Final = datetime(2026, 11, 20, 20, 0, tzinfo=UTC)

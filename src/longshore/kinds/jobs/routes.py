@@ -12,11 +12,13 @@ from pydantic import Field
 from starlette.responses import Response
 
 from longshore.errors import Forbidden, Unavailable, UserMistake
-from longshore.kinds.jobs import commands, dryrun, log, model
+from longshore.kinds.jobs import commands, model
 from longshore.kinds.jobs.find import accepted, events_of, find, find_deletable, find_foreign, full_record, tenant_id
 from longshore.kinds.jobs.input import JobInput
 from longshore.kinds.jobs.listing import Filter, page
+from longshore.kinds.jobs.logs import answer as log
 from longshore.kinds.jobs.request import JobRequest
+from longshore.kinds.jobs.waiting import dryrun
 from longshore.kinds.kind import Parts, Services
 from longshore.kinds.tenants.model import object_name
 from longshore.web.answers import answer

@@ -77,7 +77,7 @@ class EtaView(Struct, frozen=True):
 
 
 class WhyView(Struct, frozen=True):
-    """Why a job is not running yet, in one sentence; once it runs or is over, what it waited for (`kinds.jobs.why`).
+    """Why a job is not running yet, in one sentence; once it runs or is over, what it waited for (`jobs.waiting.why`).
 
     `since` is when this cause began, `ahead` how many jobs start before it, `queued` and `pending` the seconds that it
     waited for its turn and then for its pod.

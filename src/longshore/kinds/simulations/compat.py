@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from longshore.errors import BadUpload, NotFound, TooLarge, UserMistake
-from longshore.kinds.jobs import log
 from longshore.kinds.jobs.find import find, full_record
+from longshore.kinds.jobs.logs import answer as log
 from longshore.kinds.jobs.model import Status
 from longshore.kinds.kind import Parts
 from longshore.kinds.simulations import commands

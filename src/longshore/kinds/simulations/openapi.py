@@ -7,8 +7,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from longshore.kinds.jobs.files.openapi import FILES
 from longshore.kinds.jobs.openapi import LOG, MADE, RECORD, WAITING
-from longshore.kinds.jobs.openapi_files import FILES
 from longshore.kinds.jobs.view import JobRecord
 from longshore.web.openapi import Answer, Operation, Operations
 

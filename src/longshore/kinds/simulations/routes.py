@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from longshore.errors import Conflict, NotFound
-from longshore.kinds.jobs.exchange import listed
+from longshore.kinds.jobs.files.exchange import listed
 from longshore.kinds.jobs.find import Found, accepted, find, full_record
 from longshore.kinds.jobs.view import JobRecord
 from longshore.kinds.kind import Parts, Services

@@ -12,8 +12,9 @@ from typing import Any
 
 from longshore.errors import Conflict, Forbidden, NotFound, Unavailable, UserMistake
 from longshore.kinds.jobs import commands as jobs
-from longshore.kinds.jobs import find, log
+from longshore.kinds.jobs import find
 from longshore.kinds.jobs.commands import Submitted
+from longshore.kinds.jobs.logs import answer as log
 from longshore.kinds.jobs.model import JobRequest, request_of
 from longshore.kinds.jobs.view import JobRecord
 from longshore.kinds.kind import Services

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from longshore.errors import LongshoreError
-from longshore.kinds.jobs import log
+from longshore.kinds.jobs.logs import answer as log
 from longshore.kinds.tasks.desk import Desk, Made, ReadyDesk, TaskDesk
 from longshore.kinds.tasks.model import Asked, Mode
 from longshore.kinds.tasks.view import TaskStatus, Word

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 import pytest
 from starlette.types import Message
 
-from longshore.kinds.jobs import log
+from longshore.kinds.jobs.logs import answer as log
 
 
 async def test_a_reader_that_takes_nothing_is_cut_off_and_its_log_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:

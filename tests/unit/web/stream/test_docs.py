@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from longshore.kinds.jobs.interest import Select
+from longshore.kinds.jobs.stream.interest import Select
 from longshore.settings import Settings
 from longshore.web.stream.messages import Code, Ping, Subscribe, Unsubscribe
 
@@ -33,7 +33,7 @@ def test_what_a_client_says_is_in_it_with_its_members() -> None:
 
 
 def test_what_a_client_is_told_is_in_it() -> None:
-    sources = [*STREAM.glob("*.py"), ROOT / "src" / "longshore" / "kinds" / "jobs" / "news.py"]
+    sources = [*STREAM.glob("*.py"), ROOT / "src" / "longshore" / "kinds" / "jobs" / "stream" / "news.py"]
     made = {name for path in sources for name in re.findall(r'message\(\s*"(\w+)"', path.read_text())}
     table = set(re.findall(r"^\| (\w+) \|", TEXT.partition("It is told:")[2].partition("## How")[0], re.MULTILINE))
     assert table - {"type"} == made - {"closing"}

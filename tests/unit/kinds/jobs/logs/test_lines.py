@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from longshore.archive.log_chunk import Chunk
 from longshore.errors import UserMistake
-from longshore.kinds.jobs.logfilter import Lines, moment
+from longshore.kinds.jobs.logs.lines import Lines, moment
 
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 WORDS = [b"error one\n", b"fine\n", b"\n", b"an error\n", b"last"]

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from longshore.kinds.jobs import model, obstacles
-from longshore.kinds.jobs.placement import Room
+from longshore.kinds.jobs import model
 from longshore.kinds.jobs.view import WhyView
-from longshore.kinds.jobs.why import Known, Reason, Turn, Workload, WorkloadStatus, kept, span, why_of
+from longshore.kinds.jobs.waiting import obstacles
+from longshore.kinds.jobs.waiting.placement import Room
+from longshore.kinds.jobs.waiting.why import Known, Reason, Turn, Workload, WorkloadStatus, kept, span, why_of
 from longshore.kinds.tenants.admit import Excess
 from longshore.kube.objects import (
     Claim,
@@ -34,7 +35,7 @@ from longshore.kube.objects import (
     Volume,
 )
 
-DOCS = Path(__file__).parents[4] / "docs" / "why.md"
+DOCS = Path(__file__).parents[5] / "docs" / "why.md"
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 BUSY = Turn(excess=(Excess("jobs", 2, 1, 2),), first="urgent", admitted=frozenset({"x", "y"}))
 MINE = Turn(admitted=frozenset({"uid"}))

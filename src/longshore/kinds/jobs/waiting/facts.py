@@ -16,12 +16,13 @@ from statistics import median
 from msgspec import Struct
 from msgspec.structs import replace
 
-from longshore.kinds.jobs import model, obstacles
+from longshore.kinds.jobs import model
 from longshore.kinds.jobs.model import State
-from longshore.kinds.jobs.placement import Bookings, Room, rooms
 from longshore.kinds.jobs.places import TURN
 from longshore.kinds.jobs.view import WhyView, finished_at
-from longshore.kinds.jobs.why import Known, Reason, Turn, Workload, in_line, kept, resumed_at, why_of
+from longshore.kinds.jobs.waiting import obstacles
+from longshore.kinds.jobs.waiting.placement import Bookings, Room, rooms
+from longshore.kinds.jobs.waiting.why import Known, Reason, Turn, Workload, in_line, kept, resumed_at, why_of
 from longshore.kinds.tenants.admit import entry_for, excesses, use_of
 from longshore.kinds.tenants.model import Tenant, namespace_of
 from longshore.kube.objects import PERSISTENT_VOLUME_CLAIMS, Claim, Event, Job, Node, Pod

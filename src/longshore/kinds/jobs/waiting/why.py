@@ -1,7 +1,7 @@
 """Why a job does not run yet, in one sentence, since when, who is ahead, and when it may start; pure.
 
 `facts` brings together what is known, and every record carries the answer. Each cause is read from where Kubernetes
-or the tenant says it (docs/why.md lists where), none is guessed; `kinds.jobs.obstacles` has those of a pod.
+or the tenant says it (docs/why.md lists where), none is guessed; `kinds.jobs.waiting.obstacles` has those of a pod.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from msgspec import Struct
 
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.model import State, Status
-from longshore.kinds.jobs.placement import Room
 from longshore.kinds.jobs.view import EtaView, WhyView, finished_at, started_at
+from longshore.kinds.jobs.waiting.placement import Room
 from longshore.kinds.tenants.admit import Excess
 from longshore.kube.objects import Claim, Condition, Event, Job, Object, Pod
 

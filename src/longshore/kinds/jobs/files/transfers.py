@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from longshore.archive.transfers import Announced, transfer_id
 from longshore.errors import Conflict
-from longshore.kinds.jobs.exchange import Sha256, own_job, place_of
+from longshore.kinds.jobs.files.exchange import Sha256, own_job, place_of
 from longshore.kinds.jobs.find import find
 from longshore.kinds.kind import Parts, Services
 from longshore.web.answers import answer

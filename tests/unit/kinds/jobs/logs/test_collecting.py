@@ -22,8 +22,8 @@ from longshore.archive.logs import Logs
 from longshore.archive.objects import Objects
 from longshore.archive.spool import Key, Spool
 from longshore.errors import NotFound, Unavailable
-from longshore.kinds.jobs import collecting
-from longshore.kinds.jobs.collecting import POD_GONE, Collecting, Fate, Source, Store
+from longshore.kinds.jobs.logs import collecting
+from longshore.kinds.jobs.logs.collecting import POD_GONE, Collecting, Fate, Source, Store
 from longshore.kube import logs as kube_logs
 
 KEY = Key("acme", "j1", "20261128T120000Z.abcde.main")

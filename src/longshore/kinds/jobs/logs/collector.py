@@ -20,9 +20,9 @@ from longshore import __version__
 from longshore.archive.spool import Key, Spool
 from longshore.errors import NotFound
 from longshore.kinds.jobs import model
-from longshore.kinds.jobs.collecting import MOST_UPLOADS, Collecting, Fate, Source, Store
-from longshore.kinds.jobs.containers import has_log, status_of, statuses
-from longshore.kinds.jobs.livelog import NAME, encode
+from longshore.kinds.jobs.logs.collecting import MOST_UPLOADS, Collecting, Fate, Source, Store
+from longshore.kinds.jobs.logs.containers import has_log, status_of, statuses
+from longshore.kinds.jobs.logs.live import NAME, encode
 from longshore.kinds.kind import Services
 from longshore.kube.client import Client
 from longshore.kube.objects import Job, Pod

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longshore.kinds.jobs.placement import (
+from longshore.kinds.jobs.waiting.placement import (
     Bookings,
     PlacedSpec,
     Room,

@@ -13,9 +13,9 @@ from longshore.archive.log_chunk import Gap
 from longshore.archive.logs import End, LogStream
 from longshore.errors import Retry
 from longshore.kinds.jobs import model
-from longshore.kinds.jobs.collecting import POD_GONE
-from longshore.kinds.jobs.collector import KUBELET_PATIENCE, ended_topic
-from longshore.kinds.jobs.containers import with_log
+from longshore.kinds.jobs.logs.collecting import POD_GONE
+from longshore.kinds.jobs.logs.collector import KUBELET_PATIENCE, ended_topic
+from longshore.kinds.jobs.logs.containers import with_log
 from longshore.kinds.jobs.view import LogView
 from longshore.kinds.kind import Services
 from longshore.kube.objects import Job, Pod

@@ -18,11 +18,12 @@ from starlette.types import Message, Send
 
 from longshore.archive.log_chunk import Chunk, joined
 from longshore.errors import Forbidden, NotFound, UserMistake
-from longshore.kinds.jobs import model, streams
-from longshore.kinds.jobs.changes import Changes
+from longshore.kinds.jobs import model
 from longshore.kinds.jobs.find import Found, find, kept_record
-from longshore.kinds.jobs.logfilter import MOST_CONTEXT, Lines, moment
-from longshore.kinds.jobs.streams import Attempt
+from longshore.kinds.jobs.logs import streams
+from longshore.kinds.jobs.logs.changes import Changes
+from longshore.kinds.jobs.logs.lines import MOST_CONTEXT, Lines, moment
+from longshore.kinds.jobs.logs.streams import Attempt
 from longshore.kinds.kind import Services
 from longshore.kube.objects import Job
 from longshore.web.auth import Caller

@@ -12,8 +12,8 @@ from starlette.types import Receive, Scope, Send
 
 from longshore.errors import Forbidden, UserMistake
 from longshore.kinds.jobs import model
-from longshore.kinds.jobs.interest import Select, interest, resolve
-from longshore.kinds.jobs.news import Feed
+from longshore.kinds.jobs.stream.interest import Select, interest, resolve
+from longshore.kinds.jobs.stream.news import Feed
 from longshore.kinds.kind import Parts, Services
 from longshore.kube.objects import Secret
 from longshore.kube.store import Overflowed, Store

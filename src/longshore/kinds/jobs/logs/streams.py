@@ -16,8 +16,8 @@ from longshore.archive.logs import End
 from longshore.archive.spool import Key
 from longshore.errors import NotFound, Unavailable
 from longshore.kinds.jobs import model
-from longshore.kinds.jobs.containers import has_log, is_running, statuses, told_by
 from longshore.kinds.jobs.find import Found
+from longshore.kinds.jobs.logs.containers import has_log, is_running, statuses, told_by
 from longshore.kinds.kind import Services
 from longshore.kube.objects import Pod
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from longshore.kinds.jobs import model
-from longshore.kinds.jobs.placement import Room, largest_free
 from longshore.kinds.jobs.view import WhyView, finished_attempt
-from longshore.kinds.jobs.why import Known, Reason, resumed_at, span
+from longshore.kinds.jobs.waiting.placement import Room, largest_free
+from longshore.kinds.jobs.waiting.why import Known, Reason, resumed_at, span
 from longshore.kube.objects import Condition, ContainerStatus, Event, Pod
 
 BACKOFF_FIRST, BACKOFF_MOST = 10.0, 600.0

@@ -7,8 +7,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from longshore.kinds.jobs import commands
-from longshore.kinds.jobs.exchange import MAX_ARTIFACT_BYTES, Sha256, described
-from longshore.kinds.jobs.transfers import FileInput, PartNumber, SentInput, TransferId, finished, opened, take, took
+from longshore.kinds.jobs.files.exchange import MAX_ARTIFACT_BYTES, Sha256, described
+from longshore.kinds.jobs.files.transfers import (
+    FileInput,
+    PartNumber,
+    SentInput,
+    TransferId,
+    finished,
+    opened,
+    take,
+    took,
+)
 from longshore.kinds.kind import Parts, Services
 from longshore.web.answers import answer
 from longshore.web.auth import Caller, Who

@@ -1,0 +1,1 @@
+"""What a job takes in and gives out."""

@@ -1,0 +1,1 @@
+"""Jobs as they change, for whoever listens."""
