@@ -69,8 +69,10 @@ CONTROL_RULES = [
 ]
 # in longshore's own namespace
 SERVE_OWN_RULES = [
+    # the fence narrows its writes to those of API keys
     _rule("", ["secrets"], [*_READ, *_WRITE]),
-    # its own, by which the other replicas know it, and theirs; the secret between them is among its Secrets
+    # its own, by which the other replicas know it, and theirs; the fence narrows its writes to those of `serve`. The
+    # secret between them is among its Secrets
     _rule("coordination.k8s.io", ["leases"], [*_READ, *_WRITE]),
 ]
 CONTROL_OWN_RULES = [

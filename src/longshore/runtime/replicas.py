@@ -27,7 +27,7 @@ LABEL = "longshore.dev/replica"
 ANNOTATION_ADDRESS = "longshore.dev/address"
 LEASE_SECONDS = 8
 RENEW_SECONDS = 2.0
-# a Lease that nobody has renewed for so long is removed by whoever sees it
+# a Lease that nobody has renewed for so long is removed by whoever of its role sees it
 FORGOTTEN_SECONDS = 300.0
 LOOK_SECONDS = 1.0
 GOODBYE_SECONDS = 3.0
@@ -160,6 +160,7 @@ class Presence:
             }
         }
         self._name = name
+        self._role = role
 
     async def run(self, others: Replicas) -> None:
         """Until cancelled. Errors are said and tried again: a replica works alone too."""
@@ -185,8 +186,11 @@ class Presence:
         await self._client.apply(LEASES, {**self._body, "spec": spec}, field_manager=FIELD_MANAGER)
 
     async def _sweep(self, others: Replicas) -> None:
+        """Leases of its own role, for `serve` has the right to no other."""
         for lease in others.forgotten():
             meta = lease.metadata
+            if meta.labels.get(LABEL) != self._role:
+                continue
             try:
                 await self._client.delete(LEASES, meta.name, meta.namespace, resource_version=meta.resource_version)
             except (NotFound, Conflict):  # another swept it, or its process is back

@@ -9,13 +9,17 @@ from typing import Any
 import pytest
 
 from longshore import errors
+from longshore.cli.local import LocalApi
 from longshore.cluster.cluster import LocalCluster
 from longshore.kinds.jobs.model import is_over
 from longshore.kinds.tenants.model import TENANTS, Tenant
 from longshore.kube.client import Client
-from longshore.kube.objects import JOBS, NETWORK_POLICIES, PODS, RESOURCE_QUOTAS, Job
+from longshore.kube.config import Config
+from longshore.kube.objects import JOBS, LEASES, NETWORK_POLICIES, PODS, RESOURCE_QUOTAS, SECRETS, Job
 from longshore.kube.reflector import Reflector
 from longshore.kube.store import Store
+from longshore.runtime.replicas import LABEL as LABEL_REPLICA
+from longshore.settings import Settings
 
 NewTenant = Callable[..., Awaitable[Any]]
 Eventually = Callable[..., Awaitable[Any]]
@@ -75,6 +79,83 @@ async def test_what_longshore_relies_on_is_changed_by_nobody_else(
     waiting = await tenant.client.jobs.submit("bash", ["true"])
     with pytest.raises(errors.Forbidden, match=why):
         await client.patch(JOBS, waiting.id, patch, tenant.namespace)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "why"),
+    [
+        ({"finalizers": None}, "finalizers"),
+        ({"labels": {"longshore.dev/tenant": "other"}}, "labels"),
+        ({"annotations": {"longshore.dev/spec": "{}"}}, "annotations"),
+    ],
+)
+async def test_a_write_to_a_jobs_status_does_not_pass_by_that(
+    new_tenant: NewTenant, client: Client, cluster: LocalCluster, metadata: dict[str, Any], why: str
+) -> None:
+    tenant = await new_tenant(concurrent_jobs=1)
+    running = await tenant.client.jobs.submit("bash", ["sleep", "600"])
+    async with as_serve(cluster) as serve:
+        for whoever in (client, serve):
+            with pytest.raises(errors.Forbidden, match=why):
+                await whoever.patch(JOBS, running.id, {"metadata": metadata}, tenant.namespace, subresource="status")
+
+
+def as_serve(cluster: LocalCluster) -> Client:
+    return Client(Config.load(cluster.identity_kubeconfig("longshore-serve")))
+
+
+async def test_serve_ends_work_of_tenants_only(client: Client, cluster: LocalCluster, namespace: str) -> None:
+    await client.create(JOBS, job("theirs", suspend=True), namespace)
+    patch = {"status": {"startTime": "2026-01-01T00:00:00Z"}}
+    async with as_serve(cluster) as serve:
+        with pytest.raises(errors.Forbidden, match="ends work of tenants only"):
+            await serve.patch(JOBS, "theirs", patch, namespace, subresource="status")
+
+
+def lease(name: str, role: str | None) -> dict[str, Any]:
+    labels = {LABEL_REPLICA: role} if role else {}
+    return {"metadata": {"name": name, "labels": labels}, "spec": {"holderIdentity": name}}
+
+
+async def test_serve_writes_no_lease_but_those_of_serve(api: LocalApi, client: Client, cluster: LocalCluster) -> None:
+    """The leader's is among those that it must not take, and so is one that would be taken for a replica of control."""
+    own = own_namespace()
+    leader = await client.get(LEASES, "longshore-control", own)
+    async with as_serve(cluster) as serve:
+        takes = {"metadata": {"labels": {LABEL_REPLICA: "serve"}}, "spec": {"holderIdentity": "me"}}
+        with pytest.raises(errors.Forbidden, match="Leases of serve only"):
+            await serve.patch(LEASES, "longshore-control", takes, own)
+        with pytest.raises(errors.Forbidden, match="Leases of serve only"):
+            await serve.delete(LEASES, "longshore-control", own)
+        for name, role in (("longshore-serve-x", "control"), ("longshore-serve-x", None), ("another", "serve")):
+            with pytest.raises(errors.Forbidden, match="Leases of serve only"):
+                await serve.create(LEASES, lease(name, role), own)
+        await serve.create(LEASES, lease("longshore-serve-x", "serve"), own)
+        with pytest.raises(errors.Forbidden, match="Leases of serve only"):
+            await serve.patch(LEASES, "longshore-serve-x", lease("longshore-serve-x", "control"), own)
+        await serve.delete(LEASES, "longshore-serve-x", own)
+    assert (await client.get(LEASES, "longshore-control", own)).metadata.uid == leader.metadata.uid
+
+
+async def test_serve_cannot_ask_for_the_token_of_another_account(api: LocalApi, cluster: LocalCluster) -> None:
+    """A Secret of that type would be filled with one, and serve reads the Secrets there."""
+    own = own_namespace()
+    asks = {
+        "type": "kubernetes.io/service-account-token",
+        "metadata": {"name": "mine", "annotations": {"kubernetes.io/service-account.name": "longshore-control"}},
+    }
+    async with as_serve(cluster) as serve:
+        for body in (asks, {"type": "Opaque", "metadata": {"name": "mine"}}):
+            with pytest.raises(errors.Forbidden, match="Secrets of API keys only"):
+                await serve.create(SECRETS, body, own)
+        with pytest.raises(errors.Forbidden, match="Secrets of API keys only"):
+            await serve.delete(SECRETS, "longshore-relay", own)
+
+
+def own_namespace() -> str:
+    """longshore's own."""
+    namespace: str = Settings.model_fields["namespace"].default
+    return namespace
 
 
 async def test_what_drifts_in_a_tenants_namespace_is_put_back(

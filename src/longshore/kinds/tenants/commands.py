@@ -70,7 +70,7 @@ async def create_key(
     body = {
         "apiVersion": "v1",
         "kind": "Secret",
-        "type": "longshore.dev/api-key",
+        "type": model.KEY_TYPE,
         "metadata": {
             "name": _secret_name(key_id),
             "namespace": namespace,

@@ -1,7 +1,9 @@
 """The admission policies that keep everyone, administrators too, from passing by a tenant's limits; pure.
 
 In tenants' namespaces only `control` creates or unsuspends Jobs that run (a CronJob's are suspended too), only the Job
-controller makes pods, and nobody else changes what longshore relies on. Applied by `longshore.install`.
+controller makes pods, and nobody else changes what longshore relies on. In longshore's own namespace `serve`, which
+strangers talk to, writes API keys and its own Leases, and nothing by which it could become more.
+Applied by `longshore.install`.
 Source: Kubernetes docs, "Validating Admission Policy" (admissionregistration.k8s.io/v1).
 """
 
@@ -9,7 +11,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from longshore.kinds.tenants.model import LABEL_TENANT
+from longshore.kinds.jobs.model import ANNOTATION_HIDDEN
+from longshore.kinds.tenants.model import KEY_TYPE, LABEL_TENANT
 from longshore.kube.objects import (
     VALIDATING_ADMISSION_POLICIES,
     VALIDATING_ADMISSION_POLICY_BINDINGS,
@@ -19,6 +22,9 @@ from longshore.kube.objects import (
 
 HINT = "submit with 'longshore jobs submit', or create the Job in a namespace that belongs to no tenant"
 
+LABEL_REPLICA = "longshore.dev/replica"  # `runtime.replicas.LABEL`; what is pure imports nothing that acts
+_TENANTS = {"matchExpressions": [{"key": LABEL_TENANT, "operator": "Exists"}]}
+_WRITTEN = "(request.operation == 'DELETE' ? oldObject : object)"
 _DRY = "(has(request.dryRun) && request.dryRun)"
 _KUBE_SYSTEM = "system:serviceaccount:kube-system:"
 # each controller of the controller manager is its own account by --use-service-account-credentials
@@ -39,21 +45,42 @@ def manifests(namespace: str) -> list[tuple[Resource[AnyObject], dict[str, Any]]
     control = f"system:serviceaccount:{namespace}:longshore-control"
     serve = f"system:serviceaccount:{namespace}:longshore-serve"
     pods = _pods_rule([f"{_KUBE_SYSTEM}job-controller"], serve)
+    jobs, status = _job_rules(control, serve), _status_rules(control, serve)
+    intake, ends = (_intake_rule(serve, what) for what in ("takes work in for", "ends work of"))
+    written = ("CREATE", "UPDATE", "DELETE")
+    own = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
     return [
-        *_policy("longshore-pods", "pods", ("CREATE",), "", [pods], tenants_only=True),
-        *_policy(
-            "longshore-jobs", "jobs", ("CREATE", "UPDATE"), "batch", _job_rules(control, serve), tenants_only=True
-        ),
-        *_policy("longshore-intake", "jobs", ("CREATE",), "batch", [_intake_rule(serve)], tenants_only=False),
-        *_policy("longshore-plans", "pods", ("CREATE",), "", [_plans_rule(serve)], tenants_only=False),
-        *_policy("longshore-namespaces", "namespaces", ("UPDATE",), "", [_namespace_rule(control)], tenants_only=False),
+        *_policy("longshore-pods", "pods", ("CREATE",), "", [pods], where=_TENANTS),
+        *_policy("longshore-jobs", "jobs", ("CREATE", "UPDATE"), "batch", jobs, where=_TENANTS),
+        *_policy("longshore-job-status", "jobs/status", ("UPDATE",), "batch", status, where=_TENANTS),
+        *_policy("longshore-intake", "jobs", ("CREATE",), "batch", [intake]),
+        *_policy("longshore-ends", "jobs/status", ("UPDATE",), "batch", [ends]),
+        *_policy("longshore-plans", "pods", ("CREATE",), "", [_plans_rule(serve)]),
+        *_policy("longshore-namespaces", "namespaces", ("UPDATE",), "", [_namespace_rule(control)]),
+        *_policy("longshore-leases", "leases", written, "coordination.k8s.io", [_lease_rule(serve)], where=own),
+        *_policy("longshore-keys", "secrets", written, "", [_key_rule(serve)], where=own),
     ]
 
 
-def _intake_rule(serve: str) -> dict[str, str]:
-    """`serve` may create Jobs anywhere by its role, because tenants come and go; it needs to in theirs only."""
+def _intake_rule(serve: str, what: str) -> dict[str, str]:
+    """`serve` may write Jobs anywhere by its role, because tenants come and go; it needs to in theirs only."""
     tenant = f"(has(namespaceObject.metadata.labels) && '{LABEL_TENANT}' in namespaceObject.metadata.labels)"
-    return _rule(f"request.userInfo.username != '{serve}' || {tenant}", "longshore takes work in for tenants only")
+    return _rule(f"request.userInfo.username != '{serve}' || {tenant}", f"longshore {what} tenants only")
+
+
+def _lease_rule(serve: str) -> dict[str, str]:
+    """A Lease of `serve` says where a `serve` is, and never who leads, or where a `control` listens."""
+    named, labels = f"{_WRITTEN}.metadata.name.startsWith('longshore-serve-')", f"{_WRITTEN}.metadata.labels"
+    labelled = f"has({labels}) && '{LABEL_REPLICA}' in {labels} && {labels}['{LABEL_REPLICA}'] == 'serve'"
+    of_serve = f"({named} && {labelled})"
+    return _rule(f"request.userInfo.username != '{serve}' || {of_serve}", "serve writes the Leases of serve only")
+
+
+def _key_rule(serve: str) -> dict[str, str]:
+    """A Secret of another type could be a token of any account here, `control` too, which `serve` could then read. The
+    type of a Secret never changes."""
+    a_key = f"(has({_WRITTEN}.type) && {_WRITTEN}.type == '{KEY_TYPE}')"
+    return _rule(f"request.userInfo.username != '{serve}' || {a_key}", "serve writes the Secrets of API keys only")
 
 
 def _namespace_rule(control: str) -> dict[str, str]:
@@ -114,6 +141,23 @@ def _job_rules(control: str, serve: str) -> list[dict[str, str]]:
     ]
 
 
+def _status_rules(control: str, serve: str) -> list[dict[str, str]]:
+    """A write to the status of a Job may change its metadata too, where the rules above do not look."""
+    writers = f"request.userInfo.username in {_cel([control, *_JOB_WRITERS])}"
+    hides = f"request.userInfo.username == '{serve}' && {_unchanged('annotations', but=ANNOTATION_HIDDEN)}"
+    return [
+        _rule(
+            f"{writers} || {_finalizers('object')} == {_finalizers('oldObject')}",
+            "finalizers of a tenant's Job are changed by longshore only, or it would go unarchived",
+        ),
+        _rule(f"{writers} || {_unchanged('labels')}", "labels of longshore.dev are changed by longshore only"),
+        _rule(
+            f"{writers} || ({hides}) || {_unchanged('annotations')}",
+            "annotations of longshore.dev are changed by longshore only",
+        ),
+    ]
+
+
 def _suspend(of: str) -> str:
     return f"(has({of}.spec.suspend) && {of}.spec.suspend)"
 
@@ -122,15 +166,16 @@ def _finalizers(of: str) -> str:
     return f"(has({of}.metadata.finalizers) ? {of}.metadata.finalizers : [])"
 
 
-def _ours(of: str, what: str) -> str:
+def _ours(of: str, what: str, but: str = "") -> str:
     """The keys of longshore.dev among the labels or annotations."""
-    ours = f"{of}.metadata.{what}.map(k, k).filter(k, k.startsWith('longshore.dev/'))"
+    left_out = f" && k != '{but}'" if but else ""
+    ours = f"{of}.metadata.{what}.map(k, k).filter(k, k.startsWith('longshore.dev/'){left_out})"
     return f"(has({of}.metadata.{what}) ? {ours} : [])"
 
 
-def _unchanged(what: str) -> str:
+def _unchanged(what: str, but: str = "") -> str:
     # by membership, because the order of a map's keys is not fixed
-    new, old = _ours("object", what), _ours("oldObject", what)
+    new, old = _ours("object", what, but), _ours("oldObject", what, but)
     same = f"object.metadata.{what}[k] == oldObject.metadata.{what}[k]"
     return f"({new}.all(k, k in {old} && {same}) && {old}.all(k, k in {new}))"
 
@@ -150,9 +195,9 @@ def _policy(
     group: str,
     validations: list[dict[str, str]],
     *,
-    tenants_only: bool,
+    where: dict[str, Any] | None = None,
 ) -> list[tuple[Resource[AnyObject], dict[str, Any]]]:
-    tenants = {"matchExpressions": [{"key": LABEL_TENANT, "operator": "Exists"}]}
+    """`where` selects the namespaces; all of them where it is left out."""
     rule = {"apiGroups": [group], "apiVersions": ["v1"], "operations": [*operations], "resources": [plural]}
     labels = {"app.kubernetes.io/managed-by": "longshore"}
     policy = {
@@ -161,7 +206,7 @@ def _policy(
         "metadata": {"name": name, "labels": labels},
         "spec": {
             "failurePolicy": "Fail",
-            "matchConstraints": {**({"namespaceSelector": tenants} if tenants_only else {}), "resourceRules": [rule]},
+            "matchConstraints": {**({"namespaceSelector": where} if where else {}), "resourceRules": [rule]},
             "validations": validations,
         },
     }

@@ -25,6 +25,7 @@ VERSION = "v1alpha1"
 LABEL_TENANT = "longshore.dev/tenant"
 FINALIZER = "longshore.dev/tenant"
 LABEL_KEY = "longshore.dev/api-key"
+KEY_TYPE = "longshore.dev/api-key"  # of the Secret, which can never become another
 MAX_ID = 100
 MAX_PRIORITY = 1_000_000
 # of jobs that say none
