@@ -111,8 +111,12 @@ Who = Annotated[Caller, Depends(current_caller)]
 
 
 def admin_token(path: Path) -> Authenticator:
-    """The administrator of the local cluster, by the token in a file that only he can read."""
-    wanted = hashlib.sha256(path.read_text().strip().encode()).digest()
+    """The administrator of the local cluster, by the token in a file that only he can read. Raises UserMistake."""
+    token = path.read_text().strip()
+    if not token:
+        hint = "write a long random token into it: openssl rand -hex 32"
+        raise UserMistake(f"{path} is empty, so that anybody would be administrator", hint=hint)
+    wanted = hashlib.sha256(token.encode()).digest()
 
     async def authenticate(credential: str) -> Caller | None:
         shown = hashlib.sha256(credential.encode()).digest()

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from fastapi import APIRouter
 from starlette.websockets import WebSocket
 
-from longshore.errors import Forbidden, LongshoreError, Unauthenticated
+from longshore.errors import Forbidden, LongshoreError, TooManyRequests, Unauthenticated
 from longshore.kinds.tasks.desk import TaskDesk
 from longshore.kinds.tasks.listening import StatusListener, Subscriptions, heard
 from longshore.kinds.tasks.outbox import TRY_AGAIN, Outbox, reason
@@ -36,18 +37,32 @@ class Guest:
     credential: str
 
 
-async def accept(socket: WebSocket) -> Guest | None:
-    """Let it in and say who it is; None when it was closed again, with a code that a page can read."""
+@asynccontextmanager
+async def entered(socket: WebSocket) -> AsyncIterator[Guest | None]:
+    """Within, it is let in, and counts as one of its caller's; None when it was closed again, with a code that a page
+    can read."""
     offered = socket.scope.get("subprotocols", ())
     await socket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
     stage: Stage | None = getattr(socket.app.state, "stage", None)  # whose tickets they are; none without a cluster
-    try:
-        credential = shown_by(socket.headers, offered, stage.tickets if stage else Tickets())
-        return Guest(await _recognise(socket, credential), credential)
-    except LongshoreError as error:
-        known = isinstance(error, Unauthenticated | Forbidden)
-        await socket.close(Code.UNAUTHENTICATED if known else TRY_AGAIN, reason(error))
-        return None
+    guest: Guest | None = None
+    with ExitStack() as counted:
+        try:
+            credential = shown_by(socket.headers, offered, stage.tickets if stage else Tickets())
+            who = await _recognise(socket, credential)
+            if who.pod is not None:
+                raise Forbidden("a pod's token opens no socket", hint="use a key of its tenant")
+            if stage is not None:
+                counted.enter_context(stage.audience.counted(who))
+            guest = Guest(who, credential)
+        except LongshoreError as error:
+            await socket.close(_code_of(error), reason(error))
+        yield guest
+
+
+def _code_of(error: LongshoreError) -> int:
+    if isinstance(error, TooManyRequests):
+        return Code.TOO_MANY
+    return Code.UNAUTHENTICATED if isinstance(error, Unauthenticated | Forbidden) else TRY_AGAIN
 
 
 async def _recognise(socket: WebSocket, credential: str) -> Caller:
@@ -56,31 +71,46 @@ async def _recognise(socket: WebSocket, credential: str) -> Caller:
 
 
 async def received(socket: WebSocket, guest: Guest) -> AsyncIterator[str]:
-    """What the other side says, until it or we have closed; a key that is revoked meanwhile ends it within a minute."""
+    """What the other side says, until it or we have closed; a key that is revoked meanwhile ends it within a minute,
+    however much it says."""
+    clock = asyncio.get_running_loop().time
+    due = clock() + LOOK_AGAIN_SECONDS
     while True:
-        try:
-            async with asyncio.timeout(LOOK_AGAIN_SECONDS):
-                message = await socket.receive()
-        except TimeoutError:
-            try:
-                await _recognise(socket, guest.credential)
-            except Unauthenticated as gone:
+        if clock() >= due:
+            if (gone := await _gone(socket, guest)) is not None:
                 await socket.close(Code.UNAUTHENTICATED, reason(gone))
                 return
-            except LongshoreError:
-                continue  # it cannot be said for now
+            due = clock() + LOOK_AGAIN_SECONDS
+        try:
+            async with asyncio.timeout_at(due):
+                message = await socket.receive()
+        except TimeoutError:
             continue
         if message["type"] == "websocket.disconnect":
             return
         yield message.get("text") or ""
 
 
+async def _gone(socket: WebSocket, guest: Guest) -> Unauthenticated | None:
+    """Why its credential is good no more; None while it is, or while that cannot be said."""
+    try:
+        await _recognise(socket, guest.credential)
+    except Unauthenticated as gone:
+        return gone
+    except LongshoreError:
+        return None
+    return None
+
+
 @router.websocket("/ws/task-status/{job_name}")
 async def task_status(socket: WebSocket, job_name: str, namespace: str | None = None) -> None:
     """The present status, then each change; closes after a final one."""
-    guest = await accept(socket)
-    if guest is None:
-        return
+    async with entered(socket) as guest:
+        if guest is not None:
+            await _follow_one(socket, guest, job_name, namespace)
+
+
+async def _follow_one(socket: WebSocket, guest: Guest, job_name: str, namespace: str | None) -> None:
     desk: TaskDesk = socket.app.state.tasks
     outbox = Outbox(socket)
     listener = StatusListener(outbox, lambda: desk.status(guest.who, job_name, namespace))
@@ -99,9 +129,12 @@ async def task_status(socket: WebSocket, job_name: str, namespace: str | None = 
 @router.websocket("/ws/tasks")
 async def tasks(socket: WebSocket) -> None:
     """Updates of the tasks that the client subscribes to, for as long as it likes."""
-    guest = await accept(socket)
-    if guest is None:
-        return
+    async with entered(socket) as guest:
+        if guest is not None:
+            await _follow_many(socket, guest)
+
+
+async def _follow_many(socket: WebSocket, guest: Guest) -> None:
     outbox = Outbox(socket)
     subscriptions = Subscriptions(socket.app.state.tasks, guest.who, outbox)
     try:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 import structlog
@@ -41,29 +42,49 @@ class Audience:
         self._most, self._most_each = most, most_each
         self._members: dict[Member, None] = {}
         self._of_caller: Counter[str] = Counter()
+        self._open = 0
         self._closing = False
 
     def enter(self, member: Member) -> None:
         """Raises TooManyRequests, or Unavailable when everybody is leaving."""
-        if self._closing:
-            raise Unavailable("this replica ends", hint="connect again in a moment", retry_after=2)
-        if len(self._members) >= self._most:
-            raise TooManyRequests(f"this replica has {self._most} connections already", hint="try again later")
-        if self._of_caller[member.who.name] >= self._most_each:
-            hint = "follow several things over one socket"
-            raise TooManyRequests(f"you have {self._most_each} connections open", hint=hint, retry_after=10)
+        self._count(member.who)
         self._members[member] = None
-        self._of_caller[member.who.name] += 1
-        CONNECTED.set(len(self._members))
 
     def leave(self, member: Member) -> None:
         if member in self._members:
             del self._members[member]
-            self._of_caller[member.who.name] -= 1
-            CONNECTED.set(len(self._members))
+            self._discount(member.who)
+
+    @contextmanager
+    def counted(self, who: Caller) -> Iterator[None]:
+        """Within, one connection more of this caller, which sees to its own end. Raises as `enter`."""
+        self._count(who)
+        try:
+            yield
+        finally:
+            self._discount(who)
+
+    def _count(self, who: Caller) -> None:
+        if self._closing:
+            raise Unavailable("this replica ends", hint="connect again in a moment", retry_after=2)
+        if self._open >= self._most:
+            raise TooManyRequests(f"this replica has {self._most} connections already", hint="try again later")
+        if self._of_caller[who.name] >= self._most_each:
+            hint = "follow several things over one socket"
+            raise TooManyRequests(f"you have {self._most_each} connections open", hint=hint, retry_after=10)
+        self._of_caller[who.name] += 1
+        self._open += 1
+        CONNECTED.set(self._open)
+
+    def _discount(self, who: Caller) -> None:
+        self._of_caller[who.name] -= 1
+        if not self._of_caller[who.name]:
+            del self._of_caller[who.name]
+        self._open -= 1
+        CONNECTED.set(self._open)
 
     def __len__(self) -> int:
-        return len(self._members)
+        return self._open
 
     async def run(self) -> None:
         """Until cancelled: whoever is not known any more goes."""

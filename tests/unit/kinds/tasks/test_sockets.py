@@ -22,7 +22,10 @@ from longshore.kinds.tasks import compat, desk, sockets
 from longshore.runtime.bus import Bus
 from longshore.settings import Settings
 from longshore.web import problems
-from longshore.web.auth import Authentication, Caller
+from longshore.web.auth import Authentication, Caller, PodIdentity
+from longshore.web.stream.audience import Audience
+from longshore.web.stream.socket import Stage
+from longshore.web.stream.tickets import Tickets
 
 CROWD = 300
 
@@ -31,6 +34,8 @@ KEYS = {"good"}
 
 
 async def known(credential: str) -> Caller | None:
+    if credential == "pod":
+        return Caller("pod p", pod=PodIdentity("longshore-t-a", "p", "u"))
     return Caller("key k", tenant="a") if credential in KEYS else None
 
 
@@ -40,12 +45,26 @@ def world() -> World:
 
 
 @pytest.fixture
-async def session(world: World, tmp_path: Path) -> AsyncIterator[aiohttp.ClientSession]:
+def app() -> FastAPI:
+    return FastAPI()
+
+
+@pytest.fixture
+def stage(app: FastAPI) -> Stage:
+    """With room for two sockets of each caller."""
+    authentication = Authentication([known])
+    nothing = cast(Any, None)
+    stage = Stage(nothing, Audience(authentication.recognise, most_each=2), Tickets(), nothing, nothing)
+    app.state.stage = stage
+    return stage
+
+
+@pytest.fixture
+async def session(world: World, tmp_path: Path, app: FastAPI) -> AsyncIterator[aiohttp.ClientSession]:
     settings = Settings(archive=tmp_path.as_uri())
     bus = Bus()
     archive = open_archive(settings.archive)
     parts = Services(settings, cast(Any, None), world.stores, archive, bus, lambda: datetime.now(UTC))
-    app = FastAPI()
     app.state.authentication = Authentication([known])
     app.include_router(compat.router)
     app.include_router(sockets.router)
@@ -164,3 +183,49 @@ async def test_a_key_that_is_revoked_ends_its_sockets(
             assert socket_.close_code == 4401
         await ours.send_json({"type": "ping"})
         assert await ours.receive_json() == {"type": "pong"}
+
+
+async def test_a_key_that_is_revoked_ends_a_socket_that_never_stops_talking(
+    session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "LOOK_AGAIN_SECONDS", 0.2)
+    KEYS.add("lent")
+    url = str(session._base_url)
+    async with (
+        aiohttp.ClientSession(url, headers={"X-API-Key": "lent"}) as guest,
+        guest.ws_connect("/ws/tasks") as one,
+        asyncio.timeout(60),
+    ):
+        KEYS.remove("lent")
+        while not one.closed:
+            await one.send_json({"type": "ping"})
+            if (await one.receive()).type is aiohttp.WSMsgType.CLOSE:
+                break
+        assert one.close_code == 4401
+
+
+async def test_a_pods_token_opens_no_socket(session: aiohttp.ClientSession) -> None:
+    url = str(session._base_url)
+    for path in ("/ws/tasks", "/ws/task-status/t1"):
+        async with (
+            aiohttp.ClientSession(url, headers={"X-API-Key": "pod"}) as pod,
+            pod.ws_connect(path) as one,
+            asyncio.timeout(60),
+        ):
+            assert (await one.receive()).type is aiohttp.WSMsgType.CLOSE
+            assert one.close_code == 4401
+
+
+async def test_sockets_of_one_caller_are_counted_and_room_is_given_back(
+    world: World, session: aiohttp.ClientSession, stage: Stage
+) -> None:
+    world.job("t1")
+    async with asyncio.timeout(60):
+        async with session.ws_connect("/ws/tasks") as one, session.ws_connect("/ws/task-status/t1"):
+            await one.send_json({"type": "ping"})
+            assert await one.receive_json() == {"type": "pong"}
+            async with session.ws_connect("/ws/tasks") as more:
+                assert (await more.receive()).type is aiohttp.WSMsgType.CLOSE
+                assert more.close_code == 4429
+        while len(stage.audience):  # noqa: ASYNC110 - the server's own clean-up
+            await asyncio.sleep(0.01)
