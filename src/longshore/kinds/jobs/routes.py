@@ -169,9 +169,16 @@ async def logs(
     follow: Annotated[bool, Query(description="Go on with what is written, until the job is over.")] = False,
     since: _When = None,
     until: _When = None,
-    tail: Annotated[int | None, Query(ge=0, le=1_000_000, description="Only the last lines.")] = None,
+    tail: Annotated[
+        int | None,
+        Query(
+            ge=0,
+            le=1_000_000,
+            description="Only the last lines; of those that are searched for at most 16 MiB of them.",
+        ),
+    ] = None,
     search: Annotated[str | None, Query(max_length=500, description="Only lines that hold this text.")] = None,
-    context: Annotated[int, Query(ge=0, le=1000, description="Lines around each that holds it.")] = 0,
+    context: Annotated[int, Query(ge=0, le=1000, description="Lines around each that holds it, 1 MiB at most.")] = 0,
     timestamps: Annotated[bool, Query(description="Each line behind the time at which it was written.")] = False,
     previous: Annotated[bool, Query(description="Of the attempt before the last one.")] = False,
     container: Annotated[str | None, Query(pattern="^[a-z0-9-]{1,63}$")] = None,

@@ -22,7 +22,7 @@ from longshore.kinds.jobs import model
 from longshore.kinds.jobs.find import Found, find, kept_record
 from longshore.kinds.jobs.logs import streams
 from longshore.kinds.jobs.logs.changes import Changes
-from longshore.kinds.jobs.logs.lines import MOST_CONTEXT, Lines, moment
+from longshore.kinds.jobs.logs.lines import MOST_CONTEXT, Lines, Newest, moment
 from longshore.kinds.jobs.logs.streams import Attempt
 from longshore.kinds.kind import Services
 from longshore.kube.objects import Job
@@ -32,6 +32,8 @@ log = structlog.get_logger(__name__)
 
 # a reader that takes nothing for so long is cut off; it may come again with its offset
 READER_SECONDS = 60.0
+# of the last lines that were chosen among others, which can only be known when all have been seen
+TAIL_BYTES = 16 << 20
 COMPLETE = "X-Longshore-Log-Complete"
 WHY = "X-Longshore-Log-Gaps"
 OFFSET = "X-Longshore-Log-Offset"
@@ -65,7 +67,7 @@ async def respond(parts: Services, who: Caller, id: str, wish: Wish | None = Non
     if wish.previous:
         attempts = _previous(found, attempts)
     if wish.follow and not (attempts and attempts[-1].end):
-        parts.tails.check_room(attempts[-1].key if attempts else None)
+        parts.tails.check_room(found.tenant, attempts[-1].key if attempts else None)
     headers = await _headers(parts, found, attempts, wish)
     start = wish.offset or 0
     if wish.tail is not None:
@@ -208,10 +210,11 @@ async def _start_of_tail(parts: Services, attempts: list[Attempt], lines: int) -
 
 async def _last(shown: AsyncIterator[bytes], lines: int) -> AsyncGenerator[bytes, None]:
     """The last lines of what is shown."""
-    kept: deque[bytes] = deque(maxlen=lines)
+    kept = Newest(lines, TAIL_BYTES)
     async for piece in shown:
-        kept.extend(line + b"\n" for line in piece.removesuffix(b"\n").split(b"\n"))
-    yield b"".join(kept)
+        for line in piece.removesuffix(b"\n").split(b"\n"):
+            kept.add(line + b"\n")
+    yield kept.take()
 
 
 class _Text(StreamingResponse):

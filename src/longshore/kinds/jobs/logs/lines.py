@@ -15,6 +15,7 @@ from longshore.errors import UserMistake
 MOST_CONTEXT = 1000
 # of a line that has no end; what is longer is judged in pieces
 LONGEST_LINE = 1 << 20
+CONTEXT_BYTES = 1 << 20  # that are held for what may come before a hit; of more lines the oldest are left out
 # how far lines may be written in another order than they are stamped
 DISORDER = timedelta(seconds=10)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
@@ -42,6 +43,30 @@ def stamp(when: datetime) -> str:
     return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
 
 
+class Newest:
+    """The newest of many lines: so many of them, and of so many bytes, at most; one line at least is always kept."""
+
+    def __init__(self, lines: int, most_bytes: int) -> None:
+        self._lines, self._most = lines, most_bytes
+        self._kept: deque[bytes] = deque()
+        self._bytes = 0
+
+    def add(self, line: bytes) -> None:
+        if not self._lines:
+            return
+        self._kept.append(line)
+        self._bytes += len(line)
+        while len(self._kept) > self._lines or (self._bytes > self._most and len(self._kept) > 1):
+            self._bytes -= len(self._kept.popleft())
+
+    def take(self) -> bytes:
+        """All of them; none is left."""
+        taken = b"".join(self._kept)
+        self._kept.clear()
+        self._bytes = 0
+        return taken
+
+
 class Lines:
     """`feed` chunk after chunk, then `rest`; each returns what is to be shown of it. Times are inclusive.
 
@@ -61,7 +86,7 @@ class Lines:
         self._beyond = _after(until).encode() if until else b""
         self._search = search
         self._timestamps = timestamps
-        self._before: deque[bytes] = deque(maxlen=context)
+        self._before = Newest(context, CONTEXT_BYTES)
         self._context = context
         self._owed = 0  # lines after a hit
         self._held = b""  # the beginning of a line whose end has not come
@@ -110,14 +135,13 @@ class Lines:
             return b""
         line = time + b" " + text if self._timestamps and time else text
         if not self._search or self._search in text:
-            shown = b"".join([*self._before, line])
-            self._before.clear()
+            shown = self._before.take() + line
             self._owed = self._context
             return shown
         if self._owed:
             self._owed -= 1
             return line
-        self._before.append(line)
+        self._before.add(line)
         return b""
 
 

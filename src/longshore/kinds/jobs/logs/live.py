@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from random import Random
@@ -28,6 +28,8 @@ NAME = "log"  # of the relay; `collector` offers it
 RING_BYTES = 1 << 20  # of the newest, for all who follow the same log
 MOST_TAILS = 300  # logs that are followed at once
 MOST_FOLLOWERS = 2000
+# of one tenant, so that others find room too
+MOST_TAILS_EACH, MOST_FOLLOWERS_EACH = 200, 1000
 AGAIN, AGAIN_MAX = 0.2, 1.0  # seconds between tries to find the collector
 FAR = 1 << 62  # past the end of any log
 
@@ -57,9 +59,9 @@ class Tails:
         self._relay = relay
         self._logs = logs
         self._tails: dict[Key, _Tail] = {}
-        self._followers = 0
+        self._followers: Counter[str] = Counter()  # by tenant
         TAILS.set_function(lambda: len(self._tails))
-        FOLLOWERS.set_function(lambda: self._followers)
+        FOLLOWERS.set_function(lambda: self._followers.total())
 
     async def is_collected(self, key: Key, uid: str) -> bool:
         """Whether a collector follows this log and can be reached; asks for at most 2 s. `uid` is the job's."""
@@ -94,7 +96,7 @@ class Tails:
 
     async def follow(self, key: Key, uid: str, at: int) -> AsyncGenerator[Chunk, None]:
         """What comes from `at` on, as it comes. Ends when the log is over, or what comes next is in the archive."""
-        with self._counted():
+        with self._counted(key.tenant):
             tail = self._join(key, uid, at)
             try:
                 async for chunk in tail.follow(at):
@@ -110,26 +112,36 @@ class Tails:
                 self._leave(key, tail)
 
     @contextlib.contextmanager
-    def _counted(self) -> Iterator[None]:
-        if self._followers >= MOST_FOLLOWERS:
-            raise _too_many(f"{MOST_FOLLOWERS} readers follow logs here")
-        self._followers += 1
+    def _counted(self, tenant: str) -> Iterator[None]:
+        self._check_followers(tenant)
+        self._followers[tenant] += 1
         try:
             yield
         finally:
-            self._followers -= 1
+            self._followers[tenant] -= 1
+            if not self._followers[tenant]:
+                del self._followers[tenant]
 
-    def check_room(self, key: Key | None) -> None:
+    def check_room(self, tenant: str, key: Key | None) -> None:
         """Raises TooManyRequests before the answer begins, where `follow` would after it."""
-        if self._followers >= MOST_FOLLOWERS:
-            raise _too_many(f"{MOST_FOLLOWERS} readers follow logs here")
-        if len(self._tails) >= MOST_TAILS and key not in self._tails:
+        self._check_followers(tenant)
+        if key in self._tails:
+            return
+        if len(self._tails) >= MOST_TAILS:
             raise _too_many(f"{MOST_TAILS} logs are being followed here")
+        if sum(each.tenant == tenant for each in self._tails) >= MOST_TAILS_EACH:
+            raise _too_many(f"{MOST_TAILS_EACH} logs of this tenant are being followed here")
+
+    def _check_followers(self, tenant: str) -> None:
+        if self._followers.total() >= MOST_FOLLOWERS:
+            raise _too_many(f"{MOST_FOLLOWERS} readers follow logs here")
+        if self._followers[tenant] >= MOST_FOLLOWERS_EACH:
+            raise _too_many(f"{MOST_FOLLOWERS_EACH} readers follow logs of this tenant here")
 
     def _join(self, key: Key, uid: str, at: int) -> _Tail:
         tail = self._tails.get(key)
         if tail is None or tail.closed:
-            self.check_room(key)
+            self.check_room(key.tenant, key)
             tail = self._tails[key] = _Tail(self, key, uid, at, self._logs)
         tail.followers += 1
         return tail

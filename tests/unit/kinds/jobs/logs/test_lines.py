@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from longshore.archive.log_chunk import Chunk
 from longshore.errors import UserMistake
-from longshore.kinds.jobs.logs.lines import Lines, moment
+from longshore.kinds.jobs.logs.lines import CONTEXT_BYTES, Lines, Newest, moment
 
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 WORDS = [b"error one\n", b"fine\n", b"\n", b"an error\n", b"last"]
@@ -97,3 +97,23 @@ def test_what_is_no_time_is_refused_with_examples(said: str) -> None:
         moment(said, NOW, "since")
     assert refused.value.field == "since"
     assert "10m" in (refused.value.hint or "")
+
+
+@given(st.lists(st.binary(max_size=6), max_size=20), st.integers(0, 8), st.integers(0, 20))
+def test_the_newest_lines_are_as_many_as_fit(lines: list[bytes], most: int, most_bytes: int) -> None:
+    newest = Newest(most, most_bytes)
+    for line in lines:
+        newest.add(line)
+    kept: list[bytes] = []
+    for line in reversed(lines[max(0, len(lines) - most) :]):
+        if kept and sum(map(len, kept)) + len(line) > most_bytes:
+            break
+        kept.insert(0, line)
+    assert newest.take() == b"".join(kept)
+    assert newest.take() == b""
+
+
+def test_lines_before_a_hit_are_held_within_a_bound() -> None:
+    long = [b"x" * (CONTEXT_BYTES // 4 - 1) + b"\n"] * 20
+    found = shown([*long, b"an error\n"], [], search=b"error", context=1000)
+    assert found == b"".join([*long[-4:], b"an error\n"])
