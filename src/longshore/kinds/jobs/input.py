@@ -22,7 +22,14 @@ _KEY = Annotated[str, Field(max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
 _QUANTITY = Annotated[str, Field(max_length=20)]
 MONTH_SECONDS = 31 * 86400
 # a pod that tolerates these would stay on nodes that are broken, or go to those that run the cluster itself
-_KEPT_TAINTS = ("node.kubernetes.io/", "node-role.kubernetes.io/", "node.cloudprovider.kubernetes.io/")
+_KEPT_TAINTS = (
+    "node.kubernetes.io/",
+    "node-role.kubernetes.io/",
+    "node.cloudprovider.kubernetes.io/",
+    "CriticalAddonsOnly",  # of pools for the cluster's own pods, and of nodes that an autoscaler empties
+    "ToBeDeletedByClusterAutoscaler",
+    "karpenter.sh/",
+)
 _SYSTEM_PLACES = ("/proc", "/sys", "/dev", "/etc", "/usr", "/bin", "/sbin", "/lib", "/lib64", "/var/run", "/run")
 
 

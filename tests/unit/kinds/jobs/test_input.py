@@ -66,6 +66,7 @@ def test_every_field_arrives_in_the_request() -> None:
         ("tolerations", [{"key": ""}]),
         ("tolerations", [{"key": "node.kubernetes.io/unreachable", "operator": "Exists"}]),
         ("tolerations", [{"key": "node-role.kubernetes.io/control-plane"}]),
+        ("tolerations", [{"key": "CriticalAddonsOnly", "operator": "Exists"}]),
         ("tolerations", [{"key": "k", "operator": "Exists", "value": "v"}]),
         ("tolerations", [{"key": "k", "seconds": 1}]),
         ("node_selector", {"a b": "c"}),
