@@ -13,16 +13,19 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 import msgspec
+import structlog
 
 from longshore.archive.batches import LOADS, gathered
 from longshore.archive.index import Index, hidden_path
 from longshore.archive.objects import Objects
 from longshore.archive.paths import segment
 from longshore.archive.records import Records
-from longshore.errors import LongshoreError
+from longshore.errors import LongshoreError, NotFound
 
+log = structlog.get_logger(__name__)
 T = TypeVar("T")
 NOTES = "removals/"
+DAMAGED = ""  # the uid in a record that cannot be read
 WORK = ("logs", "artifacts", "staging")  # folders below which {tenant}/{id}/ holds what belongs to one work item
 
 
@@ -44,6 +47,9 @@ class Removal:
     async def purge(self, tenant: str, id: str) -> None:
         """Remove all of one work item; what is not there is fine. It must not be in the cluster any more."""
         uid = await self._uid(tenant, id)
+        if uid == DAMAGED:
+            hint = "restore it from a backup of the archive, or remove it there, and purge again"
+            raise LongshoreError(f"the record of {id} in the archive is damaged, so it is not purged", hint=hint)
         if uid is None:  # no record, so nothing is listed: what is left of files and logs belongs to nothing
             await self._clear(tenant, id)
         else:
@@ -59,12 +65,14 @@ class Removal:
         """Carry out what was noted and not finished: a process ended, or the store was away. Called by the leader."""
         notes = [path async for path, _ in self._objects.list(NOTES)]
         for note in notes:
-            tenant = note.split("/")[1]
             try:
                 doomed = msgspec.json.decode(await self._objects.get(note), type=list[Doomed])
-            except msgspec.DecodeError as error:
-                raise LongshoreError(f"the archive's {note} is damaged", hint="remove it, then purge again") from error
-            await self._carry_out(tenant, note, doomed)
+            except NotFound:
+                continue  # done meanwhile by the one who wrote it
+            except msgspec.DecodeError:  # what one note says is not the others' trouble
+                log.error("a note of what is to go is damaged", note=note, hint="remove it, then purge again")
+                continue
+            await self._carry_out(note.split("/")[1], note, doomed)
 
     async def _carry_out(self, tenant: str, note: str, doomed: Sequence[Doomed]) -> None:
         uids = await _in_turns([self._uid(tenant, each.id) for each in doomed])
@@ -78,7 +86,14 @@ class Removal:
 
     async def _uid(self, tenant: str, id: str) -> str | None:
         record = await self._records.get(tenant, id)
-        return msgspec.json.decode(record, type=Doomed).uid if record else None
+        if record is None:
+            return None
+        try:
+            return msgspec.json.decode(record, type=Doomed).uid
+        except msgspec.DecodeError:
+            # nobody can say whose it is, so it is nobody's to remove; the others go on
+            log.error("a record is damaged and stays", tenant=tenant, id=id, hint="restore it from a backup")
+            return DAMAGED
 
     async def _clear(self, tenant: str, id: str) -> None:
         for folder in WORK:

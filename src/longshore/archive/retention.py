@@ -54,8 +54,10 @@ class Retention:
         return {tenant: count for tenant, count in removed.items() if count}
 
     async def _tenant(self, tenant: str, cutoff: datetime, in_use: Callable[[Entry], bool]) -> int:
+        tried: set[str] = set()  # what cannot go, because its record is damaged, would come again for ever
+
         def old(entry: Entry) -> bool:
-            return (entry.finished or entry.created) < cutoff and not in_use(entry)
+            return (entry.finished or entry.created) < cutoff and entry.uid not in tried and not in_use(entry)
 
         count = 0
         while count < MOST:
@@ -63,6 +65,7 @@ class Retention:
             batch = await self._index.page(tenant, before=(cutoff, ""), limit=BATCH, keep=old)
             if not batch:
                 break
+            tried.update(entry.uid for entry in batch)
             await self._removal.purge_all(tenant, [Doomed(entry.id, entry.uid) for entry in batch])
             count += len(batch)
         return count
@@ -86,3 +89,6 @@ class Retention:
             return msgspec.json.decode(await self._objects.get(ROUND), type=Round).at
         except NotFound:
             return None
+        except msgspec.DecodeError:
+            log.error("the time of retention's last round cannot be read", path=ROUND)
+            return None  # as after a long silence: it waits for a day

@@ -20,12 +20,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
+import structlog
 
 from longshore.archive.log_chunk import Chunk
 from longshore.archive.paths import segment
 from longshore.errors import UserMistake
 
 MOST_SLOTS = 100
+log = structlog.get_logger(__name__)
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Chunk).decode
 
@@ -192,7 +194,11 @@ def _pieces(data: bytes) -> Iterator[Chunk]:
         kept = data[at + 4 : at + 4 + size]
         if len(kept) < size:
             return
-        yield _decode(kept)
+        try:
+            yield _decode(kept)
+        except msgspec.DecodeError:  # a machine that lost its power leaves zeros where the last pieces were to be
+            log.error("what follows in a part of the spool is damaged and given up", bytes=len(data) - at)
+            return
         at += 4 + size
 
 

@@ -11,6 +11,7 @@ import secrets
 from datetime import datetime, timedelta
 
 import msgspec
+import structlog
 
 from longshore.archive.artifacts import Artifact, Artifacts
 from longshore.archive.objects import Objects
@@ -21,6 +22,7 @@ AREA = "inputs"
 GOOD_FOR = timedelta(days=1)
 SLACK = timedelta(hours=1)  # between the end of what it is good for and its removal
 MOST = 200  # of one tenant at once
+log = structlog.get_logger(__name__)
 _ROOT = "uploads/"
 
 
@@ -81,6 +83,9 @@ class Uploads:
             try:
                 upload = msgspec.json.decode(await self._objects.get(path), type=Upload)
             except NotFound:
+                continue
+            except msgspec.DecodeError:
+                log.error("the place of an upload is damaged and stays", path=path, hint="remove it")
                 continue
             if upload.expires + SLACK < now:
                 await self.delete(tenant, file.removesuffix(".json"))

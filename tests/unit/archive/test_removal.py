@@ -12,7 +12,7 @@ from longshore.archive.objects import Objects
 from longshore.archive.records import Records
 from longshore.archive.removal import NOTES, Removal
 from longshore.archive.retention import HOLD, USUAL, Retention
-from longshore.errors import Unavailable
+from longshore.errors import LongshoreError, Unavailable
 
 CREATED = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -172,3 +172,26 @@ async def test_a_clock_that_jumped_ahead_removes_nothing_for_a_day(
     assert await kept.listed() == ["j0"]
     assert await rounds.round({"a": 10 * DAY}, now - 100 * DAY, lambda _: False) == {}
     assert await kept.listed() == ["j0"]
+
+
+async def test_a_damaged_record_stays_and_keeps_neither_retention_nor_other_purges_from_going_on(
+    kept: Kept, retention: Callable[[Clock], Retention]
+) -> None:
+    for n in range(3):
+        await kept.add(f"j{n}", f"u{n}", CREATED + n * DAY)
+    await kept.objects.put("records/a/j1.json", b"")  # as a folder's file may be after a power cut
+    with pytest.raises(LongshoreError, match="damaged") as caught:
+        await kept.removal.purge("a", "j1")
+    assert caught.value.hint
+    await kept.objects.put(f"{NOTES}a/0.json", b"[{")
+    await kept.objects.put(f"{NOTES}a/1.json", b'[{"id": "j1", "uid": "u1"}, {"id": "j0", "uid": "u0"}]')
+    await kept.removal.finish()
+    assert await kept.listed() == ["j2", "j1"]
+    await kept.objects.put("retention/round.json", b"")
+    clock = Clock()
+    rounds, now = retention(clock), CREATED + 100 * DAY
+    assert await rounds.round({"a": 10 * DAY}, now, lambda _: False) == {}
+    clock.seconds = HOLD.total_seconds()
+    await rounds.round({"a": 10 * DAY}, now, lambda _: False)
+    assert await kept.listed() == ["j1"]
+    assert "records/a/j1.json" in await kept.paths()

@@ -82,3 +82,18 @@ async def test_a_folder_that_cannot_be_written_to_names_the_setting(tmp_path: Pa
     with pytest.raises(UserMistake) as refused, Spool(tmp_path / "file" / "spool", 1000):
         pass
     assert "LONGSHORE_LOG_SPOOL" in (refused.value.hint or "")
+
+
+async def test_zeros_that_a_power_cut_left_at_the_end_of_a_part_are_given_up_and_what_came_before_is_not(
+    tmp_path: Path,
+) -> None:
+    with Spool(tmp_path, 1 << 20) as spool:
+        part = spool.part(KEY, 0)
+        await spool.append(part, [piece(0, b"one\n"), piece(4, b"two\n")])
+    (path,) = parts_in(tmp_path)
+    whole = path.read_bytes()
+    for size in range(len(whole) + 1):
+        path.write_bytes(whole[:size] + bytes(len(whole) - size + 100))
+        with Spool(tmp_path, 1 << 20) as spool:
+            (part,) = spool.left(KEY)
+            assert b"".join(each.text for each in part.read()) in (b"", b"one\n", b"one\ntwo\n")

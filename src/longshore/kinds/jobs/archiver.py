@@ -18,7 +18,7 @@ from longshore.kinds.jobs import model
 from longshore.kinds.jobs.happened import happened
 from longshore.kinds.jobs.logs.settled import settled
 from longshore.kinds.jobs.reconcile import ArchiveJob
-from longshore.kinds.jobs.view import TAIL_CHARACTERS, ArtifactView, JobRecord, OutputsView, record_of
+from longshore.kinds.jobs.view import TAIL_CHARACTERS, ArtifactView, JobRecord, OutputsView, record_in, record_of
 from longshore.kinds.kind import Archive, Services
 from longshore.kube.objects import Job, Pod
 
@@ -53,7 +53,7 @@ class Archiver:
         kept = await self._parts.archive.records.put_first(tenant, record.id, written)
         if kept == written:
             return record
-        earlier = msgspec.json.decode(kept, type=JobRecord)
+        earlier = record_in(kept, record.id)
         if earlier.uid != record.uid:
             raise Terminal(f"the archive has a record of another job {record.id}; it is not overwritten")
         return earlier

@@ -18,7 +18,7 @@ from longshore.kinds.jobs import lag, model
 from longshore.kinds.jobs.intake import Counts, Pressure, check_limits, check_pressure, priority_of
 from longshore.kinds.jobs.manifest import job_manifest
 from longshore.kinds.jobs.request import UPLOAD, Input, JobRequest
-from longshore.kinds.jobs.view import JobRecord
+from longshore.kinds.jobs.view import JobRecord, record_in
 from longshore.kinds.kind import Services
 from longshore.kinds.tenants.model import Tenant, namespace_of, object_name
 from longshore.kube.backoff import Backoff
@@ -176,31 +176,40 @@ async def earlier_of(parts: Services, tenant: str, id: str, request: JobRequest)
     kept = await parts.archive.records.get(tenant, id)
     if kept is None:
         return None
-    record = msgspec.json.decode(kept, type=JobRecord)
+    record = record_in(kept, id)
     _require_same(record.request, request)
     return Submitted(id, created=False, record=record)
 
 
 async def request_stop(parts: Services, job: Job, message: str) -> Job:
-    """Ask for a job's end; its controller and the Job controller see to it. A job that is over stays as it is.
+    """Ask for a job's end; its controller and the Job controller see to it. A job that is over stays as it is."""
 
-    One that has not started gets a start time with it, which is refused once it has one: it may be let go on at this
-    very moment, so what is written then is of this version of it or not at all.
+    def patch(job: Job) -> dict[str, Any] | None:
+        done = model.is_over(job) or model.stop_requested(job)
+        return None if done else model.stop_patch(job, parts.now(), message)
+
+    return await _end(parts, job, patch)
+
+
+async def _end(parts: Services, job: Job, patch_of: Callable[[Job], dict[str, Any] | None]) -> Job:
+    """Write what `patch_of` says to the job's status; of the job as it is by then, where it has changed meanwhile.
+
+    One that has not started gets a start time, which is refused once it has one, and one that has ended is not stopped:
+    what is written is of this version of it or not at all.
     """
-    meta = job.metadata
     for _ in range(STOP_TRIES):
-        if model.is_over(job) or model.stop_requested(job):
+        meta, patch = job.metadata, patch_of(job)
+        if patch is None:
             return job
-        patch = model.stop_patch(job, parts.now(), message)
-        if "startTime" in patch["status"]:
-            patch["metadata"]["resourceVersion"] = job.metadata.resource_version
+        if "startTime" in patch.get("status", {}):
+            patch["metadata"]["resourceVersion"] = meta.resource_version
         try:
             return await parts.client.patch(
                 JOBS, meta.name, patch, meta.namespace, type=Patch.STRATEGIC, subresource="status"
             )
-        except Conflict:
+        except (Conflict, UserMistake):
             job = await parts.client.get(JOBS, meta.name, meta.namespace)
-            if job.metadata.uid != meta.uid:
+            if job.metadata.uid != meta.uid or job.metadata.resource_version == meta.resource_version:
                 raise
     raise Unavailable("the job changes faster than it can be stopped", hint="try again", retry_after=1)
 
@@ -228,10 +237,12 @@ def inputs_of_rerun(inputs: tuple[Input, ...], id: str) -> tuple[Input, ...]:
 
 async def hide(parts: Services, job: Job, message: str, *, purge: bool) -> Job:
     """Show this job no more, and end it if it has not ended; the leader does the rest when it has."""
-    if not model.is_hidden(job) or (purge and not model.is_purged(job)):
-        patch = model.hide_patch(job, parts.now(), message, purge=purge)
-        name, namespace = job.metadata.name, job.metadata.namespace
-        job = await parts.client.patch(JOBS, name, patch, namespace, type=Patch.STRATEGIC, subresource="status")
+
+    def patch(job: Job) -> dict[str, Any] | None:
+        done = model.is_hidden(job) and (model.is_purged(job) or not purge)
+        return None if done else model.hide_patch(job, parts.now(), message, purge=purge)
+
+    job = await _end(parts, job, patch)
     if model.is_released(job):
         # as it is now: the leader hides what it archives after this write, whose version its own patch would miss
         await parts.archive.index.hide(model.tenant_of(job), job.metadata.uid)

@@ -18,7 +18,7 @@ from longshore.kinds.jobs.archiver import outputs_of
 from longshore.kinds.jobs.commands import Submitted
 from longshore.kinds.jobs.happened import Happened, happened
 from longshore.kinds.jobs.request import JobRequest
-from longshore.kinds.jobs.view import JobRecord, record_of
+from longshore.kinds.jobs.view import JobRecord, record_in, record_of
 from longshore.kinds.kind import Services
 from longshore.kinds.tenants.model import namespace_of, object_name
 from longshore.kube.objects import Job, Pod
@@ -114,7 +114,7 @@ async def archived(parts: Services, who: Caller, id: str) -> Found | None:
 async def kept_record(parts: Services, tenant: str, id: str) -> JobRecord | None:
     """The record in the archive, of a job that may still be in the cluster too."""
     record = await parts.archive.records.get(tenant, id)
-    return msgspec.json.decode(record, type=JobRecord) if record else None
+    return record_in(record, id) if record else None
 
 
 def _own_pod(parts: Services, who: Caller, job: Job) -> bool:
@@ -156,16 +156,19 @@ def explained(parts: Services, record: JobRecord) -> JobRecord:
 
 
 async def full_record(parts: Services, found: Found) -> JobRecord:
-    """The record of a job wherever it is, with what became of its outputs."""
+    """The record of a job wherever it is, with what became of its outputs, where the archive can say that now."""
     if found.record is not None:
         return found.record
     assert found.job is not None
-    if model.is_released(found.job):
-        kept = await kept_record(parts, found.tenant, found.id)
-        if kept is not None:
-            return msgspec.structs.replace(kept, resource_version=found.job.metadata.resource_version)
+    kept, outputs = None, None
+    with suppress(Unavailable):  # while the archive is away, the cluster still says how it stands
+        if model.is_released(found.job):
+            kept = await kept_record(parts, found.tenant, found.id)
+        if kept is None:
+            outputs = await outputs_of(parts.archive, found.job)
+    if kept is not None:
+        return msgspec.structs.replace(kept, resource_version=found.job.metadata.resource_version)
     record = live_record(parts, found.job)
-    outputs = await outputs_of(parts.archive, found.job)
     events = live_events(parts, found.job).items
     return msgspec.structs.replace(record, outputs=outputs, events=events, request=model.request_of(found.job))
 

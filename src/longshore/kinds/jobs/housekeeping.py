@@ -9,11 +9,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
+import msgspec
 import structlog
 
 from longshore.archive.index import Entry
 from longshore.errors import LongshoreError
 from longshore.kinds.kind import Services
+from longshore.runtime.controller import plain
 from longshore.runtime.term import Term
 
 log = structlog.get_logger(__name__)
@@ -71,3 +73,5 @@ async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
             await work()
         except LongshoreError as error:
             log.warning("the archive was not tidied up", why=error.message)
+        except msgspec.DecodeError as error:  # something in it is damaged: no reason to stop leading
+            log.error("the archive was not tidied up", why=str(error), traceback=plain(error))

@@ -258,6 +258,11 @@ def container_of(stream: str) -> str:
     return stream.rpartition(".")[2]
 
 
+def attempt_of(stream: str) -> str:
+    """What all containers' streams of one pod have in common."""
+    return stream.rpartition(".")[0]
+
+
 def finished_main(pods: Iterable[Pod], *, failed: bool = False) -> ContainerStateTerminated | None:
     """How the user's container ended in the newest attempt in which it ended, or failed: of an indexed job that failed
     there may be newer ones that did not."""

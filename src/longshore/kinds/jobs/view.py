@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import Struct
 
+from longshore.errors import LongshoreError
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.model import JobRequest, Status
 from longshore.kube.objects import Job, Pod
@@ -223,6 +224,15 @@ def _indexes(job: Job, request: JobRequest) -> IndexesView | None:
         return None
     status = job.status
     return IndexesView(request.completions, request.parallelism, status.completed_indexes, status.failed_indexes)
+
+
+def record_in(kept: bytes, id: str) -> JobRecord:
+    """The record that the archive keeps of this job. Raises LongshoreError for one that cannot be read."""
+    try:
+        return msgspec.json.decode(kept, type=JobRecord)
+    except msgspec.DecodeError as error:
+        hint = "'longshore archive verify' names all that is damaged; restore it from a backup of the archive"
+        raise LongshoreError(f"the record of {id} in the archive is damaged", hint=hint) from error
 
 
 def summary_of(entry: Archived, tenant_id: str) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from longshore.app import open_archive
 from longshore.archive.index import Entry, Index
-from longshore.errors import UserMistake
+from longshore.errors import LongshoreError, Unavailable, UserMistake
 from longshore.kinds.jobs import model
+from longshore.kinds.jobs.find import Found, full_record, kept_record
 from longshore.kinds.jobs.listing import Filter, page
 from longshore.kinds.jobs.places import INDEXES, ORDERS
 from longshore.kinds.jobs.request import JobRequest
@@ -199,3 +200,27 @@ async def test_a_rare_one_is_found_over_pages_that_each_look_at_little(
     first, cursor = await page(world.parts, rare, limit=2, cursor=None)
     assert len(first) < 2
     assert cursor is not None
+
+
+async def test_a_record_that_cannot_be_read_says_so_with_a_hint(tmp_path: Path) -> None:
+    parts = World(str(tmp_path)).parts
+    await parts.archive.records.put("a", "j1", b"{")
+    with pytest.raises(LongshoreError, match="damaged") as caught:
+        await kept_record(parts, "a", "j1")
+    assert caught.value.hint
+
+
+async def test_a_job_in_the_cluster_is_told_of_also_while_the_archive_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(str(tmp_path))
+
+    async def away(*_: Any) -> None:
+        raise Unavailable("away")
+
+    monkeypatch.setattr(world.parts.archive.records, "get", away)
+    monkeypatch.setattr(world.parts.archive.artifacts, "manifest", away)
+    for n, over in enumerate((False, True)):
+        there = world.put(job(n, 0, over=over, outputs=("*.csv",)))
+        record = await full_record(world.parts, Found(there.metadata.name, "a", there))
+        assert (record.status == "Succeeded", record.outputs) == (over, None)

@@ -23,6 +23,7 @@ from longshore.kinds.jobs.find import Found, find, kept_record
 from longshore.kinds.jobs.logs import streams
 from longshore.kinds.jobs.logs.changes import Changes
 from longshore.kinds.jobs.logs.lines import MOST_CONTEXT, Lines, Newest, moment
+from longshore.kinds.jobs.logs.settled import LOST_ATTEMPTS
 from longshore.kinds.jobs.logs.streams import Attempt
 from longshore.kinds.kind import Services
 from longshore.kube.objects import Job
@@ -109,8 +110,9 @@ async def _headers(parts: Services, found: Found, attempts: list[Attempt], wish:
     gaps = [attempt.end.why or "it broke off" for attempt in attempts if attempt.end and not attempt.end.complete]
     if found.job is None or model.is_released(found.job):
         record = found.record or await kept_record(parts, found.tenant, found.id)
-        if record is not None and record.log is not None and record.log.why and not attempts:
-            gaps.append(record.log.why)
+        why = record.log.why if record is not None and record.log is not None else None
+        if why and (not attempts or LOST_ATTEMPTS in why):
+            gaps.append(why)
     else:
         gaps += await _still_open(parts, found.job, attempts, wish)
     headers = {COMPLETE: str(not gaps).lower()}

@@ -23,6 +23,7 @@ from longshore.kube.objects import Job, Pod
 # for what is still coming in of a job that has just ended; of one that waits for longer a look is enough, or jobs whose
 # node is away would keep all of the archiver's workers from the others
 SETTLE_SECONDS = 5.0
+LOST_ATTEMPTS = "pods were gone before anything of their log was kept"
 FRESH = timedelta(seconds=15)
 LOOK_SECONDS = 1.0  # another replica's end is told by no event
 RETRY_SECONDS = 5.0
@@ -44,7 +45,7 @@ async def settled(parts: Services, job: Job, pods: list[Pod]) -> LogView:
                     streams = await parts.archive.logs.streams(model.tenant_of(job), job.metadata.name)
                     missing = expected - {s.name for s in streams} | {s.name for s in streams if s.end is None}
                     if not missing:
-                        return view_of(streams, ran=bool(job.status.failed + job.status.succeeded))
+                        return view_of(streams, pods, ran=job.status.failed + job.status.succeeded)
                     if not fresh:
                         break
                     with contextlib.suppress(TimeoutError):
@@ -65,10 +66,11 @@ async def _end(parts: Services, job: Job, missing: set[str], expected: set[str])
             await logs.close(*words, stream, End(size, complete=False, gaps=(Gap(size, why),)))
 
 
-def view_of(streams: list[LogStream], *, ran: bool) -> LogView:
-    """As the record keeps it. `ran`: whether there was any pod."""
+def view_of(streams: list[LogStream], pods: list[Pod], *, ran: int) -> LogView:
+    """As the record keeps it. `pods` are those that are still there, `ran` how many the Job controller has counted."""
     gaps = {s.name: s.end.why or "it broke off" for s in streams if s.end is not None and not s.end.complete}
-    if not streams and ran:
-        gaps["log"] = "its pods were gone before their log was kept"
+    known = {model.attempt_of(s.name) for s in streams} | {model.attempt_of(model.stream_of(pod, "")) for pod in pods}
+    if len(known) < ran:
+        gaps["log"] = f"{ran - len(known)} of {ran} {LOST_ATTEMPTS}"
     why = "; ".join(f"{stream}: {gap}" for stream, gap in sorted(gaps.items())) or None
     return LogView(not gaps, why, {s.name: s.size for s in streams})
