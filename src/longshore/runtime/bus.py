@@ -53,7 +53,8 @@ class Offered(Protocol):
 class Bus:
     """Publishes by topic to subscribers of this process and remembers the newest value of the last `bound` topics.
 
-    A topic is a path: whoever joins "progress/" hears of all below it.
+    A topic is a path: whoever joins "progress/" hears of all below it. The bound is each folder's own, so that what
+    comes in crowds, as ends of logs do, pushes no one's progress out.
     `hears_since`: from when on, by the loop's clock, what other replicas published was heard here too; None while the
     link to them is down. Without a link there are no others.
     """
@@ -61,7 +62,7 @@ class Bus:
     def __init__(self, *, bound: int = 10_000) -> None:
         self.hears_since: float | None = 0.0
         self._bound = bound
-        self._latest: OrderedDict[str, tuple[Any, bool]] = OrderedDict()
+        self._latest: dict[str, OrderedDict[str, tuple[Any, bool]]] = {}
         self._subscriptions: dict[str, set[Offered]] = {}
         self._links: set[Offered] = set()
 
@@ -76,27 +77,29 @@ class Bus:
         self._take(topic, value, own=False)
 
     def _take(self, topic: str, value: Any, *, own: bool) -> None:
-        self._latest[topic] = (value, own)
-        self._latest.move_to_end(topic)
-        if len(self._latest) > self._bound:
-            self._latest.popitem(last=False)
-        folder = f"{topic.partition('/')[0]}/"
+        folder = _folder(topic)
+        latest = self._latest.setdefault(folder, OrderedDict())
+        latest[topic] = (value, own)
+        latest.move_to_end(topic)
+        if len(latest) > self._bound:
+            latest.popitem(last=False)
         for place in (topic, folder):
             for subscription in tuple(self._subscriptions.get(place, ())):
                 subscription.offer(topic, value)
 
     def latest(self, topic: str) -> Any | None:
         """The newest value, or None when there was none or other topics have pushed it out."""
-        known = self._latest.get(topic)
+        known = self._latest.get(_folder(topic), {}).get(topic)
         return known[0] if known else None
 
     def own(self) -> list[tuple[str, Any]]:
         """What was published here and is still the newest: for a replica that is new, or comes back."""
-        return [(topic, value) for topic, (value, own) in self._latest.items() if own]
+        latest = (each for some in self._latest.values() for each in some.items())
+        return [(topic, value) for topic, (value, own) in latest if own]
 
     def forget(self, topic: str) -> None:
         """The topic's thing is over: nothing of it is remembered."""
-        self._latest.pop(topic, None)
+        self._latest.get(_folder(topic), OrderedDict()).pop(topic, None)
 
     def link(self, link: Offered) -> None:
         """From now on it is offered what is published here."""
@@ -119,3 +122,7 @@ class Bus:
             members.discard(subscription)
             if not members:
                 del self._subscriptions[topic]
+
+
+def _folder(topic: str) -> str:
+    return f"{topic.partition('/')[0]}/"

@@ -48,5 +48,15 @@ def test_latest_is_there_for_who_comes_late_until_it_is_forgotten() -> None:
 def test_only_the_topics_published_last_are_remembered() -> None:
     bus = Bus(bound=3)
     for topic in ("a", "b", "c", "a", "d"):
-        bus.publish(topic, topic)
-    assert [bus.latest(topic) for topic in "abcd"] == ["a", None, "c", "d"]
+        bus.publish(f"of/{topic}", topic)
+    assert [bus.latest(f"of/{topic}") for topic in "abcd"] == ["a", None, "c", "d"]
+
+
+def test_what_comes_in_crowds_pushes_nothing_of_another_folder_out() -> None:
+    bus = Bus(bound=3)
+    bus.publish("progress/j1", 1)
+    for n in range(10):
+        bus.publish(f"log-ended/j{n}", n)
+    assert bus.latest("progress/j1") == 1
+    assert bus.latest("log-ended/j6") is None
+    assert dict(bus.own()) == {"progress/j1": 1, "log-ended/j7": 7, "log-ended/j8": 8, "log-ended/j9": 9}

@@ -164,7 +164,7 @@ async def full_record(parts: Services, found: Found) -> JobRecord:
     with suppress(Unavailable):  # while the archive is away, the cluster still says how it stands
         if model.is_released(found.job):
             kept = await kept_record(parts, found.tenant, found.id)
-        if kept is None:
+        if kept is None and model.is_over(found.job):  # its sidecar sends the manifest last
             outputs = await outputs_of(parts.archive, found.job)
     if kept is not None:
         return msgspec.structs.replace(kept, resource_version=found.job.metadata.resource_version)

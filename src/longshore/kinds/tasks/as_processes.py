@@ -163,6 +163,10 @@ class Processes:
                     self._set(running, reason="Retrying", message="It failed and is tried again.")
                     await asyncio.sleep(RETRY_PAUSE_SECONDS)
             self._finish(running, code)
+        except OSError as error:  # of the service's own disk or its open files: it must not look as if it ran
+            log.error("a task could not be run", task=running.task.id, why=str(error))
+            self._set(running, reason="CannotStart", message=f"The service has no place for it: {error.strerror}.")
+            self._finish(running, None)
         except asyncio.CancelledError:
             self._set(
                 running,

@@ -104,6 +104,7 @@ class Collecting:
         self._ring: deque[Chunk] = deque()
         self._news = asyncio.Event()
         self._released = source is None
+        self._gone = False  # nothing more of it comes from here, and all that came is in the archive
         self._hurried = False
         self._chunks = 0  # in the archive, as far as is known here
         self._before: End | None = None  # what was said when others took the log for over
@@ -148,6 +149,8 @@ class Collecting:
         while True:
             try:
                 if await self._once():
+                    self._gone = True
+                    self._tell()
                     return
             except _Displaced:
                 log.info("another collector has gone on with a log", job=self.key.id, stream=self.key.stream)
@@ -456,6 +459,9 @@ class Collecting:
                     return
             elif self.ended is not None:
                 yield self.ended
+                return
+            elif self._gone:
+                yield self._end
                 return
             elif not follow:
                 return

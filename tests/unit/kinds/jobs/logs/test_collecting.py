@@ -278,3 +278,22 @@ async def until(met: Any) -> None:
     async with asyncio.timeout(30):
         while not met():  # noqa: ASYNC110 - of a task that tells nobody
             await asyncio.sleep(0.001)
+
+
+async def test_who_follows_is_sent_on_when_the_log_falls_to_another_replica(tmp_path: Path) -> None:
+    world = World(tmp_path, 4)
+    world.kubelet.write(20)
+    with Spool(tmp_path / "spool", 1 << 20) as spool:
+        one, task = world.start(spool)
+
+        async def follow() -> list[object]:
+            return [said async for said in one.tail(0, follow=True)]
+
+        following = asyncio.ensure_future(follow())
+        await until(lambda: one.reached >= len(world.kubelet.text))
+        one.release()
+        await asyncio.wait_for(task, 30)
+        said = await asyncio.wait_for(following, 30)
+    assert b"".join(each.text for each in said if isinstance(each, Chunk)) == world.kubelet.text
+    assert said[-1] == len(world.kubelet.text)  # the archive has all up to there, and what comes is another's
+    assert await world.kept() == world.kubelet.text

@@ -1,0 +1,43 @@
+"""A task for which the service's own disk has no place fails and says so; it does not look as if it ran for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from longshore.archive.objects import Objects
+from longshore.kinds.tasks.as_processes import executor
+from longshore.kinds.tasks.kept import Kept, LocalTask
+from longshore.kinds.tasks.model import Asked, template_of
+from longshore.kinds.tasks.view import Word
+from longshore.runtime.bus import Bus
+from longshore.settings import Settings
+
+
+async def test_a_task_that_gets_no_folder_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    seen: list[LocalTask] = []
+    kept = Kept(Objects(tmp_path.as_uri()))
+    over = asyncio.Event()
+
+    def changed(task: LocalTask) -> None:
+        seen.append(task)
+        if task.status.final:
+            over.set()
+
+    async with (
+        asyncio.timeout(30),
+        executor(Settings(), kept, lambda: datetime.now(UTC), changed, Bus()) as processes,
+    ):
+        assert await processes.submit(
+            "a", template_of("command: ['true']"), Asked(pipeline_run_id="r"), "task-runner-r-1"
+        )
+        await over.wait()
+    last = await kept.get("a", "task-runner-r-1")
+    assert last is not None
+    assert (last.status, last.reason) == (Word.FAILED, "CannotStart")
+    assert "no place" in last.message
