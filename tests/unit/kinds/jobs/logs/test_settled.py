@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from longshore.archive.logs import End, LogStream
-from longshore.kinds.jobs.settled import LOST_ATTEMPTS, view_of
+from longshore.kinds.jobs.logs.settled import LOST_ATTEMPTS, view_of
 from longshore.kube.objects import ObjectMeta, Pod
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
