@@ -89,7 +89,7 @@ class Bus:
 
     def latest(self, topic: str) -> Any | None:
         """The newest value, or None when there was none or other topics have pushed it out."""
-        known = self._latest.get(_folder(topic), {}).get(topic)
+        known = self._latest.get(_folder(topic), OrderedDict()).get(topic)
         return known[0] if known else None
 
     def own(self) -> list[tuple[str, Any]]:

@@ -7,12 +7,22 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests.cluster.product.serving import replica_env
 
 from longshore import errors
+from longshore.app import open_archive, utc_now
 from longshore.cli.local import LocalApi
+from longshore.cluster.cluster import LocalCluster
+from longshore.kinds.jobs import commands, model
+from longshore.kinds.kind import Services, Stores
+from longshore.kinds.tenants.model import TENANTS
 from longshore.kube.client import Client
-from longshore.kube.objects import JOBS, NAMESPACES
+from longshore.kube.config import Config
+from longshore.kube.objects import JOBS, NAMESPACES, PODS, SECRETS
+from longshore.kube.store import Store
+from longshore.runtime.bus import Bus
 from longshore.sdk.client import LongshoreClient
+from longshore.settings import Settings
 
 NewTenant = Callable[..., Awaitable[Any]]
 Eventually = Callable[..., Awaitable[Any]]
@@ -304,3 +314,29 @@ async def test_a_job_that_is_stopped_while_it_is_being_started_is_stopped_and_no
     await asyncio.gather(*(tenant.client.jobs.stop(job.id) for job in jobs))
     for job in jobs:
         assert (await tenant.client.jobs.wait(job.id, deadline=60)).status == "Stopped"
+
+
+async def test_what_is_stopped_or_deleted_is_met_as_it_is_however_old_the_view_of_it(
+    new_tenant: NewTenant, client: Client, cluster: LocalCluster, eventually: Eventually
+) -> None:
+    tenant = await new_tenant(concurrent_jobs=1)
+    env = replica_env(cluster)
+    archive = env["LONGSHORE_ARCHIVE"]
+    stores = Stores(Store(JOBS), Store(PODS), Store(TENANTS), Store(SECRETS))
+    short = await tenant.client.jobs.submit("bash", ["sleep", "3"])
+    waiting = await tenant.client.jobs.submit("bash", ["sleep", "600"])
+    queued = await client.get(JOBS, waiting.id, tenant.namespace)
+    await eventually(running(tenant.client, short.id))
+    ran = await client.get(JOBS, short.id, tenant.namespace)
+    assert (queued.status.start_time, ran.status.start_time is None) == (None, False)
+
+    async with Client(Config.load(env["LONGSHORE_KUBECONFIG"])) as own:
+        parts = Services(Settings(archive=archive), own, stores, open_archive(archive), Bus(), utc_now)
+        await tenant.client.jobs.wait(short.id, deadline=60)
+        over = await commands.request_stop(parts, ran, "Too late.")
+        assert (model.settled(over), model.stop_requested(over)) == (model.Status.SUCCEEDED, False)
+        assert model.is_hidden(await commands.hide(parts, ran, "Deleted.", purge=False))
+
+        await eventually(running(tenant.client, waiting.id))
+        hidden = await commands.hide(parts, queued, "Deleted.", purge=False)
+        assert (model.is_hidden(hidden), model.stop_requested(hidden)) == (True, True)
