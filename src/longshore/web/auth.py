@@ -21,10 +21,11 @@ from msgspec import Struct
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 
-from longshore.errors import Forbidden, NotFound, Unauthenticated, UserMistake
+from longshore.errors import Forbidden, LongshoreError, NotFound, Unauthenticated, UserMistake
 from longshore.kube.client import Client
 
 MAX_TOKEN = 16 * 1024
+AGAIN_SECONDS = 20.0
 HINT = "send an API key as 'X-API-Key: ls_...' or 'Authorization: Bearer ls_...'"
 
 
@@ -108,6 +109,29 @@ async def current_caller(connection: HTTPConnection) -> Caller:
 
 
 Who = Annotated[Caller, Depends(current_caller)]
+
+
+def asked_again(
+    connection: HTTPConnection, clock: Callable[[], float] = time.monotonic
+) -> Callable[[], Awaitable[bool]]:
+    """Whether who sent this is still known, for answers that last: looked up at most every `AGAIN_SECONDS`."""
+    authentication: Authentication = connection.app.state.authentication
+    headers, asked = connection.headers, clock()
+
+    async def still_known() -> bool:
+        nonlocal asked
+        if clock() - asked < AGAIN_SECONDS:
+            return True
+        asked = clock()
+        try:
+            await authentication.caller(headers)
+        except Unauthenticated:
+            return False
+        except LongshoreError:
+            return True  # it cannot be said for now
+        return True
+
+    return still_known
 
 
 def admin_token(path: Path) -> Authenticator:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
 from pydantic import Field
+from starlette.requests import Request
 from starlette.responses import Response
 
 from longshore.errors import Forbidden, Unavailable, UserMistake
@@ -22,7 +23,7 @@ from longshore.kinds.jobs.waiting import dryrun
 from longshore.kinds.kind import Parts, Services
 from longshore.kinds.tenants.model import object_name
 from longshore.web.answers import answer
-from longshore.web.auth import Caller, Who
+from longshore.web.auth import Caller, Who, asked_again
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -164,6 +165,7 @@ async def stop_foreign_job(tenant_id: str, name: str, who: Who, parts: Parts) ->
 @router.get("/{id}/logs")
 async def logs(
     id: str,
+    request: Request,
     who: Who,
     parts: Parts,
     follow: Annotated[bool, Query(description="Go on with what is written, until the job is over.")] = False,
@@ -193,7 +195,7 @@ async def logs(
     that he has.
     """
     wish = log.Wish(follow, tail, since, until, search, context, timestamps, previous, container, offset)
-    return await log.respond(parts, who, id, wish)
+    return await log.respond(parts, who, id, wish, asked_again(request))
 
 
 def _aware(time: datetime | None) -> datetime | None:

@@ -32,3 +32,26 @@ async def test_a_reader_that_takes_nothing_is_cut_off_and_its_log_is_let_go(monk
         await log._Text(body(), {}).stream_response(send)
     assert closed.is_set()
     assert len(b"".join(taken)) == 3000
+
+
+async def test_a_reader_whose_key_is_revoked_gets_no_more() -> None:
+    closed = asyncio.Event()
+    taken: list[bytes] = []
+
+    async def body() -> AsyncGenerator[bytes, None]:
+        try:
+            while True:
+                yield b"x" * 1000
+        finally:
+            closed.set()
+
+    async def send(message: Message) -> None:
+        taken.append(message.get("body", b""))
+
+    async def still_known() -> bool:
+        return len(taken) < 4
+
+    async with asyncio.timeout(30):
+        await log._Text(body(), {}, still_known).stream_response(send)
+    assert closed.is_set()
+    assert len(b"".join(taken)) == 3000

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -31,6 +31,7 @@ from longshore.web.auth import Caller
 
 log = structlog.get_logger(__name__)
 
+StillKnown = Callable[[], Awaitable[bool]]
 # a reader that takes nothing for so long is cut off; it may come again with its offset
 READER_SECONDS = 60.0
 # of the last lines that were chosen among others, which can only be known when all have been seen
@@ -57,8 +58,11 @@ class Wish:
     offset: int | None = None
 
 
-async def respond(parts: Services, who: Caller, id: str, wish: Wish | None = None) -> Response:
-    """The log as plain text. The headers say whether it is all there, why not, and where the first byte lies."""
+async def respond(
+    parts: Services, who: Caller, id: str, wish: Wish | None = None, still_known: StillKnown | None = None
+) -> Response:
+    """The log as plain text. The headers say whether it is all there, why not, and where the first byte lies. One that
+    is followed for long ends when its reader is not `still_known`."""
     wish = wish or Wish()
     found = await find(parts, who, id)
     if who.pod is not None:
@@ -80,7 +84,7 @@ async def respond(parts: Services, who: Caller, id: str, wish: Wish | None = Non
     shown = _Reading(parts, found, wish, lines).shown(attempts, start)
     if wish.tail is not None and not lines.every_line:
         shown = _last(shown, wish.tail)
-    return _Text(shown, headers)
+    return _Text(shown, headers, still_known)
 
 
 def _lines(parts: Services, wish: Wish) -> Lines:
@@ -219,22 +223,34 @@ async def _last(shown: AsyncIterator[bytes], lines: int) -> AsyncGenerator[bytes
     yield kept.take()
 
 
-class _Text(StreamingResponse):
-    """Plain text for a reader that may be slow: who takes nothing for a minute is cut off."""
+class _RevokedError(Exception):
+    """The reader's key is good no more."""
 
-    def __init__(self, body: AsyncGenerator[bytes, None], headers: dict[str, str]) -> None:
+
+class _Text(StreamingResponse):
+    """Plain text for a reader that may be slow, and whose key may be revoked: who takes nothing for a minute is cut
+    off, and so is who is not known any more."""
+
+    def __init__(
+        self, body: AsyncGenerator[bytes, None], headers: dict[str, str], still_known: StillKnown | None = None
+    ) -> None:
         # nosniff: what a job prints must never become a page of ours
         kept = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", **headers}
         super().__init__(body, media_type="text/plain; charset=utf-8", headers=kept)
         self._body = body
+        self._still_known = still_known
 
     async def stream_response(self, send: Send) -> None:
         async def patiently(message: Message) -> None:
+            if self._still_known is not None and not await self._still_known():
+                raise _RevokedError
             async with asyncio.timeout(READER_SECONDS):
                 await send(message)
 
         async with aclosing(self._body):
             try:
                 await super().stream_response(patiently)
+            except _RevokedError:
+                log.info("a log was followed with a key that is good no more, and was cut off")
             except TimeoutError:
                 log.info("a reader of a log took nothing for too long and was cut off", seconds=READER_SECONDS)
