@@ -1,6 +1,6 @@
 """Serves the example page, and stands between it and longshore: the key stays here and never reaches a browser.
 
-Run: LONGSHORE_URL=http://127.0.0.1:8484 LONGSHORE_KEY=ls_... python deploy/examples/tasks/serve.py, then open
+Run: LONGSHORE_URL=http://127.0.0.1:8484 LONGSHORE_API_KEY=ls_... python deploy/examples/tasks/serve.py, then open
 http://127.0.0.1:8090. Who lets others in asks them who they are first: this one lets everybody act with its key.
 """
 
@@ -103,5 +103,5 @@ async def _pass(source: Socket, target: Socket) -> None:
 
 
 if __name__ == "__main__":
-    front = Front(os.environ.get("LONGSHORE_URL", "http://127.0.0.1:8484"), os.environ["LONGSHORE_KEY"])
+    front = Front(os.environ.get("LONGSHORE_URL", "http://127.0.0.1:8484"), os.environ["LONGSHORE_API_KEY"])
     web.run_app(front.app(), host="127.0.0.1", port=int(os.environ.get("PORT", "8090")))

@@ -9,6 +9,8 @@ from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import typer
 
@@ -54,9 +56,8 @@ def verify(
     async def run(out: Output, report: "Report") -> int:
         from longshore.archive.verification import Verification
 
-        look = Verification(
-            opened(archive_url(archive, cluster)), datetime.now(UTC), deep=deep, tell=lambda c: report(_looked(c))
-        )
+        begin = opened(_existing(archive_url(archive, cluster)))
+        look = Verification(begin, datetime.now(UTC), deep=deep, tell=lambda c: report(_looked(c)))
         found = 0
         async for finding in look.run(_object_name(tenant)):
             found += 1
@@ -84,7 +85,7 @@ def export(
     json: Json = False,
 ) -> None:
     """Copy history into a folder or another store; again goes on where it stopped, and adds what is new."""
-    _run(_copying(lambda: archive_url(archive, cluster), lambda: place(target), tenant, since, json), json)
+    _run(_copying(lambda: _existing(archive_url(archive, cluster)), lambda: place(target), tenant, since, json), json)
 
 
 @app.command("import")
@@ -166,9 +167,12 @@ def place(text: str) -> str:
 
 
 def _existing(source: str) -> str:
-    if "://" not in source and not Path(source).is_dir():
-        raise errors.NotFound(f"there is no folder {source}", hint="name the folder or URL that `export` wrote to")
-    return place(source)
+    """What is read from: a folder that is not there holds no history, and is a slip of whoever typed it."""
+    url = place(source)
+    path = url2pathname(urlsplit(url).path)
+    if url.startswith("file:") and not Path(path).is_dir():
+        raise errors.NotFound(f"there is no folder {path}", hint="name the folder or URL that history was written to")
+    return url
 
 
 def opened(url: str) -> "Objects":

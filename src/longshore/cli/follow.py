@@ -105,6 +105,7 @@ class _Plain:
     def __init__(self, out: Output) -> None:
         self._out = out
         self._said: tuple[object, ...] = ()
+        self._line = ""
 
     def log(self, chunk: bytes) -> None:
         self._out.raw(chunk)
@@ -115,7 +116,9 @@ class _Plain:
         state = (job.status, job.reason, progress.stage if progress else None, tenth)
         if not job.final and state != self._said:
             self._said = state
-            self._out.say(f"{job.id} {headline(job)}")
+            if (line := headline(job)) != self._line:
+                self._line = line
+                self._out.say(f"{job.id} {line}")
 
 
 class _Bar:

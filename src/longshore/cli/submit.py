@@ -57,6 +57,7 @@ async def submitted(call: Call, job: "Job", follow_log: bool, *, wait: bool = Fa
         call.out.text(job.id)
     if wait:
         call.goes_on = f"{job.id} goes on; `longshore stop {job.id}` ends it"
+        call.out.say(f"{job.id} {headline(job)}")
         job = await call.client.jobs.wait(job.id)
         if call.out.json:
             call.out.document(job)

@@ -59,7 +59,8 @@ async def watch(
             live.refresh()
     else:
         async for change in changes:
-            _tell(call.out, rows.take(change))
+            before = dict(rows.jobs)
+            _tell(call.out, rows.take(change), before)
     last = next(iter(rows.jobs.values()), None)
     return conclude(call.out, last) if job_id and last is not None and last.final else 0
 
@@ -98,11 +99,14 @@ def table(jobs: Mapping[str, "Job"], height: int) -> Table:
     return drawn
 
 
-def _tell(out: Output, changed: list["Job"]) -> None:
+def _tell(out: Output, changed: list["Job"], before: Mapping[str, "Job"]) -> None:
+    """A line each; to people none that reads as the one before it of that job."""
     for job in changed:
         if out.json:
             out.line({"job": job})
-        else:
-            out.text(
-                "  ".join(str(value) for value in (job.id, job.name or "-", job.status, job.message or "") if value)
-            )
+        elif (known := before.get(job.id)) is None or _line(known) != _line(job):
+            out.text(_line(job))
+
+
+def _line(job: "Job") -> str:
+    return "  ".join(part for part in (job.id, job.name or "-", job.status, job.message or "") if part)

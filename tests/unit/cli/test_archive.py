@@ -52,6 +52,9 @@ def test_findings_are_told_and_are_the_exit_code(folder: Path, capfd: pytest.Cap
     ("argv", "said"),
     [
         (["import", "/nowhere/at/all"], "there is no folder"),
+        (["import", "file:///nowhere/at/all"], "there is no folder"),
+        (["export", "/tmp/x", "--archive", "/nowhere/at/all"], "there is no folder"),
+        (["verify", "--archive", "file:///nowhere/at%20all"], "there is no folder /nowhere/at all"),
         (["export", "/tmp/x", "--since", "yesterday"], "is no time"),
         (["verify", "--archive", "ftp://x"], "must start with one of"),
         (["verify", "--cluster", "none-of-this-name"], "which archive?"),

@@ -154,6 +154,24 @@ def test_follow_says_anew_when_a_job_waits_for_another_reason(cli: Cli, api: Api
     assert ran.err.count("no such image") == 1
 
 
+def test_follow_says_once_what_only_has_another_reason(cli: Cli, api: Api) -> None:
+    api.on("POST /v1/jobs", QUEUED, status=202)
+    api.on("GET /v1/jobs/j1/logs", body=b"")
+    for record in ({"id": "j1", "status": "Running", "reason": ""}, RUNNING, RUNNING | {"reason": "Ending"}, DONE):
+        api.on("GET /v1/jobs/j1", record)
+    ran = cli("submit", "-i", "longshore/host", "--follow", "--", "true")
+    assert ran.err.splitlines()[1:4] == ["j1 running", "j1 running 50% step: 900 of 1800", "j1 succeeded after 2m 05s"]
+
+
+def test_who_waits_is_told_first_what_for(cli: Cli, api: Api) -> None:
+    api.on("POST /v1/jobs", QUEUED, status=202)
+    api.on("GET /v1/jobs/j1", DONE)
+    ran = cli("submit", "-i", "longshore/host", "--wait", "--", "true")
+    assert (ran.code, ran.out) == (0, "j1\n")
+    assert ran.err.splitlines() == ["j1 queued 2 of 2 jobs are admitted", "j1 succeeded after 2m 05s"]
+    assert cli("submit", "-i", "longshore/host", "--wait", "--json", "--", "true").json["status"] == "Succeeded"
+
+
 def test_a_row_stays_a_row_whatever_a_job_has_to_say(cli: Cli, api: Api) -> None:
     api.on("GET /v1/jobs", {"items": [FAILED | {"message": "a\nb " * 200}]})
     _, row = cli("jobs", "list").out.splitlines()

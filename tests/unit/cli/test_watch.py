@@ -4,9 +4,12 @@ import io
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import msgspec
+import pytest
 from rich.console import Console
 
-from longshore.cli.watch import Rows
+from longshore.cli.output import Output
+from longshore.cli.watch import Rows, _tell
 from longshore.sdk import Change, Job
 
 if TYPE_CHECKING:
@@ -46,6 +49,17 @@ def test_the_table_fits_the_terminal_newest_first() -> None:
     assert lines[0].startswith("ID")
     assert lines[1].startswith("j49")
     assert all(len(line) <= 40 for line in drawn(rows, width=40))
+
+
+@pytest.mark.parametrize("json", [False, True])
+def test_a_change_that_reads_as_the_last_one_is_told_to_programs_only(
+    json: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    newer = msgspec.structs.replace(job(1), resource_version="2")
+    _tell(Output(json=json), [newer, job(2, "Failed")], {"j1": job(1), "j2": job(2)})
+    told = [line for line in capfd.readouterr().out.splitlines() if line]
+    assert len(told) == (2 if json else 1)
+    assert "j2" in told[-1]
 
 
 def test_one_job_is_watched_until_it_has_ended_also_where_there_is_no_stream(cli: Cli, api: Api) -> None:

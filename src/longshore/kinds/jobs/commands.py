@@ -47,7 +47,10 @@ def tenant_for_work(parts: Services, who: Caller, asked: str | None) -> Tenant:
     name = who.tenant_for(object_name(asked) if asked else None)
     tenant = parts.stores.tenants.get(name)
     if tenant is None:
-        raise NotFound(f"there is no tenant {asked or name!r}", hint="create it: longshore tenants create ID")
+        raise NotFound(
+            f"there is no tenant {asked or name!r}",
+            hint="see 'longshore tenants list'; 'longshore tenants create' makes one",
+        )
     if tenant.metadata.deletion_timestamp is not None:
         raise Conflict(f"tenant {tenant.id} is being deleted", hint="it takes no more work")
     if model.condition(tenant.status.conditions, "Ready") is None:

@@ -105,14 +105,14 @@ def _check_fits(tenant: Tenant, request: JobRequest) -> None:
     for field, what, asked, limit in (
         ("parallelism", "pods", wanted.pods, limits.pods),
         ("resources.cpu", "cores", wanted.cpu_millis / 1000, limits.cpu),
-        ("resources.memory", "GiB", wanted.memory_bytes / GIB, limits.memory_gi),
+        ("resources.memory", "GiB of memory", wanted.memory_bytes / GIB, limits.memory_gi),
         ("resources.gpu", "GPUs", wanted.gpu, limits.gpu),
         ("resources.ephemeral", "GiB of disk", wanted.ephemeral_bytes / GIB, limits.ephemeral_gi),
     ):
         if asked > limit:
             raise UserMistake(
                 f"the job asks for {each}{asked:.4g} {what}, tenant {tenant.id} may use {limit:g}",
-                hint=f"ask for {limit:g} or less, or have the tenant's limit raised",
+                hint=f"{f'ask for {limit:g} or less' if limit else 'leave it out'}, or have the tenant's limit raised",
                 field=field,
             )
 

@@ -79,6 +79,13 @@ def test_a_priority_class_of_the_system_is_nobodys() -> None:
         priority_of(sly, request(priority="rush"))
 
 
+@pytest.mark.parametrize(("allowed", "said"), [(0, "leave it out, or"), (2, "ask for 2 or less, or")])
+def test_the_hint_says_how_much_may_be_asked_for(allowed: int, said: str) -> None:
+    with pytest.raises(UserMistake) as refused:
+        check_limits(tenant(Limits(gpu=allowed)), request(resources=Resources("1", "1Gi", gpu=3)), EMPTY)
+    assert (refused.value.hint or "").startswith(said)
+
+
 @given(st.integers(1, 12), st.integers(1, 40), st.integers(0, 3), st.integers(1, 60), st.integers(0, 4))
 def test_exactly_what_fits_alone_is_taken(cpu: int, memory: int, gpu: int, pods: int, gpus: int) -> None:
     """What is taken in could start if nothing else ran, or it would block the queue for ever."""
