@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Final
 
 from longshore import errors
+from longshore.cli.artifacts import transfer
 from longshore.cli.command import INTERRUPTED, Call
 from longshore.cli.follow import follow
 from longshore.cli.local import DEFAULT_CLUSTER, LocalApi
 from longshore.cli.main import exit_code_of, known_error
 from longshore.cli.output import Output, seconds, size
-from longshore.cli.simulations import show_summary, transfer
+from longshore.cli.simulations import show_summary
 from longshore.cli.steps import Steps
 from longshore.cli.up import compose
 from longshore.cluster.cluster import LocalCluster

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from longshore.cli import listing, logs, submit, wait, watch
+from longshore.cli import artifacts, listing, logs, submit, wait, watch
 from longshore.cli.command import Call, command
 from longshore.cli.completion import JobId
 from longshore.cli.follow import headline
@@ -25,6 +25,7 @@ def register(group: typer.Typer) -> None:
     listing.register(group)
     command(group, "get")(get)
     logs.register(group)
+    artifacts.register(group)
     command(group, "why")(why)
     command(group, "events")(events)
     wait.register(group)

@@ -1,20 +1,18 @@
 """`longshore simulations ...`: upload a SUMO scenario, see it run, get its numbers and files."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from longshore.cli.artifacts import Folder, Names, fetch, show_files, transfer
 from longshore.cli.command import Call, command
 from longshore.cli.completion import JobId
-from longshore.cli.output import Output, size
+from longshore.cli.output import Output
 from longshore.cli.submit import submitted
 
 if TYPE_CHECKING:
-    from longshore.sdk import Artifact, Summary
+    from longshore.sdk import Summary
 
 _FIRST: Final = ("vehicles", "arrived", "mean_travel_time_s", "mean_waiting_time_s", "mean_speed_mps", "teleports")
 _UNITS: Final = {"s": "s", "m": "m", "mps": "m/s", "kg": "kg"}
@@ -75,50 +73,13 @@ async def summary(call: Call, job_id: JobId) -> None:
 @command(app, "results")
 async def results(call: Call, job_id: JobId) -> None:
     """List the files that a simulation kept."""
-    found = await call.client.simulations.results(job_id)
-    if call.out.json:
-        call.out.document({"items": found})
-    else:
-        call.out.table(("FILE", "SIZE", "SHA256"), ((each.name, size(each.size), each.sha256) for each in found))
+    show_files(call.out, await call.client.simulations.results(job_id))
 
 
 @command(app, "download")
-async def download(
-    call: Call,
-    job_id: JobId,
-    folder: Annotated[
-        Path | None, typer.Option("--to", file_okay=False, help="Else a folder named by the job.")
-    ] = None,
-    name: Annotated[list[str] | None, typer.Option(help="Only this file; repeatable.")] = None,
-) -> None:
+async def download(call: Call, job_id: JobId, folder: Folder = None, name: Names = None) -> None:
     """Download a simulation's files."""
-    found = await call.client.simulations.results(job_id)
-    wanted = [each for each in found if not name or each.name in name]
-    missing = set(name or ()) - {each.name for each in wanted}
-    if missing:
-        raise typer.BadParameter(f"{job_id} has no {', '.join(sorted(missing))}")
-    saved = await _save(call, job_id, wanted, folder or Path(job_id))
-    if call.out.json:
-        call.out.document({"items": [{"name": each.name, "path": str(path)} for each, path in saved]})
-        return
-    for _, path in saved:
-        call.out.text(str(path))
-
-
-async def _save(call: Call, job_id: str, wanted: "list[Artifact]", folder: Path) -> "list[tuple[Artifact, Path]]":
-    total = sum(each.size or 0 for each in wanted)
-    done = 0
-    saved = []
-    with transfer(call.out, f"downloading {len(wanted)} files") as progress:
-
-        def arrived(count: int) -> None:
-            nonlocal done
-            done += count
-            progress(done, total)
-
-        for each in wanted:
-            saved.append((each, await call.client.artifacts.save(job_id, each, folder, progress=arrived)))
-    return saved
+    await fetch(call, job_id, await call.client.simulations.results(job_id), folder, name)
 
 
 def show_summary(out: Output, summary: "Summary") -> None:
@@ -133,12 +94,3 @@ def _labelled(name: str, value: float) -> tuple[str, str]:
     unit = _UNITS.get(ending)
     number = f"{value:,.2f}".rstrip("0").rstrip(".")
     return (stem if unit else name).replace("_", " "), f"{number} {unit}" if unit else number
-
-
-@contextmanager
-def transfer(out: Output, what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar for bytes that go up or come down, where somebody looks."""
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=out.people, transient=True, disable=not out.people.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -80,7 +80,7 @@ async def check_inputs(parts: Services, tenant: str, request: JobRequest) -> Non
         except (NotFound, UserMistake):
             raise UserMistake(
                 f"job {item.job[:64]!r} has no artifact {item.artifact[:200]!r}",
-                hint=f"see what it has: longshore artifacts list {item.job[:64]}",
+                hint=f"see what it has: longshore artifacts {item.job[:64]}",
                 field=f"inputs.{n}.artifact",
             ) from None
 
