@@ -72,6 +72,8 @@ async def list_(
     else:
         wide = form is Form.WIDE
         call.out.table(WIDE if wide else COLUMNS, (row(job, wide=wide) for job in jobs))
+        if not jobs and not following:
+            call.out.say("there are no jobs to show")
     if following and not call.out.json:
         call.out.say(f"there are more: --cursor {following}, or --all")
 

@@ -132,7 +132,11 @@ def wanted(file: str | None, argv: Sequence[str], said: Mapping[str, Any]) -> di
     read = _read(file) if file else {}
     image = said.get("image") or read.get("image")
     if not image:
-        raise typer.BadParameter("say with --image what to run, or with --file where that is written")
+        raise typer.BadParameter(
+            f"{file} names no 'image': add it there, or say it with --image"
+            if file
+            else "say with --image what to run, or with --file where that is written"
+        )
     made = document(str(image), argv, cast(JobFields, _fields(said)))
     if file and not said.get("name") and read.get("name"):
         del made["name"]

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from longshore.sdk import Change, Job
 
 _FRAMES = 4  # a second
+_WIDE = 140
+_SPARED = ("KIND", "TENANT", "CREATED")
 Watched = Annotated[
     str | None,
     typer.Argument(metavar="JOB", help="One job, until it has ended; else the list.", autocompletion=complete_jobs),
@@ -84,18 +86,20 @@ class Rows:
         return []
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield table(self.jobs, options.max_height or console.height)
+        yield table(self.jobs, options.max_height or console.height, options.max_width)
 
 
-def table(jobs: Mapping[str, "Job"], height: int) -> Table:
-    """Newest first, a line each, no more than fit."""
+def table(jobs: Mapping[str, "Job"], height: int, width: int) -> Table:
+    """Newest first, a line each, no more than fit; a narrow one leaves out what says least, for the message."""
+    shown = [number for number, column in enumerate(COLUMNS) if width >= _WIDE or column not in _SPARED]
     drawn = Table(box=None, pad_edge=False, header_style="bold", expand=True)
-    for column in COLUMNS:
+    for column in (COLUMNS[number] for number in shown):
         last = column == COLUMNS[-1]
         drawn.add_column(column, no_wrap=True, overflow="ellipsis", ratio=1 if last else None)
     newest = sorted(jobs.values(), key=lambda job: (job.created is not None, job.created, job.id), reverse=True)
     for job in newest[: max(1, height - 2)]:
-        drawn.add_row(*(cell(value) for value in row(job)))
+        values = row(job)
+        drawn.add_row(*(cell(values[number]) for number in shown))
     return drawn
 
 

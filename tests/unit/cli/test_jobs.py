@@ -64,6 +64,13 @@ def test_list_shows_a_row_a_job_and_why_it_waits(cli: Cli, api: Api) -> None:
     assert "--cursor next" in ran.err
 
 
+def test_a_list_of_nothing_says_so_to_people(cli: Cli, api: Api) -> None:
+    api.on("GET /v1/jobs", {"items": [], "cursor": None})
+    assert cli("list").err == "there are no jobs to show\n"
+    ran = cli("list", "--json")
+    assert (ran.json["items"], ran.err) == ([], "")
+
+
 def test_list_for_programs_is_one_document_with_times_in_utc(cli: Cli, api: Api) -> None:
     api.on("GET /v1/jobs", {"items": [DONE], "cursor": None})
     document = cli("jobs", "list", "--json").json
@@ -261,7 +268,7 @@ def test_a_file_is_the_apis_own_and_options_go_over_it(cli: Cli, api: Api, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [("[1", "neither JSON nor YAML"), ("- a", "holds no job"), ("name: a", "--image")]
+    ("content", "said"), [("[1", "neither JSON nor YAML"), ("- a", "holds no job"), ("imagee: a", "names no 'image'")]
 )
 def test_a_file_that_is_no_job_is_told(cli: Cli, api: Api, tmp_path: Path, content: str, said: str) -> None:
     (tmp_path / "job.yaml").write_text(content)

@@ -51,6 +51,15 @@ def test_the_table_fits_the_terminal_newest_first() -> None:
     assert all(len(line) <= 40 for line in drawn(rows, width=40))
 
 
+def test_a_narrow_table_still_says_what_a_job_waits_for() -> None:
+    rows = Rows()
+    waits = Job(id="j" * 27, name="hello", status="Pending", created=AT, message="no node has enough memory")
+    rows.take(Change(type="snapshot", jobs=(waits,)))
+    assert "no node has enough" in drawn(rows, width=80)[1]
+    assert "CREATED" not in drawn(rows, width=80)[0]
+    assert "CREATED" in drawn(rows, width=160)[0]
+
+
 @pytest.mark.parametrize("json", [False, True])
 def test_a_change_that_reads_as_the_last_one_is_told_to_programs_only(
     json: bool, capfd: pytest.CaptureFixture[str]
