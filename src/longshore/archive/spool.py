@@ -115,6 +115,11 @@ class Spool:
         """What an earlier process left of this log, in order; whoever asks takes it over."""
         return self._left.pop(key, [])
 
+    def give_back(self, key: Key, parts: list[Part]) -> None:
+        """These are left, as if this process had been killed and begun again."""
+        if parts:
+            self._left[key] = sorted([*self._left.get(key, ()), *parts], key=lambda part: part.start)
+
     @property
     def orphans(self) -> list[Key]:
         """The logs of which something was left and that nobody has asked for yet."""

@@ -156,6 +156,9 @@ class Collecting:
                 log.info("another collector has gone on with a log", job=self.key.id, stream=self.key.stream)
                 for stretch in self._stretches:
                     await self._store.spool.drop(stretch.part)
+            except Exception:  # whoever begins it again goes on with what lies there
+                self._store.spool.give_back(self.key, [stretch.part for stretch in self._stretches])
+                raise
 
     async def _once(self) -> bool:
         if not await self._resume():
@@ -189,8 +192,12 @@ class Collecting:
         self._chunks = len(chunks)
         last = await self._until_taken(lambda: logs.open(chunks[-1])) if chunks else Chunk(0, b"", [])
         self._begin(last.end, last.place, last.gaps, *_after(last))
-        for part in left:
-            await self._adopt(part, chunks)
+        for number, part in enumerate(left):
+            try:
+                await self._adopt(part, chunks)
+            except Exception:
+                self._store.spool.give_back(self.key, left[number:])
+                raise
         self._before = over
         if over is not None and not self._stretches:
             self.ended = over

@@ -28,6 +28,7 @@ from longshore.kube.client import Client
 from longshore.kube.objects import Job, Pod
 from longshore.kube.store import Overflowed
 from longshore.runtime.clock import boottime
+from longshore.runtime.controller import plain
 
 # a kubelet that does not answer is waited for this long after the job's end; then its log is a named gap
 KUBELET_PATIENCE = timedelta(minutes=2)
@@ -100,6 +101,7 @@ class Collector:
                                 seen, looked = replicas.generation, clock()
                                 self._let_go()
                                 self._look(tasks, client, store, pods.list())
+                                self._adopt_orphans(tasks, store)
                         finally:
                             moved.cancel()
                             coming.cancel()
@@ -155,6 +157,9 @@ class Collector:
         async def run() -> None:
             try:
                 await one.run()
+            except Exception as error:  # one log's trouble is no other's, nor the controllers': it is begun again soon
+                told = log.bind(job=one.key.id, stream=one.key.stream)
+                told.error("a log broke off here", traceback=plain(error))
             finally:
                 del self._following[one.key]
                 del self._tasks[one.key]

@@ -4,6 +4,7 @@ that comes and goes: what is kept in the end is what was written, and no reader 
 from __future__ import annotations
 
 import asyncio
+import errno
 import re
 import tempfile
 from collections.abc import AsyncGenerator
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from longshore.archive.log_chunk import Chunk
 from longshore.archive.logs import Logs
 from longshore.archive.objects import Objects
-from longshore.archive.spool import Key, Spool
+from longshore.archive.spool import Key, Part, Spool
 from longshore.errors import NotFound, Unavailable
 from longshore.kinds.jobs.logs import collecting
 from longshore.kinds.jobs.logs.collecting import POD_GONE, Collecting, Fate, Source, Store
@@ -297,3 +298,33 @@ async def test_who_follows_is_sent_on_when_the_log_falls_to_another_replica(tmp_
     assert b"".join(each.text for each in said if isinstance(each, Chunk)) == world.kubelet.text
     assert said[-1] == len(world.kubelet.text)  # the archive has all up to there, and what comes is another's
     assert await world.kept() == world.kubelet.text
+
+
+async def test_a_log_that_a_failing_disk_broke_off_is_gone_on_with_and_ends_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, 5)
+    world.kubelet.write(20)
+    read = Part.read
+    broken = [OSError(errno.EIO, "the disk has had enough")]
+
+    def failing(part: Part) -> list[Chunk]:
+        if broken:
+            raise broken.pop()
+        return read(part)
+
+    monkeypatch.setattr(Part, "read", failing)
+    with Spool(tmp_path / "spool", 1 << 20) as spool:
+        one, task = world.start(spool)
+        await until(lambda: one.reached >= len(world.kubelet.text))
+        one.seal()
+        with pytest.raises(OSError, match="enough"):
+            await asyncio.wait_for(task, 30)
+        world.kubelet.write(20)
+        world.kubelet.running = False
+        one, task = world.start(spool)
+        await asyncio.wait_for(task, 30)
+        assert spool.bytes == 0
+    assert await world.kept() == world.kubelet.text
+    assert one.ended is not None
+    assert one.ended.complete
