@@ -90,7 +90,8 @@ async def stop(
     if call.out.json:
         call.out.document(job)
     else:
-        call.out.say(f"{job.id} is {'being stopped' if not job.final else job.status.lower()}")
+        ended = "is stopped" if job.status == "Stopped" else f"has ended of itself: {job.status.lower()}"
+        call.out.say(f"{job.id} {ended if job.final else 'is being stopped'}")
 
 
 async def rerun(

@@ -148,6 +148,8 @@ def test_stop_can_wait_for_the_end(cli: Cli, api: Api) -> None:
     api.on("GET /v1/jobs/j1", {"id": "j1", "status": "Stopped"})
     assert "is being stopped" in cli("jobs", "stop", "j1").err
     assert "j1 is stopped" in cli("jobs", "stop", "j1", "--wait").err
+    api.on("POST /v1/jobs/j2/stop", DONE | {"id": "j2"})
+    assert cli("stop", "j2").err == "j2 has ended of itself: succeeded\n"
 
 
 def test_follow_says_anew_when_a_job_waits_for_another_reason(cli: Cli, api: Api) -> None:
