@@ -144,6 +144,7 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kube_logs, "WAIT_MAX", 0.001)
     monkeypatch.setattr(collecting, "CHUNK", 300)
     monkeypatch.setattr(collecting, "CHUNK_SECONDS", 0.01)
+    monkeypatch.setattr(collecting, "BATCH_BYTES", 300)
     monkeypatch.setattr(collecting, "RING_BYTES", 200)
     monkeypatch.setattr(collecting, "AGAIN_SECONDS", 0.001)
     monkeypatch.setattr(collecting, "POLL_SECONDS", 0.001)
