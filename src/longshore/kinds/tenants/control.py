@@ -44,7 +44,7 @@ def _bundles(parts: Services) -> Controller[str]:
         return [tenant.metadata.name] if tenant and tenant.metadata.deletion_timestamp else []
 
     controller = Controller("tenants", Queue[str](), plan, Executor(parts.client))
-    controller.watch(stores.tenants, _own_name)
+    controller.watch(stores.tenants, _own_name, alike=reconcile.alike)
     controller.watch(stores.jobs, leaving)
     for store in stores.bundle.values():
         controller.watch(store, _labelled, alike=bundle.alike)

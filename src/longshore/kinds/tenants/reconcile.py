@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from msgspec.structs import replace
+
 from longshore.kinds.jobs import model as jobs
 from longshore.kinds.tenants import bundle
 from longshore.kinds.tenants.bundle import Bundled
@@ -45,6 +47,12 @@ def plan(
     if missing:
         return Plan(tuple(missing))
     return Plan(_report(tenant, now))
+
+
+def alike(old: Tenant, new: Tenant) -> bool:
+    """Whether nothing changed but who is admitted, which is written for every job and no plan here reads."""
+    metadata = replace(old.metadata, resource_version=new.metadata.resource_version)
+    return replace(old, metadata=metadata, status=replace(old.status, admitted=new.status.admitted)) == new
 
 
 def _report(tenant: Tenant, now: datetime) -> tuple[Action, ...]:

@@ -7,8 +7,8 @@ import msgspec
 from longshore.kinds.jobs import model as jobs
 from longshore.kinds.tenants import bundle
 from longshore.kinds.tenants.bundle import Bundled
-from longshore.kinds.tenants.model import FINALIZER, Tenant, TenantSpec, TenantStatus
-from longshore.kinds.tenants.reconcile import Present, plan
+from longshore.kinds.tenants.model import FINALIZER, Admitted, Tenant, TenantSpec, TenantStatus
+from longshore.kinds.tenants.reconcile import Present, alike, plan
 from longshore.kube.objects import Condition, Job, JobStatus, ObjectMeta
 from longshore.runtime.plan import Apply, Create, DeleteObject, PatchObject, Plan
 
@@ -80,3 +80,14 @@ def test_a_tenant_that_goes_stops_its_work_waits_for_the_archive_and_then_takes_
     (release,) = plan(gone, {}, [], NOW).actions
     assert isinstance(release, PatchObject)
     assert release.patch == {"metadata": {"finalizers": []}}
+
+
+def test_who_is_admitted_changes_nothing_here_and_all_else_does() -> None:
+    old = tenant(ready=True)
+    metadata = msgspec.structs.replace(old.metadata, resource_version="4")
+    admitted = msgspec.structs.replace(old.status, admitted=(Admitted("j1", "ju"),))
+    new = msgspec.structs.replace(old, metadata=metadata, status=admitted)
+    assert alike(old, new)
+    assert not alike(old, msgspec.structs.replace(new, spec=TenantSpec("b")))
+    assert not alike(old, msgspec.structs.replace(new, status=TenantStatus()))
+    assert not alike(old, tenant(ready=True, deleting=True))
