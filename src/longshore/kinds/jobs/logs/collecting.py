@@ -60,7 +60,7 @@ class Source:
     container: str
     fate: Callable[[], Fate]
     running: Callable[[], str]  # the id of the container that runs now, as far as is known
-    parted: Callable[[], bool]  # whether it was seen to end, or its pod to be told to, before the pod went
+    parted: Callable[[], bool]  # whether it was seen to end before its pod went
 
     def ended(self) -> bool:
         return self.fate() is Fate.ENDED

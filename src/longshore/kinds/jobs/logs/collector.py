@@ -131,7 +131,7 @@ class Collector:
             for status in statuses(pod):
                 id = pod.metadata.labels.get(model.LABEL_JOB_NAME, "")
                 key = Key(model.tenant_of(pod), id, model.stream_of(pod, status.name))
-                if key in self._following and (status.state.terminated or pod.metadata.deletion_timestamp):
+                if key in self._following and status.state.terminated:
                     self._parted.add(key)
 
     def _job_of(self, pod: Pod) -> Job | None:
