@@ -144,7 +144,6 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kube_logs, "WAIT_MAX", 0.001)
     monkeypatch.setattr(collecting, "CHUNK", 300)
     monkeypatch.setattr(collecting, "CHUNK_SECONDS", 0.01)
-    monkeypatch.setattr(collecting, "BATCH_BYTES", 300)
     monkeypatch.setattr(collecting, "RING_BYTES", 200)
     monkeypatch.setattr(collecting, "AGAIN_SECONDS", 0.001)
     monkeypatch.setattr(collecting, "POLL_SECONDS", 0.001)
@@ -258,7 +257,10 @@ async def test_a_pod_that_vanishes_leaves_what_was_read_and_a_named_gap(tmp_path
     assert one.ended.why == POD_GONE
 
 
-async def test_a_full_spool_makes_the_kubelet_wait_and_loses_nothing(tmp_path: Path) -> None:
+async def test_a_full_spool_makes_the_kubelet_wait_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collecting, "BATCH_BYTES", 300)  # of what may have come and not be on the spool
     world = World(tmp_path, 3)
     world.objects.away = True
     world.kubelet.write(200)
