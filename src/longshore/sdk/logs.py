@@ -15,6 +15,7 @@ from longshore.sdk.transport import Transport, segment
 
 OUTAGE: Final = 60.0  # seconds that an API which has answered once may be away
 _VAIN_TRIES: Final = 5
+_VAIN_SECONDS: Final = 300.0  # and so many without a byte, over which connections broke: then it is given up
 _OFFSET: Final = "X-Longshore-Log-Offset"
 
 
@@ -61,7 +62,8 @@ class LogReader:
         self._began: int | None = None
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        vain = 0
+        clock = asyncio.get_running_loop().time
+        vain, last = 0, clock()
         patience = None
         while True:
             try:
@@ -69,15 +71,15 @@ class LogReader:
                 async with aclosing(self._once(patience)) as answer:
                     async for chunk in answer:
                         self._given += len(chunk)
-                        vain = 0
+                        vain, last = 0, clock()
                         yield chunk
                 return
             except (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError) as broken:
                 vain += 1
                 patience = OUTAGE
-                if not self._can_go_on or vain > _VAIN_TRIES:
+                if not self._can_go_on or (vain > _VAIN_TRIES and clock() - last > _VAIN_SECONDS):
                     raise errors.Unavailable("the connection broke while reading the log") from broken
-                await asyncio.sleep(random.uniform(0, vain))  # noqa: S311 - jitter, not a secret
+                await asyncio.sleep(random.uniform(0, min(vain, _VAIN_TRIES)))  # noqa: S311 - jitter, not a secret
 
     @property
     def _can_go_on(self) -> bool:
