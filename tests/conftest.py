@@ -1,6 +1,27 @@
-"""Options of the tests that run against any cluster; pytest must know them before it has found those tests."""
+"""Options of the tests that run against any cluster, which pytest must know before it finds those tests; and logs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
 
 import pytest
+import structlog
+
+AT_FIRST = structlog.get_config(), tuple(logging.root.handlers), logging.root.level
+
+
+@pytest.fixture(autouse=True)
+def _log_as_at_first() -> Iterator[None]:
+    """A command run by a test, or by what its fixtures begin, says how this process logs: for that test alone."""
+    configuration, handlers, level = AT_FIRST
+    structlog.configure(**configuration)
+    yield
+    structlog.configure(**configuration)
+    for handler in tuple(logging.root.handlers):
+        if type(handler) is logging.StreamHandler and handler not in handlers:
+            logging.root.removeHandler(handler)
+    logging.root.setLevel(level)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -11,18 +11,9 @@ from typing import Any
 
 import msgspec
 import pytest
-import structlog
 from aiohttp import web
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@pytest.fixture(autouse=True)
-def _log_as_before() -> Iterator[None]:
-    """A test may run a command, which says how this process logs; the next one finds what this one found."""
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -52,6 +52,7 @@ class Running:
         self.attempt: asyncio.Task[int] | None = None
         self.silent = False
         self.unkept = False  # the archive was away when it should have been told
+        self.keeping = asyncio.Lock()  # what is written later is what was so later
 
 
 class Processes:
@@ -178,7 +179,7 @@ class Processes:
             raise
         finally:
             self._bus.leave(topic, self)
-            await asyncio.shield(self._keep(running))
+            await self._keep(running)
 
     async def _attempt(self, running: Running) -> int | None:
         """The exit code of one attempt, None where there is none; why is in the task's reason."""
@@ -258,13 +259,17 @@ class Processes:
         )
 
     async def _keep(self, running: Running) -> None:
-        running.task = msgspec.structs.replace(running.task, renewed=self._now())
-        try:
-            await self._kept.put(self._seen(running))
-            running.unkept = False
-        except LongshoreError as error:  # it is in memory, and tried again at the next renewal
-            running.unkept = True
-            log.warning("what became of a task could not be kept", task=running.task.id, why=error.message)
+        await _whole(self._write(running))
+
+    async def _write(self, running: Running) -> None:
+        async with running.keeping:
+            running.task = msgspec.structs.replace(running.task, renewed=self._now())
+            try:
+                await self._kept.put(self._seen(running))
+                running.unkept = False
+            except LongshoreError as error:  # it is in memory, and tried again at the next renewal
+                running.unkept = True
+                log.warning("what became of a task could not be kept", task=running.task.id, why=error.message)
 
     async def _renew(self) -> None:
         while True:
@@ -288,6 +293,16 @@ class Processes:
         if earlier.asked != asked.digest():
             raise Conflict("this donation was sent with other parameters", hint="use another donation id")
         return False
+
+
+async def _whole(work: Coroutine[Any, Any, None]) -> None:
+    """Await it to its end, also when told to stop meanwhile: what was begun is then on record."""
+    doing = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(doing)
+    except asyncio.CancelledError:
+        await asyncio.wait([doing])
+        raise
 
 
 async def _ended(attempt: asyncio.Task[int]) -> None:
