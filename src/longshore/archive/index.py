@@ -1,36 +1,30 @@
-"""The list of all that has finished, by tenant, newest first, out of immutable files and without a database.
+"""The list of all that has finished, by tenant, newest or oldest first, out of immutable files and without a database.
 
-`add` writes one small file before an object is let go; `page` merges, from the newest on, only the files whose names
-say that they can hold rows of the page (format: `batches`); `compact`, called by the leader now and then, turns small
-files into large sorted ones. Entries are deduplicated by uid, so every write may be repeated. A file that goes away
-under a read means that compaction was there: the read lists again. A list of hot and archived work reads the hot
-objects first: what leaves them meanwhile is in the index already.
+`add` writes one small file before an object is let go; a `scan` merges only the files whose names say that they can
+hold rows of the page (format: `batches`); `compact`, called by the leader now and then, turns small files into large
+sorted ones. Entries are deduplicated by uid, so every write may be repeated. A file that goes away under a read means
+that compaction was there: the read lists again. A list of hot and archived work reads the hot objects first: what
+leaves them meanwhile is in the index already.
 """
 
 from __future__ import annotations
 
-import heapq
-from bisect import bisect_left
-from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import msgspec
 
 from longshore.archive.batches import CACHED, LOADS, Batch, Batches, Entry, Mark, gathered
-from longshore.archive.compaction import Limits, compact, newer
+from longshore.archive.compaction import Limits, compact
 from longshore.archive.objects import Objects
 from longshore.archive.paths import segment
 from longshore.archive.records import record_path
+from longshore.archive.scan import SCANNED, Position, Scan, Wanted, scan
 from longshore.errors import LongshoreError, NotFound, Unavailable
 
-__all__ = ["Entry", "Index", "Limits", "Scan"]
-Position = tuple[datetime, str]
+__all__ = ["Entry", "Index", "Limits", "Scan", "Wanted"]
 _ATTEMPTS = 5
-SCANNED = 10_000  # entries; about 30 ms
-MOST_WANTED = 16_000  # entries of the files opened at once; bounds the memory of a search
-_A_LOOK = 100  # what it costs, in entries, to see that a file has nothing
-_ABOVE_ALL = "~"  # as a uid
 
 
 def _now() -> datetime:
@@ -95,25 +89,16 @@ class Index:
 
         Fewer than `limit` means the end. None as tenant means all. Raises Unavailable when the archive is away.
         """
-        scan = await self.scan(tenant, before=before, limit=limit, keep=keep, since=since, most=None)
+        scan = await self.scan(tenant, Wanted(limit, before, since=since, keep=keep), most=None)
         return scan.entries
 
-    async def scan(
-        self,
-        tenant: str | None,
-        *,
-        before: Position | None = None,
-        limit: int = 50,
-        keep: Callable[[Entry], bool] | None = None,
-        since: datetime | None = None,
-        words: Sequence[bytes] = (),
-        most: int | None = SCANNED,
-    ) -> Scan:
-        """As `page`, but looks at no more than about `most` entries: what is rare is found in several scans, each of
-        which goes on `before` where the last one got. `words` are in the JSON of whatever `keep` likes."""
+    async def scan(self, tenant: str | None, wanted: Wanted, *, most: int | None = SCANNED) -> Scan:
+        """What is `wanted`, but looks at no more than about `most` entries: what is rare is found in several scans,
+        each of which goes on after where the last one got. Raises Unavailable when the archive is away."""
         for _ in range(_ATTEMPTS):
             try:
-                return await self._scan(tenant, before, limit, keep, since, _Look(words, most))
+                files = await self._batches.listing(await self._batches.tenants() if tenant is None else [tenant])
+                return await scan(self._batches, files, await self._hidden(files), wanted, most)
             except NotFound:
                 continue  # compaction replaced a file between listing and reading it
         raise Unavailable("the archive's index changes faster than it can be read", hint="ask again in a second")
@@ -152,61 +137,10 @@ class Index:
         except NotFound:
             return  # another compaction is at it; whatever was written here is deduplicated by the next one
 
-    async def _scan(
-        self,
-        tenant: str | None,
-        before: Position | None,
-        limit: int,
-        keep: Callable[[Entry], bool] | None,
-        since: datetime | None,
-        look: _Look,
-    ) -> Scan:
-        files = await self._batches.listing(await self._batches.tenants() if tenant is None else [tenant])
-        hidden = await self._hidden(files)
-        files = [file for file in files if since is None or file.last >= since]
-        page: list[Entry] = []
-        if limit <= 0:
-            return Scan(page, before)
-        async for entry in _deduplicated(self._merged(files, before, limit, look)):
-            if since is not None and entry.created < since:
-                return Scan(page, None)
-            if (entry.tenant, entry.uid) not in hidden and (keep is None or keep(entry)):
-                page.append(entry)
-            if len(page) == limit or look.is_enough():
-                return Scan(page, entry.position)
-        return Scan(page, look.reached)
-
     async def _hidden(self, files: Sequence[Batch]) -> set[tuple[str, str]]:
         marks = [file for file in files if file.sort in ("h0", "h1")]
         rows = await self._batches.read_all(marks, Mark)
         return {(file.tenant, mark.uid) for file, some in zip(marks, rows, strict=True) for mark in some}
-
-    async def _merged(
-        self, files: Sequence[Batch], before: Position | None, wanted: int, look: _Look
-    ) -> AsyncIterator[Entry]:
-        """Entries below `before` from the highest on, duplicates next to each other; opens files as it gets there."""
-        entries = [file for file in files if file.sort in ("e0", "e1") and (not before or file.first <= before[0])]
-        waiting = deque(sorted(entries, key=lambda file: file.last, reverse=True))
-        heap: list[_Run] = []
-        while waiting or heap:
-            while waiting and (not heap or waiting[0].last >= heap[0].top.created):
-                place = waiting[0].last, _ABOVE_ALL
-                if not heap and look.is_enough(0) and (before is None or place < before):
-                    look.reached = place
-                    return
-                wave = _wave(waiting, wanted)
-                for rows in await self._batches.read_all(wave, Entry, words=look.words):
-                    look.spent += not rows and _A_LOOK
-                    if run := _Run.below(rows, before):
-                        heapq.heappush(heap, run)
-                if not heap:  # nothing in these, so perhaps nothing in many more
-                    wanted = min(2 * wanted, MOST_WANTED)
-            if heap:
-                yield heap[0].top
-                if heap[0].advance():
-                    heapq.heapreplace(heap, heap[0])
-                else:
-                    heapq.heappop(heap)
 
 
 def hidden_path(tenant: str, uid: str) -> str:
@@ -219,70 +153,3 @@ class _Recorded(msgspec.Struct, frozen=True):
 
     uid: str
     created: datetime
-
-
-class Scan(msgspec.Struct, frozen=True):
-    """Some entries, and where to go on `before`; None at the end of history."""
-
-    entries: list[Entry]
-    reached: Position | None
-
-
-class _Look:
-    """How much a scan has looked at, in entries, and may."""
-
-    def __init__(self, words: Sequence[bytes], most: int | None) -> None:
-        self.words = words
-        self.reached: Position | None = None
-        self.spent = 0
-        self._most = most
-
-    def is_enough(self, more: int = 1) -> bool:
-        self.spent += more
-        return self._most is not None and self.spent >= self._most
-
-
-class _Run:
-    """A file being read from its end, which holds its highest entry, down."""
-
-    __slots__ = ("_at", "_rows", "top")
-
-    def __init__(self, rows: Sequence[Entry], at: int) -> None:
-        self._rows = rows
-        self._at = at
-        self.top = rows[at]
-
-    @classmethod
-    def below(cls, rows: Sequence[Entry], before: Position | None) -> _Run | None:
-        end = len(rows) if before is None else bisect_left(rows, before, key=lambda row: row.position)
-        return cls(rows, end - 1) if end else None
-
-    def advance(self) -> bool:
-        self._at -= 1
-        if self._at < 0:
-            return False
-        self.top = self._rows[self._at]
-        return True
-
-    def __lt__(self, other: _Run) -> bool:
-        return self.top.position > other.top.position  # heapq keeps the least first, a list the highest
-
-
-def _wave(waiting: deque[Batch], wanted: int) -> list[Batch]:
-    """The next files to open at once: enough for a page, as their names count."""
-    wave = [waiting.popleft()]
-    while waiting and len(wave) < LOADS and sum(file.count for file in wave) < wanted:
-        wave.append(waiting.popleft())
-    return wave
-
-
-async def _deduplicated(entries: AsyncIterator[Entry]) -> AsyncIterator[Entry]:
-    last: Entry | None = None
-    async for entry in entries:
-        if last is None or entry.uid == last.uid:
-            last = entry if last is None else newer(last, entry)
-        else:
-            yield last
-            last = entry
-    if last is not None:
-        yield last

@@ -46,7 +46,7 @@ async def list_(
     created_before: Annotated[str | None, typer.Option(help="Before this time (RFC 3339).")] = None,
     live: Annotated[bool, typer.Option("--live", help="Only what is still in the cluster.")] = False,
     sort: Annotated[
-        str | None, typer.Option(help="-created; with --live also created, name, -name.", metavar="ORDER")
+        str | None, typer.Option(help="-created or created; with --live also name, -name.", metavar="ORDER")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=500, help="Rows of a page.")] = 50,
     cursor: Annotated[str | None, typer.Option(help="Where the page before ended.")] = None,
@@ -94,6 +94,9 @@ async def _read(
     if every and cursor is None:
         return [job async for job in call.client.jobs.each(**wanted)], None, None
     page = await call.client.jobs.list(limit=limit, cursor=cursor, **wanted)
+    if page.archive is not None:
+        since = page.archive.since.astimezone()
+        call.out.say(f"the archive does not answer since {since:%H:%M:%S %Z}: what it alone has is not shown")
     return page.items, page.cursor, page
 
 

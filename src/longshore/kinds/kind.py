@@ -17,6 +17,7 @@ from starlette.requests import HTTPConnection
 from longshore.archive.artifacts import Artifacts
 from longshore.archive.index import Index
 from longshore.archive.logs import Logs
+from longshore.archive.presence import Presence
 from longshore.archive.records import Records
 from longshore.archive.removal import Removal
 from longshore.archive.retention import Retention
@@ -97,6 +98,11 @@ class Services:
     def tails(self) -> Tails:
         """The logs that come in, as the collectors pass them on."""
         return Tails(self.replicas, self.relay, self.archive.logs)
+
+    @cached_property
+    def presence(self) -> Presence:
+        """Whether the archive answers."""
+        return Presence(self.now)
 
     @cached_property
     def facts(self) -> Facts:

@@ -1,6 +1,7 @@
 """What programs call instead of writing HTTP by hand."""
 
 from longshore.sdk.answers import (
+    ArchiveAway,
     Artifact,
     Caller,
     Event,
@@ -24,6 +25,7 @@ from longshore.sdk.stream import Change
 from longshore.sdk.sync import SyncClient
 
 __all__ = [
+    "ArchiveAway",
     "Artifact",
     "Caller",
     "Change",

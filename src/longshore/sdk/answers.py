@@ -211,11 +211,24 @@ class Events(Struct, frozen=True):
     items: list[Event]
 
 
+class ArchiveAway(Struct, frozen=True, kw_only=True):
+    """The server's archive does not answer, so that what it alone has is not in the list."""
+
+    since: datetime
+    available: bool = False
+    hint: str | None = None
+
+
 class Page(Struct, frozen=True, kw_only=True):
-    """A page of jobs, newest first; `cursor` asks for the next one. `age_seconds`: how old the server's view is."""
+    """A page of jobs, newest first; `cursor` asks for the next one. `age_seconds`: how old the server's view is.
+
+    `archive` is there only while the archive is away: then what is in the cluster comes first, and its last page's
+    `cursor` asks for what is archived, which raises Unavailable until the archive is back.
+    """
 
     items: list[Job]
     cursor: str | None = None
+    archive: ArchiveAway | None = None
     resource_version: str | None = None
     age_seconds: float | None = None
 

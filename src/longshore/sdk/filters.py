@@ -10,7 +10,7 @@ class JobFilters(TypedDict, total=False):
 
     kind: job, simulation, ... status: in capitals or not. name: what it begins with. tags: each must be there.
     created_after, created_before: accepted not before, or before, this time. archived: False for only what is still in
-    the cluster. sort: "-created" is the default, newest first.
+    the cluster. sort: "-created" is the default, newest first; "created" is oldest first.
     """
 
     kind: str | None

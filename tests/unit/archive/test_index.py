@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longshore.archive.index import Entry, Index, Limits
+from longshore.archive.index import Entry, Index, Limits, Wanted
 from longshore.archive.objects import Objects
 from longshore.archive.records import Records
 from longshore.errors import LongshoreError, NotFound, Unavailable, UserMistake
@@ -185,6 +185,12 @@ async def test_a_page_reads_only_the_files_that_can_hold_it(tmp_path_factory: py
     assert len(objects.read) <= 2
     await index.page("acme", before=entry(2050).position)
     assert len(objects.read) <= 2, "a file that never changes is read once"
+    objects.read.clear()
+    upwards = await index.scan("acme", Wanted(50, entry(1250).position, descending=False))
+    assert [each.id for each in upwards.entries] == [f"j{number}" for number in range(1251, 1301)]
+    oldest = await index.scan("acme", Wanted(50, descending=False, since=entry(300).created))
+    assert oldest.entries[0] == entry(300)
+    assert len(objects.read) <= 4
 
 
 class Vanishing(Objects):
@@ -260,9 +266,10 @@ async def test_a_tenant_that_is_a_path_and_a_time_without_a_zone_are_refused(obj
     st.sampled_from([1, 3, 120, 1000]),
     st.booleans(),
     st.booleans(),
+    st.booleans(),
 )
 async def test_scans_that_go_on_where_the_last_one_got_find_what_a_whole_page_finds(
-    numbers: list[int], limit: int, most: int, compacted: bool, with_words: bool
+    numbers: list[int], limit: int, most: int, compacted: bool, with_words: bool, descending: bool
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         index = Index(Objects(f"file://{folder}"), limits=SMALL, cached=0)
@@ -273,28 +280,28 @@ async def test_scans_that_go_on_where_the_last_one_got_find_what_a_whole_page_fi
         await index.hide("acme", f"u{numbers[0]:05d}")
         words = [b'"name":"n1'] if with_words else []
         found: list[Entry] = []
-        before = None
+        at = None
         for _ in range(300):
-            scan = await index.scan(
-                "acme", before=before, limit=limit, keep=lambda e: e.name.startswith("n1"), words=words, most=most
-            )
+            wanted = Wanted(limit, at, descending, keep=lambda e: e.name.startswith("n1"), words=words)
+            scan = await index.scan("acme", wanted, most=most)
             found += scan.entries
             if scan.reached is None:
                 break
-            assert before is None or scan.reached < before
-            before = scan.reached
+            assert at is None or (scan.reached < at if descending else scan.reached > at)
+            at = scan.reached
         else:
             pytest.fail("it never ends")
-        wanted = [entry(n, second=n // 3) for n in numbers[1:] if str(n).startswith("1")]
-        assert found == listed(wanted)
+        there = listed([entry(n, second=n // 3) for n in numbers[1:] if str(n).startswith("1")])
+        assert found == (there if descending else there[::-1])
 
 
 async def test_a_search_does_not_take_apart_the_files_that_cannot_hold_it(objects: Objects) -> None:
     index = Index(objects)
     for start in range(0, 2000, 100):
         await index.add([entry(number) for number in range(start, start + 100)])
-    scan = await index.scan("acme", limit=5, keep=lambda e: e.name == "n3", words=[b'"name":"n3"'], most=3000)
+    wanted = Wanted(5, keep=lambda e: e.name == "n3", words=[b'"name":"n3"'])
+    scan = await index.scan("acme", wanted, most=3000)
     assert ([e.id for e in scan.entries], scan.reached) == (["j3"], None)
-    scan = await index.scan("acme", limit=5, keep=lambda e: e.name == "n3", words=[b'"name":"n3"'], most=500)
+    scan = await index.scan("acme", wanted, most=500)
     assert scan.entries == []
     assert scan.reached is not None

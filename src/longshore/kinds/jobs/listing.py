@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
-from math import ceil
+from math import ceil, floor
 from typing import Any
 
 import msgspec
 
-from longshore.archive.index import Entry
-from longshore.errors import UserMistake
+from longshore.archive.index import Entry, Wanted
+from longshore.archive.presence import HINT
+from longshore.errors import Unavailable, UserMistake
 from longshore.kinds.jobs import model
+from longshore.kinds.jobs.cursor import ARCHIVE, START, Cursor
 from longshore.kinds.jobs.find import live_record, pods_of, tenant_id
 from longshore.kinds.jobs.places import CREATED, listed
 from longshore.kinds.jobs.view import JobRecord, summary_of
@@ -43,57 +45,101 @@ class Filter:
 SORTS = ("-created", "created", "-name", "name")
 
 
-async def page(
-    parts: Services, wanted: Filter, *, limit: int, cursor: str | None, sort: str = "-created"
-) -> tuple[list[Any], str | None]:
+@dataclass(frozen=True)
+class Away:
+    """The archive does not answer, so that what it alone has is not in the list."""
+
+    since: datetime
+    available: bool = False
+    hint: str = HINT
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some jobs in order, and the cursor of the next ones; `archive` only where that was asked in vain."""
+
+    items: list[Any]
+    cursor: str | None
+    archive: Away | None = None
+
+
+async def page(parts: Services, wanted: Filter, *, limit: int, cursor: str | None, sort: str = "-created") -> Page:
     """One page in this order, by default of live and archived jobs together, newest first; and the next one's cursor.
 
-    Raises UserMistake for an order that the archive has not, unless only live ones are asked for.
+    While the archive is away, the live ones come first, and their last page leads to the archived ones. Raises
+    UserMistake for an order that the archive has not, unless only live ones are asked for; Unavailable where it is the
+    archive's turn and that is away.
     """
     if sort not in SORTS:
         raise UserMistake(f"there is no order {sort[:50]!r}", hint=f"use one of: {', '.join(SORTS)}", field="sort")
-    after = Position.decode(cursor) if cursor else None
+    at = Cursor.decode(cursor) if cursor else None
+    descending = sort.startswith("-")
     if wanted.archived is False:
-        return _hot_page(parts, wanted, limit, after, sort)
-    if sort != "-created":
+        return _hot_page(parts, wanted, limit, at.position if at else None, sort)
+    if sort.removeprefix("-") != CREATED:
         raise UserMistake(
-            f"what is archived is listed newest first only, not by {sort}",
-            hint="add archived=false to sort what is still in the cluster, or leave the order out",
+            f"what is archived is listed by its creation only, not by {sort}",
+            hint="add archived=false to sort what is still in the cluster, or use created or -created",
             field="sort",
         )
-    return await _page(parts, wanted, limit, after)
+    if at is not None and at.missed is not None:
+        return _apart(parts, wanted, limit, at, descending)
+    try:
+        return await _page(parts, wanted, limit, at, descending)
+    except Unavailable:
+        if wanted.archived or (at is not None and at.order == ARCHIVE):
+            raise
+        began = (at.key, at.uid) if at else START
+        return _apart(parts, wanted, limit, Cursor(CREATED, *began, missed=began), descending)
 
 
-def _hot_page(
-    parts: Services, wanted: Filter, limit: int, after: Position | None, sort: str
-) -> tuple[list[Any], str | None]:
+def _hot_page(parts: Services, wanted: Filter, limit: int, after: Position | None, sort: str) -> Page:
     """What is in the cluster, in any order that its store keeps."""
     live = _Live(parts, wanted)
     found = live.page(limit, after, order=sort.removeprefix("-"), descending=sort.startswith("-"))
-    return [live.record(job) for job in found.items], found.next.encode() if found.next else None
+    return Page([live.record(job) for job in found.items], found.next.encode() if found.next else None)
 
 
-async def _page(parts: Services, wanted: Filter, limit: int, after: Position | None) -> tuple[list[Any], str | None]:
-    after = _highest(wanted, after)
+def _apart(parts: Services, wanted: Filter, limit: int, at: Cursor, descending: bool) -> Page:
+    """What is in the cluster, of a list whose archive was away when it came to `missed`; then that is gone on with."""
     live = _Live(parts, wanted)
-    hot = live.page(limit, after) if wanted.archived is None else Listing([], None, 0)
-    before = (after.time, after.uid) if after else None
-    keep = _cold_filter(parts, wanted, {job.metadata.uid for job in hot.items})
-    cold = await parts.archive.index.scan(
-        wanted.tenant, before=before, limit=limit + 1, keep=keep, since=wanted.created_after, words=_words(wanted)
+    found = live.page(limit, _bounded(wanted, at.position, descending), descending=descending)
+    missed = at.missed or START
+    following = Cursor(ARCHIVE, *missed)
+    if found.next is not None:
+        following = Cursor(CREATED, found.next.key, found.next.uid, missed)
+    since = parts.presence.away_since
+    return Page([live.record(job) for job in found.items], following.encode(), Away(since) if since else None)
+
+
+async def _page(parts: Services, wanted: Filter, limit: int, at: Cursor | None, descending: bool) -> Page:
+    after = _bounded(wanted, at.position if at else None, descending)
+    live = _Live(parts, wanted)
+    cold_only = bool(wanted.archived) or (at is not None and at.order == ARCHIVE)
+    hot = Listing([], None, 0) if cold_only else live.page(limit, after, descending=descending)
+    search = Wanted(
+        limit + 1,
+        (after.time, after.uid) if after else None,
+        descending=descending,
+        since=wanted.created_after,
+        until=wanted.created_before,
+        keep=_cold_filter(parts, wanted, {job.metadata.uid for job in hot.items}),
+        words=_words(wanted),
     )
+    cold = await parts.presence.ask(lambda: parts.archive.index.scan(wanted.tenant, search))
     rows: list[tuple[tuple[str, str], Any]]
     rows = [((created(job), job.metadata.uid), live.record(job)) for job in hot.items]
     rows += [((sortable(e.created), e.uid), summary_of(e, tenant_id(parts, e.tenant))) for e in cold.entries]
-    rows.sort(key=lambda row: row[0], reverse=True)
-    if cold.reached is not None:  # what lies below that is not known yet, so nothing of it is shown yet
-        floor = sortable(cold.reached[0]), cold.reached[1]
-        rows = [row for row in rows if row[0] >= floor]
+    rows.sort(key=lambda row: row[0], reverse=descending)
+    order = ARCHIVE if cold_only and not wanted.archived else CREATED
+    if cold.reached is not None:  # what comes after that is not known yet, so nothing of it is shown yet
+        edge = sortable(cold.reached[0]), cold.reached[1]
+        rows = [row for row in rows if (row[0] >= edge if descending else row[0] <= edge)]
         if len(rows) <= limit:
-            return [row for _, row in rows], Position(CREATED, *floor).encode()
+            return Page([row for _, row in rows], Cursor(order, *edge).encode())
     more = len(rows) > limit or hot.next is not None
     rows = rows[:limit]
-    return [row for _, row in rows], Position(CREATED, *rows[-1][0]).encode() if more else None
+    return Page([row for _, row in rows], Cursor(order, *rows[-1][0]).encode() if more else None)
 
 
 def _words(wanted: Filter) -> list[bytes]:
@@ -105,12 +151,18 @@ def _words(wanted: Filter) -> list[bytes]:
     return words + [msgspec.json.encode(dict([tag]))[1:-1] for tag in wanted.tags]
 
 
-def _highest(wanted: Filter, after: Position | None) -> Position | None:
-    """Where to begin: below the cursor, and below what is too new. Positions know whole seconds, as `created` does."""
-    if wanted.created_before is None:
+def _bounded(wanted: Filter, after: Position | None, descending: bool) -> Position | None:
+    """Where to begin: after the cursor, and after what is too new, or too old where the oldest come first. Positions
+    know whole seconds, as `created` does."""
+    if descending:
+        if wanted.created_before is None:
+            return after
+        bound = Position(CREATED, f"{ceil(wanted.created_before.timestamp()):011}", "")
+        return bound if after is None else min(after, bound, key=lambda each: (each.key, each.uid))
+    if wanted.created_after is None:
         return after
-    bound = Position(CREATED, f"{ceil(wanted.created_before.timestamp()):011}", "")
-    return bound if after is None else min(after, bound, key=lambda each: (each.key, each.uid))
+    bound = Position(CREATED, f"{floor(wanted.created_after.timestamp()):011}", "")
+    return bound if after is None else max(after, bound, key=lambda each: (each.key, each.uid))
 
 
 class _Live:

@@ -133,12 +133,23 @@ _ROW: Final = {
         "links": {"type": "object", "additionalProperties": {"type": "string"}},
     },
 }
+_AWAY: Final = {
+    "description": "Only while the archive does not answer: what it alone has is missing here.",
+    "type": "object",
+    "required": ["available", "since", "hint"],
+    "properties": {
+        "available": {"const": False},
+        "since": {"type": "string", "format": "date-time"},
+        "hint": {"type": "string"},
+    },
+}
 _PAGE: Final = {
     "type": "object",
     "required": ["items", "cursor", "resource_version", "age_seconds"],
     "properties": {
         "items": {"type": "array", "items": _ROW},
         "cursor": {"type": ["string", "null"], "description": "Asks for the next page; null on the last one."},
+        "archive": _AWAY,
         "resource_version": {"type": "string"},
         "age_seconds": {"type": "number"},
     },

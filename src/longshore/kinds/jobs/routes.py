@@ -63,7 +63,7 @@ async def list_jobs(
     created_before: Annotated[datetime | None, Query(description="Before this time.")] = None,
     archived: Annotated[bool | None, Query(description="false: only what is still in the cluster.")] = None,
     sort: Annotated[
-        str, Query(max_length=20, description="-created; also created, name, -name with archived=false.")
+        str, Query(max_length=20, description="-created or created; also name and -name with archived=false.")
     ] = "-created",
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: str | None = None,
@@ -77,12 +77,13 @@ async def list_jobs(
     tags = tuple(_pair(each) for each in tag or ())
     after, before = _aware(created_after), _aware(created_before)
     wanted = Filter(scope, kind, _status(status), name, tags, after, before, archived)
-    items, following = await page(parts, wanted, limit=limit, cursor=cursor, sort=sort)
+    found = await page(parts, wanted, limit=limit, cursor=cursor, sort=sort)
     store = parts.stores.jobs
     return answer(
         {
-            "items": items,
-            "cursor": following,
+            "items": found.items,
+            "cursor": found.cursor,
+            **({"archive": found.archive} if found.archive else {}),
             "resource_version": str(store.version),
             "age_seconds": round(store.age, 3),
         },

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longshore.app import open_archive
-from longshore.archive.index import Entry, Index
+from longshore.archive.index import Entry, Index, Scan
 from longshore.errors import LongshoreError, Unavailable, UserMistake
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.find import Found, full_record, kept_record
@@ -64,11 +64,12 @@ class World:
         self.version += 1
         self.writer.delete(f"{job.metadata.namespace}/{job.metadata.name}", self.version)
 
-    async def pages(self, wanted: Filter, limit: int) -> list[str]:
+    async def pages(self, wanted: Filter, limit: int, sort: str = "-created") -> list[str]:
         seen, cursor = [], None
         while True:
-            rows, cursor = await page(self.parts, wanted, limit=limit, cursor=cursor)
-            seen += [ids(row) for row in rows]
+            found = await page(self.parts, wanted, limit=limit, cursor=cursor, sort=sort)
+            seen += [ids(row) for row in found.items]
+            cursor = found.cursor
             if cursor is None:
                 return seen
 
@@ -99,9 +100,10 @@ def job(n: int, second: int, *, over: bool = False, foreign: bool = False, **fie
     before=st.lists(st.sampled_from(["live", "both", "archived"]), min_size=9, max_size=9),
     moves=st.lists(st.tuples(st.integers(0, 8), st.sampled_from(["archive", "drop", "new"])), max_size=8),
     limit=st.integers(1, 3),
+    sort=st.sampled_from(["-created", "created"]),
 )
 def test_each_job_is_listed_once_and_in_order_while_jobs_move_to_the_archive(
-    seconds: list[int], before: list[str], moves: list[tuple[int, str]], limit: int
+    seconds: list[int], before: list[str], moves: list[tuple[int, str]], limit: int, sort: str
 ) -> None:
     async def scenario() -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -118,20 +120,22 @@ def test_each_job_is_listed_once_and_in_order_while_jobs_move_to_the_archive(
                     world.drop(jobs[n])
             seen, cursor, waiting = [], None, list(moves)
             while True:
-                rows, cursor = await page(world.parts, MINE, limit=limit, cursor=cursor)
-                seen += [ids(row) for row in rows]
+                found = await page(world.parts, MINE, limit=limit, cursor=cursor, sort=sort)
+                seen += [ids(row) for row in found.items]
+                cursor = found.cursor
                 if cursor is None:
                     break
                 if waiting:
                     n, move = waiting.pop()
-                    if move == "new":
+                    if move == "new" and sort == "-created":
                         world.put(job(100 + len(waiting), 9, over=True))
                     elif n < len(jobs) and n not in archived:
                         await world.archive(jobs[n])
                         archived.add(n)
                     elif n < len(jobs) and move == "drop" and n in archived:
                         world.drop(jobs[n])
-            expected = sorted(jobs, key=lambda j: (j.metadata.creation_timestamp, j.metadata.uid), reverse=True)
+            expected = sorted(jobs, key=lambda j: (j.metadata.creation_timestamp, j.metadata.uid))
+            expected = expected[::-1] if sort == "-created" else expected
             assert seen == [each.metadata.name for each in expected]
 
     asyncio.run(scenario())
@@ -148,7 +152,9 @@ async def test_filters_narrow_hot_and_archived_alike(tmp_path: Path) -> None:
     world.put(job(4, 4, tags={"team": "a", "run": "1"}))
 
     async def found(**wanted: Any) -> list[str]:
-        return await world.pages(Filter("a", **wanted), 2)
+        newest_first = await world.pages(Filter("a", **wanted), 2)
+        assert await world.pages(Filter("a", **wanted), 2, "created") == newest_first[::-1]
+        return newest_first
 
     assert await found() == ["j004", "j003", "j002", "j001", "j000"]
     assert await found(tags=(("team", "a"),)) == ["j004", "j003", "j001"]
@@ -161,8 +167,8 @@ async def test_filters_narrow_hot_and_archived_alike(tmp_path: Path) -> None:
     assert await found(created_before=START + timedelta(seconds=1.5)) == ["j001", "j000"]
     assert await found(archived=True) == ["j003", "j002"]
     assert await found(archived=False) == ["j004", "j001", "j000"]
-    hot, _ = await page(world.parts, Filter("a", archived=False), limit=9, cursor=None, sort="created")
-    assert [ids(row) for row in hot] == ["j000", "j001", "j004"]
+    hot = await page(world.parts, Filter("a", archived=False), limit=9, cursor=None, sort="created")
+    assert [ids(row) for row in hot.items] == ["j000", "j001", "j004"]
     with pytest.raises(UserMistake) as refused:
         await page(world.parts, MINE, limit=9, cursor=None, sort="name")
     assert refused.value.field == "sort"
@@ -197,9 +203,85 @@ async def test_a_rare_one_is_found_over_pages_that_each_look_at_little(
     rare = Filter("a", tags=(("rare", "yes"),))
     assert await world.pages(rare, 2) == ["j020", "j010", "j000"]
     assert await world.pages(MINE, 7) == [f"j{n:03d}" for n in reversed(range(30))]
-    first, cursor = await page(world.parts, rare, limit=2, cursor=None)
-    assert len(first) < 2
-    assert cursor is not None
+    assert await world.pages(rare, 2, "created") == ["j000", "j010", "j020"]
+    assert await world.pages(MINE, 7, "created") == [f"j{n:03d}" for n in range(30)]
+    first = await page(world.parts, rare, limit=2, cursor=None)
+    assert len(first.items) < 2
+    assert first.cursor is not None
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    places=st.lists(st.sampled_from(["live", "both", "archived"]), min_size=1, max_size=9),
+    limit=st.integers(1, 3),
+    sort=st.sampled_from(["-created", "created"]),
+    goes=st.integers(0, 3),
+    comes=st.integers(0, 5),
+)
+def test_while_the_archive_is_away_the_live_ones_are_listed_and_the_rest_follows_when_it_is_back(
+    places: list[str], limit: int, sort: str, goes: int, comes: int
+) -> None:
+    async def scenario() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            world = World(folder)
+            world.writer.replace([], 1)
+            for n, place in enumerate(places):
+                one = world.put(job(n, n, over=True))
+                if place != "live":
+                    await world.archive(one)
+                if place == "archived":
+                    world.drop(one)
+            seen: list[str] = []
+            cursor, asked, told = None, 0, False
+            scan = world.parts.archive.index.scan
+
+            async def away(*_: Any, **__: Any) -> Scan:
+                raise Unavailable("away")
+
+            while asked == 0 or cursor is not None:
+                gone = goes <= asked < goes + comes
+                world.parts.archive.index.scan = away if gone else scan  # type: ignore[method-assign]
+                world.parts.presence.away_since = world.parts.presence.away_since if gone else None
+                asked += 1
+                try:
+                    found = await page(world.parts, MINE, limit=limit, cursor=cursor, sort=sort)
+                except Unavailable:
+                    assert gone
+                    assert all(f"j{n:03}" in seen for n, place in enumerate(places) if place != "archived")
+                    continue
+                told = told or found.archive is not None
+                if found.archive is not None:
+                    assert (gone, found.archive.since, found.archive.available) == (True, START, False)
+                seen += [ids(row) for row in found.items]
+                cursor = found.cursor
+            expected = [f"j{n:03}" for n in range(len(places))]
+            assert sorted(seen) == expected  # each once
+            if not told:
+                assert seen == (expected[::-1] if sort == "-created" else expected)
+
+    asyncio.run(scenario())
+
+
+async def test_only_what_is_in_the_archive_alone_is_refused_while_it_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(str(tmp_path))
+    world.writer.replace([], 1)
+    world.put(job(1, 1, over=True))
+
+    async def away(*_: Any, **__: Any) -> Scan:
+        raise Unavailable("away")
+
+    monkeypatch.setattr(world.parts.archive.index, "scan", away)
+    found = await page(world.parts, MINE, limit=1, cursor=None)
+    assert [ids(row) for row in found.items] == ["j001"]
+    assert found.archive is not None
+    for cursor, wanted in ((found.cursor, MINE), (None, Filter("a", archived=True))):
+        with pytest.raises(Unavailable, match="since 2026-01-01") as refused:
+            await page(world.parts, wanted, limit=1, cursor=cursor)
+        assert refused.value.retry_after > 0
+        assert refused.value.hint
+    assert await world.pages(Filter("a", archived=False), 1) == ["j001"]
 
 
 async def test_a_record_that_cannot_be_read_says_so_with_a_hint(tmp_path: Path) -> None:

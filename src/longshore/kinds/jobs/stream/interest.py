@@ -133,10 +133,12 @@ class Jobs:
             return {"jobs": []}
         status = wanted.status.value if wanted.status else None
         narrowed = Filter(self.scope, wanted.kind, status, wanted.name, tuple(wanted.tags.items()))
-        rows, cursor = await page(self._parts, narrowed, limit=wanted.limit, cursor=wanted.cursor)
+        found = await page(self._parts, narrowed, limit=wanted.limit, cursor=wanted.cursor)
+        rows = found.items
         if wanted.window:
             live = [row for row in rows if isinstance(row, JobRecord)]
             self._rows = frozenset(row.uid for row in live)
             self._newest = max((sortable(row.created) for row in live), default="")
             self._full = len(rows) == wanted.limit
-        return {"jobs": rows, "cursor": cursor}
+        away = {"archive": found.archive} if found.archive else {}
+        return {"jobs": rows, "cursor": found.cursor, **away}
