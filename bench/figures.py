@@ -111,6 +111,8 @@ FIGURES: dict[str, tuple[Figure, ...]] = {
         Figure("submit_loaded_p99_ms", "until the answer under that load, p99 ms"),
         Figure("submit_ack_p50_ms", "until the answer at 10 requests a second, p50 ms", at_most=8),
         Figure("submit_ack_p99_ms", "the same at p99", at_most=30),
+        Figure("submit_ack_raw_p50_ms", "the bare POSTs at the same pace, p50 ms"),
+        Figure("submit_ack_raw_p99_ms", "the same at p99"),
     ),
     "lifecycle": (
         Figure("lifecycle_jobs_per_second", "submitted, admitted, ended on kwok nodes, archived; 2,000", at_least=35),

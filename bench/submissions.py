@@ -1,17 +1,19 @@
 """How many jobs a second `POST /v1/jobs` takes in, and how long one caller waits for the answer.
 
 16 callers, 40 tenants, for a minute: each request with a tenant's key and an idempotency key of its own, checked
-against the tenant's limits; the clock stops when the lists of all tenants show all that were accepted. `control` admits
-meanwhile, as it does. Beside it, before and after, on the same control plane without longshore: bare POSTs of the very
-Jobs that longshore makes, by as many callers into as many namespaces, with aiohttp and nothing else. Last, one request
-each tenth of a second: how long until its answer. There are no nodes, so no pod runs, and nobody fsyncs.
+against the tenant's limits; the clock stops when the lists of all tenants show all that were accepted. `control`
+admits meanwhile, as it does. Beside it, before and after, on the same control plane without longshore: bare POSTs of
+the very Jobs that longshore makes, by as many callers into as many namespaces, with aiohttp and nothing else. And one
+request each tenth of a second: how long until its answer, by longshore and bare. There are no nodes, so no pod runs,
+and nobody fsyncs.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from itertools import count
 from statistics import mean
 from typing import Any
@@ -58,6 +60,7 @@ async def _measure() -> Measurement:
         paced = await _in_process("paced", api.url, keys, PACED_SECONDS)
         await bed.stop()
         after = await _in_process("bare", kubeconfig, manifest, names, BARE_SECONDS, "after")
+        paced_bare = await _in_process("paced_bare", kubeconfig, manifest, names, PACED_SECONDS)
     bare_rate = mean((before["rate"], after["rate"]))
     figures = {
         "submissions_per_second": ours["rate"],
@@ -66,8 +69,10 @@ async def _measure() -> Measurement:
         "submit_loaded_p99_ms": ours["p99_ms"],
         "submit_ack_p50_ms": paced["p50_ms"],
         "submit_ack_p99_ms": paced["p99_ms"],
+        "submit_ack_raw_p50_ms": paced_bare["p50_ms"],
+        "submit_ack_raw_p99_ms": paced_bare["p99_ms"],
     }
-    samples = {"ours": ours, "bare": [before, after], "paced": paced}
+    samples = {"ours": ours, "bare": [before, after], "paced": paced, "paced_bare": paced_bare}
     return Measurement(figures, samples, {"kubernetes": bed.kubernetes})
 
 
@@ -127,6 +132,21 @@ async def _listed(session: aiohttp.ClientSession, url: str, key: str) -> int:
 
 async def bare(kubeconfig: str, manifest: Raw, names: list[str], seconds: float, run: str) -> Measured:
     """By the API server alone: the same objects, each under a name of its own."""
+    async with _straight(kubeconfig, manifest, names, run) as post:
+        began = time.monotonic()
+        took = await _crowd(post, seconds)
+        whole = time.monotonic() - began
+    return {**_distribution(took), "seconds": whole, "rate": len(took) / whole}
+
+
+async def paced_bare(kubeconfig: str, manifest: Raw, names: list[str], seconds: float) -> Measured:
+    """By the API server alone, one each tenth of a second."""
+    async with _straight(kubeconfig, manifest, names, "paced") as post:
+        return _distribution(await _paced(post, seconds))
+
+
+@asynccontextmanager
+async def _straight(kubeconfig: str, manifest: Raw, names: list[str], run: str) -> AsyncIterator[Post]:
     config = Config.load(kubeconfig)
     connector = aiohttp.TCPConnector(limit=CALLERS, ssl=config.ssl or True)
     headers = {"Content-Type": "application/json"}
@@ -142,34 +162,40 @@ async def bare(kubeconfig: str, manifest: Raw, names: list[str], seconds: float,
                 if answer.status != 201:
                     raise RuntimeError(f"the API server answered {answer.status}: {said.decode()[:300]}")
 
-        began = time.monotonic()
-        took = await _crowd(post, seconds)
-        whole = time.monotonic() - began
-    return {**_distribution(took), "seconds": whole, "rate": len(took) / whole}
+        yield post
 
 
 async def paced(url: str, keys: dict[str, str], seconds: float) -> Measured:
-    """One request each tenth of a second, whether or not the one before is answered."""
+    """By the API, one each tenth of a second."""
     callers, body = list(keys.values()), msgspec.json.encode(REQUEST)
-    took: list[float] = []
 
     async with aiohttp.ClientSession() as session:
 
         async def post(number: int) -> None:
             headers = {"X-API-Key": callers[number % len(callers)], "Idempotency-Key": f"paced-{number}"}
-            began = time.perf_counter()
             async with session.post(
                 f"{url}/v1/jobs", data=body, headers={**headers, "Content-Type": "application/json"}
             ) as answer:
                 await answer.read()
                 answer.raise_for_status()
-            took.append((time.perf_counter() - began) * 1e3)
 
-        async with asyncio.TaskGroup() as tasks:
-            for number in range(int(seconds / EVERY)):
-                tasks.create_task(post(number))
-                await asyncio.sleep(EVERY)
-    return _distribution(took)
+        return _distribution(await _paced(post, seconds))
+
+
+async def _paced(post: Post, seconds: float) -> list[float]:
+    """Milliseconds of each request, one each tenth of a second, whether or not the one before is answered."""
+    took: list[float] = []
+
+    async def timed(number: int) -> None:
+        began = time.perf_counter()
+        await post(number)
+        took.append((time.perf_counter() - began) * 1e3)
+
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(int(seconds / EVERY)):
+            tasks.create_task(timed(number))
+            await asyncio.sleep(EVERY)
+    return took
 
 
 async def _crowd(post: Post, seconds: float) -> list[float]:
