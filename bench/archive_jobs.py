@@ -19,7 +19,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from bench.harness.product import new_tenants, product
+from bench.harness.product import ROOMY, SMALL_JOB, new_tenants, product, submit
 from bench.harness.results import Measurement
 from longshore.app import services
 from longshore.cli.local import LocalApi
@@ -36,13 +36,6 @@ from longshore.settings import Settings
 
 JOBS_COUNT, TENANTS, NODES, CALLERS = 1_000, 20, 20, 16
 PATIENCE = 200.0
-LIMITS = {"cpu": 100, "memory_gi": 500, "concurrent_jobs": 50, "queued_jobs": 10_000, "objects": 10_000}
-REQUEST = {
-    "name": "bench",
-    "image": "busybox:1.37",
-    "command": ["true"],
-    "resources": {"cpu": "100m", "memory": "64Mi"},
-}
 Raw = dict[str, Any]
 
 
@@ -53,7 +46,7 @@ def measure() -> Measurement:
 async def _measure() -> Measurement:
     async with product(simulated=NODES) as bed:
         api = await bed.start()
-        keys = await new_tenants(api, [f"t{number}" for number in range(TENANTS)], **LIMITS)
+        keys = await new_tenants(api, [f"t{number}" for number in range(TENANTS)], **ROOMY)
         await bed.cluster.up(without=("control",))
         settings = Settings(
             kubeconfig=bed.cluster.identity_kubeconfig("longshore-control"),
@@ -89,15 +82,11 @@ async def _run_to_their_end(parts: Services, api: LocalApi, keys: dict[str, str]
 
 async def _submit(api: LocalApi, keys: list[str]) -> None:
     numbers = iter(range(JOBS_COUNT))
-    body = msgspec.json.encode(REQUEST)
     async with aiohttp.ClientSession() as session:
 
         async def caller() -> None:
             for number in numbers:
-                headers = {"X-API-Key": keys[number % len(keys)], "Content-Type": "application/json"}
-                async with session.post(f"{api.url}/v1/jobs", data=body, headers=headers) as answer:
-                    if answer.status != 202:
-                        raise RuntimeError(f"POST /v1/jobs: {answer.status} {(await answer.read())[:300]!r}")
+                await submit(session, api.url, keys[number % len(keys)], SMALL_JOB)
 
         await asyncio.gather(*(caller() for _ in range(CALLERS)))
 

@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from bench.harness.product import Product, default_account, new_tenants, product
+from bench.harness.product import ROOMY, SMALL_JOB, Product, default_account, new_tenants, product, submit
 from bench.harness.results import Measurement
 from bench.peers import argo
 from longshore.cli.local import LocalApi
@@ -30,13 +30,6 @@ from longshore.kube.store import Store
 JOBS_COUNT, BARE_COUNT, WORKFLOWS = 2_000, 1_000, 200
 CALLERS, TENANTS, NODES = 16, 40, 40
 PATIENCE = 240.0
-LIMITS = {"cpu": 100, "memory_gi": 500, "concurrent_jobs": 50, "queued_jobs": 10_000, "objects": 10_000}
-REQUEST = {
-    "name": "bench",
-    "image": "busybox:1.37",
-    "command": ["true"],
-    "resources": {"cpu": "100m", "memory": "64Mi"},
-}
 Raw = dict[str, Any]
 
 
@@ -48,7 +41,7 @@ async def _measure() -> Measurement:
     names = [f"t{number}" for number in range(TENANTS)]
     async with product(simulated=NODES) as bed:
         api = await bed.start()
-        keys = await new_tenants(api, names, **LIMITS)
+        keys = await new_tenants(api, names, **ROOMY)
         warm = await _ours(bed, api, keys, 100, "warm-up")
         manifest = await _manifest(bed)
         await bed.stop()
@@ -73,19 +66,11 @@ async def _measure() -> Measurement:
 
 
 async def _ours(bed: Product, api: LocalApi, keys: dict[str, str], count: int, run: str) -> Raw:
-    callers, body = list(keys.values()), msgspec.json.encode(REQUEST)
+    callers = list(keys.values())
     async with aiohttp.ClientSession() as session:
 
         async def post(number: int) -> None:
-            headers = {
-                "X-API-Key": callers[number % len(callers)],
-                "Idempotency-Key": f"{run}-{number}",
-                "Content-Type": "application/json",
-            }
-            async with session.post(f"{api.url}/v1/jobs", data=body, headers=headers) as answer:
-                said = await answer.read()
-                if answer.status != 202:
-                    raise RuntimeError(f"POST /v1/jobs was answered {answer.status}: {said.decode()[:300]}")
+            await submit(session, api.url, callers[number % len(callers)], SMALL_JOB, f"{run}-{number}")
 
         measured = await _lives(bed, post, count, lambda job: model.is_released(job) and bool(model.tenant_of(job)))
         shown = [await _archived(session, api, key) for key in callers]

@@ -23,7 +23,7 @@ import msgspec
 
 from bench.harness.meter import percentile
 from bench.harness.processes import Measured, call
-from bench.harness.product import Product, new_tenants, product
+from bench.harness.product import Product, new_tenants, product, submit
 from bench.harness.results import Measurement
 from longshore.kube.client import Client
 from longshore.kube.config import Config
@@ -89,16 +89,8 @@ async def through(url: str, keys: dict[str, str], seconds: float, run: str) -> M
 
         async def post(number: int) -> None:
             nonlocal accepted
-            headers = {
-                "X-API-Key": callers[number % len(callers)],
-                "Idempotency-Key": f"{run}-{number}",
-                "Content-Type": "application/json",
-            }
-            async with session.post(f"{url}/v1/jobs", data=body, headers=headers) as answer:
-                said = await answer.read()
-                if answer.status != 202:
-                    raise RuntimeError(f"POST /v1/jobs was answered {answer.status}: {said.decode()[:300]}")
-                accepted += 1
+            await submit(session, url, callers[number % len(callers)], body, f"{run}-{number}")
+            accepted += 1
 
         began = time.monotonic()
         took = await _crowd(post, seconds)
@@ -172,12 +164,7 @@ async def paced(url: str, keys: dict[str, str], seconds: float) -> Measured:
     async with aiohttp.ClientSession() as session:
 
         async def post(number: int) -> None:
-            headers = {"X-API-Key": callers[number % len(callers)], "Idempotency-Key": f"paced-{number}"}
-            async with session.post(
-                f"{url}/v1/jobs", data=body, headers={**headers, "Content-Type": "application/json"}
-            ) as answer:
-                await answer.read()
-                answer.raise_for_status()
+            await submit(session, url, callers[number % len(callers)], body, f"paced-{number}")
 
         return _distribution(await _paced(post, seconds))
 

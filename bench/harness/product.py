@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
 import msgspec
 
 from longshore.cli.local import LocalApi
@@ -29,6 +30,16 @@ from longshore.sdk.client import LongshoreClient
 
 ROLES = ("serve", "control")
 READY_SECONDS = 120.0
+# one job of those that run on simulated nodes, and a tenant for whom hundreds of them are few
+SMALL_JOB = msgspec.json.encode(
+    {
+        "name": "bench",
+        "image": "busybox:1.37",
+        "command": ["true"],
+        "resources": {"cpu": "100m", "memory": "64Mi"},
+    }
+)
+ROOMY = {"cpu": 100, "memory_gi": 500, "concurrent_jobs": 50, "queued_jobs": 10_000, "objects": 10_000}
 LINE = "2026-01-01T00:00:00.000000000Z stdout F simulated\n"
 # beside kwok's own stages: a pod of an Argo workflow ends as one of a Job does
 MORE = """apiVersion: kwok.x-k8s.io/v1alpha1
@@ -145,3 +156,14 @@ async def default_account(admin: Client, namespace: str) -> None:
                 return
             except NotFound:
                 await asyncio.sleep(0.05)
+
+
+async def submit(session: aiohttp.ClientSession, url: str, key: str, body: bytes, number: str = "") -> None:
+    """One job by the API, retried by nobody; `number` tells it from the others of the run. RuntimeError unless 202."""
+    headers = {"X-API-Key": key, "Content-Type": "application/json"}
+    if number:
+        headers["Idempotency-Key"] = number
+    async with session.post(f"{url}/v1/jobs", data=body, headers=headers) as answer:
+        said = await answer.read()
+        if answer.status != 202:
+            raise RuntimeError(f"POST /v1/jobs was answered {answer.status}: {said.decode()[:300]}")
