@@ -181,14 +181,16 @@ class Writer(Generic[T]):
     ) -> None:
         """Swap in a whole list at once; readers see only the differences. `sizes` are bytes of JSON.
 
-        `keep` has the uids of objects that are in the list but could not be decoded: what is known of them stays.
+        `keep` has the uids of objects that are listed but could not be decoded: what is known of them stays, unless
+        it is newer than the list: what happens to them from then on would look older than that.
         The list is the truth, also where it is older than the store or shows an object older than we knew it: then the
         cluster's history was replaced, by a restored etcd, and may use its versions again (decisions/0007).
         """
         store = self.store
         listed = {key_of(obj.metadata): obj for obj in objects}
         for key, held in list(store._held.items()):
-            if key not in listed and keep.get(key) != held.obj.metadata.uid:
+            kept = keep.get(key) == held.obj.metadata.uid and version_of(held.obj) <= version
+            if key not in listed and not kept:
                 store._change(key, held, None)
         for key, obj in listed.items():
             known = store._held.get(key)

@@ -74,6 +74,15 @@ def test_an_unchanged_object_survives_a_relist_as_it_is() -> None:
     assert store.seq == seq
 
 
+@pytest.mark.parametrize(("version", "kept"), [(20, True), (6, False)])
+def test_what_cannot_be_decoded_is_kept_unless_it_is_of_a_history_that_was_replaced(version: int, kept: bool) -> None:
+    """Else nothing would ever end it: its deletion at version 7 is older than what is known of it."""
+    known = a_job("a", 8)
+    store, writer = a_store(known)
+    writer.replace([], version, keep={"ns/a": known.metadata.uid})
+    assert store.list() == [known] * kept
+
+
 def test_its_size_is_known_in_bytes() -> None:
     store, writer = a_store()
     writer.put(a_job("a", 11), size=500)
