@@ -47,6 +47,10 @@ class Relay:
         if serving:
             await asyncio.wait(serving)
 
+    def lead_to(self, port: int) -> None:
+        """Connections that are made from now on go there; those that are open stay."""
+        self._to = port
+
     def freeze(self) -> None:
         self._frozen = True
         for flows in self._pumps.values():

@@ -28,6 +28,7 @@ _FOR_GOOD: Final[Mapping[int, type[errors.LongshoreError]]] = {
     4403: errors.Forbidden,
 }
 _TOO_MANY: Final = 4429
+_NOT_YET: Final = frozenset({429, 503})
 _BUSY_SECONDS: Final = 5.0
 _CHANGES: Final = frozenset({"snapshot", "job", "gone", "progress"})
 _WHEN = re.compile(r"in (\d+(?:\.\d+)?) s")
@@ -87,6 +88,7 @@ class _Said(Struct):
     type: str
     position: str | None = None
     seq: int | None = None
+    known: str = ""
     id: str | None = None
     job: Job | None = None
     jobs: tuple[Job, ...] = ()
@@ -121,6 +123,7 @@ class _Watch:
         self._wanted = wanted
         self._epoch: str | None = None
         self._seq = 0
+        self._known = ""
         self._polled: tuple[Job, ...] | None = None
         self.answered = asyncio.get_running_loop().time()
 
@@ -150,13 +153,17 @@ class _Watch:
             await asyncio.sleep(random.uniform(0.5, 1.0) * POLL_SECONDS)  # noqa: S311 - jitter, not a secret
 
     async def _page(self) -> Page:
+        seen = {"min_resource_version": self._known.partition(".")[0] or None}
         if self._wanted.job is not None:
-            return Page(items=[await self._transport.call("GET", f"/v1/jobs/{segment(self._wanted.job)}", Job)])
-        return await self._transport.call("GET", "/v1/jobs", Page, params=self._wanted.params())
+            path = f"/v1/jobs/{segment(self._wanted.job)}"
+            return Page(items=[await self._transport.call("GET", path, Job, params=seen)])
+        return await self._transport.call("GET", "/v1/jobs", Page, params={**self._wanted.params(), **seen})
 
     @property
     def _position(self) -> str | None:
-        return f"{self._epoch}-{self._seq}" if self._epoch else None
+        if not self._epoch:
+            return None
+        return f"{self._epoch}-{self._seq}-{self._known}" if self._known else f"{self._epoch}-{self._seq}"
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> AsyncIterator[Change]:
         first = True
@@ -166,7 +173,10 @@ class _Watch:
             if received.type is not aiohttp.WSMsgType.TEXT:
                 raise _ended(socket.close_code or 1006, received.extra or "")
             said = msgspec.json.decode(received.data, type=_Said)
-            self.answered = asyncio.get_running_loop().time()
+            if said.type == "error" and said.status in _NOT_YET:
+                raise _Lost(None, said.detail)
+            if said.type != "hello":
+                self.answered = asyncio.get_running_loop().time()
             if said.type == "changed":
                 await socket.send_str(self._wanted.message(None))
             elif said.type == "error":
@@ -185,11 +195,18 @@ class _Watch:
             changes.append(_change(said))
         if said.type in ("snapshot", "resumed") and said.position:
             self._polled = None
-            self._epoch, _, number = said.position.rpartition("-")
+            self._epoch, number, known = (*said.position.split("-", 2), "")[:3]
             self._seq = int(number)
+            self._know(known)
         elif said.seq is not None:
             self._seq = max(self._seq, said.seq)
+            self._know(said.known)
         return changes
+
+    def _know(self, known: str) -> None:
+        """What we have seen of the world, of each part the newest: no replica may tell us less."""
+        numbers = [tuple(map(int, each.split("."))) for each in (self._known, known) if each]
+        self._known = ".".join(str(max(each)) for each in zip(*numbers, strict=False))
 
 
 async def watch(transport: Transport, wanted: Wanted, *, outage: float) -> AsyncIterator[Change]:

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pytest
-from tests.cluster.product.serving import free_port, replica_env, serving
+from tests.cluster.product.serving import replica_env, serving
 
 from longshore.cli.local import LocalApi
 from longshore.cluster.cluster import LocalCluster
@@ -125,35 +124,6 @@ async def test_a_thousand_sockets_share_one_watch_and_wait_for_no_one_who_does_n
         for socket in awake:
             await socket.close()
         await asleep.close()
-
-
-@pytest.mark.timeout(240)
-async def test_a_watch_goes_on_without_a_gap_when_its_replica_is_killed_and_comes_back(
-    new_tenant: NewTenant, cluster: LocalCluster, tmp_path: Path
-) -> None:
-    tenant = await new_tenant()
-    port, env, begun = free_port(), replica_env(cluster), asyncio.Event()
-    seen: list[tuple[str, str]] = []
-    job = await tenant.client.jobs.submit("bash", ["bash", "-c", "sleep 600"])
-
-    async def watch() -> None:
-        async with LongshoreClient(f"http://127.0.0.1:{port}", tenant.key) as client:
-            async for change in client.jobs.watch(job.id, outage=180):
-                record = change.job or change.jobs[0]
-                seen.append((change.type, record.status))
-                begun.set()
-
-    async with asyncio.timeout(220):
-        async with serving(tmp_path, env, port) as replica:
-            watching = asyncio.ensure_future(watch())
-            await begun.wait()
-            replica.process.kill()
-            await replica.process.wait()
-        await tenant.client.jobs.stop(job.id)
-        await tenant.client.jobs.wait(job.id, deadline=60)
-        async with serving(tmp_path, env, port):
-            await watching
-    assert seen[-1] == ("snapshot", "Stopped")
 
 
 async def _subscribed(session: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:

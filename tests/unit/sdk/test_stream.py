@@ -69,6 +69,45 @@ async def test_a_connection_that_breaks_goes_on_after_its_last_number() -> None:
     assert [said.get("after") for said in subscriptions] == [None, "e-7"]
 
 
+async def test_a_replica_that_is_behind_what_another_told_is_asked_again() -> None:
+    said: list[str | None] = []
+
+    async def breaks(socket: web.WebSocketResponse, first: dict[str, Any]) -> None:
+        said.append(first.get("after"))
+        jobs = [record("Pending")]
+        await socket.send_json({"type": "snapshot", "id": "watch", "position": "e-3-10.4", "jobs": jobs})
+        await socket.send_json({"type": "job", "seq": 4, "known": "9.12", "job": record("Running")})
+        await socket.close()
+
+    async def is_behind(socket: web.WebSocketResponse, first: dict[str, Any]) -> None:
+        said.append(first.get("after"))
+        await socket.send_json({"type": "error", "id": "watch", "status": 503, "detail": "behind", "hint": "later"})
+        with suppress(TypeError):
+            await socket.receive()
+
+    async def caught_up(socket: web.WebSocketResponse, first: dict[str, Any]) -> None:
+        said.append(first.get("after"))
+        await socket.send_json({"type": "snapshot", "position": "f-1-12.12", "jobs": [record("Succeeded")]})
+        with suppress(TypeError):
+            await socket.receive()
+
+    async with streaming(breaks, is_behind, caught_up) as url, LongshoreClient(url, "k") as client, asyncio.timeout(30):
+        seen = [(each.job or each.jobs[0]).status async for each in client.jobs.watch("j1")]
+    assert seen == ["Pending", "Running", "Succeeded"]
+    assert said == [None, "e-4-10.12", "e-4-10.12"]
+
+
+async def test_a_replica_that_stays_behind_is_away() -> None:
+    async def is_behind(socket: web.WebSocketResponse, _said: dict[str, Any]) -> None:
+        await socket.send_json({"type": "error", "id": "watch", "status": 503, "detail": "behind", "hint": "later"})
+        with suppress(TypeError):
+            await socket.receive()
+
+    async with streaming(*[is_behind] * 50) as url, LongshoreClient(url, "k") as client, asyncio.timeout(30):
+        with pytest.raises(errors.Unavailable, match="behind"):
+            await anext(aiter(client.jobs.watch("j1", outage=0.2)))
+
+
 async def test_when_a_window_has_become_another_its_rows_are_asked_for_again() -> None:
     async def changes(socket: web.WebSocketResponse, said: dict[str, Any]) -> None:
         assert said["to"] == {"window": True, "limit": 2}

@@ -16,7 +16,7 @@ from longshore.errors import Forbidden
 from longshore.web.auth import Caller
 from longshore.web.stream.audience import LET_GO
 from longshore.web.stream.follow import Follow, Interest
-from longshore.web.stream.messages import SPREAD_SECONDS, Code, message, parse_position, position
+from longshore.web.stream.messages import SPREAD_SECONDS, Code, Position, message, position
 from longshore.web.stream.outbox import Change, Outbox
 from longshore.web.stream.reader import Reader
 from longshore.web.stream.socket import Stage
@@ -32,7 +32,7 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, stage: Stage, who: Caller, credential: str, interest: Interest, after: str | None) -> None:
+    def __init__(self, stage: Stage, who: Caller, credential: str, interest: Interest, after: Position | None) -> None:
         super().__init__(headers=HEADERS)
         del self.headers["content-length"]
         self.who = who
@@ -75,8 +75,8 @@ class EventStream(Response):
     async def _first(self) -> bytes:
         """What was missed, or a snapshot."""
         hub, interest = self._stage.hub, self._follow.interest
-        here = position(hub.epoch, hub.seq)
-        missed = hub.missed(parse_position(self._after), self._follow) if interest.resumable else None
+        here = hub.here
+        missed = hub.missed(self._after, self._follow) if interest.resumable else None
         if missed is None:
             return _event(message("snapshot", position=here, **await interest.snapshot()), here)
         return b"".join(self._events(missed)) or b": nothing was missed\n\n"
@@ -100,7 +100,8 @@ class EventStream(Response):
 
     def _events(self, changes: list[Change]) -> Iterator[bytes]:
         for change in changes:
-            yield _event(change.text, position(self._stage.hub.epoch, change.seq) if change.seq else None)
+            hub = self._stage.hub
+            yield _event(change.text, position(hub.epoch, change.seq, hub.known) if change.seq else None)
 
     async def _send(self, send: Send, body: bytes, *, more: bool = True) -> None:
         async with asyncio.timeout(SEND_SECONDS):

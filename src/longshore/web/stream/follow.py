@@ -46,8 +46,9 @@ class Interest(Protocol):
         """What is so now, as members of a message. Raises LongshoreError."""
 
 
-Resolve = Callable[[Caller, bytes], Awaitable[Interest]]
-"""From who asks and the JSON of what he wants to an Interest. Raises LongshoreError."""
+Resolve = Callable[[Caller, bytes, str], Awaitable[Interest]]
+"""From who asks, the JSON of what he wants, and what he knows (`Position.known`, maybe of another replica) to an
+Interest that tells him nothing older. Raises LongshoreError; Unavailable when this replica has not got so far."""
 
 
 class Follow:

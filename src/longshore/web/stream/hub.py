@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from longshore.web.stream.messages import frame_of
+from longshore.web.stream.messages import Position, frame_of, position
 from longshore.web.stream.outbox import Change
 from longshore.web.stream.ring import Mark, Ring
 
@@ -44,7 +44,10 @@ class Listener(Protocol):
 
 
 class Hub:
-    """`epoch` names the run of numbers that `seq` is the newest of. `view` says what a mark looks like now, as JSON."""
+    """`epoch` names the run of numbers that `seq` is the newest of. `view` says what a mark looks like now, as JSON.
+
+    `known` is set by whoever publishes: how much of the world is in what was told so far.
+    """
 
     def __init__(self, view: View, *, bound: int = 20_000) -> None:
         self._view = view
@@ -52,6 +55,12 @@ class Hub:
         self._listeners: dict[str, dict[Listener, None]] = {}
         self.epoch, self.seq = _epoch(), 0
         self._ring = Ring(bound)
+        self.known = ""
+
+    @property
+    def here(self) -> str:
+        """The position of who has had everything."""
+        return position(self.epoch, self.seq, self.known)
 
     def join(self, topic: str, listener: Listener) -> None:
         self._listeners.setdefault(topic, {})[listener] = None
@@ -71,11 +80,11 @@ class Hub:
             self._ring.add(mark)
             self._hand_out(mark)
 
-    def missed(self, after: tuple[str, int] | None, listener: Listener) -> list[Change] | None:
+    def missed(self, after: Position | None, listener: Listener) -> list[Change] | None:
         """Exactly what this listener has not had since then, as it is now; None when it must begin from a snapshot."""
-        if after is None or after[0] != self.epoch or after[1] > self.seq:
+        if after is None or after.epoch != self.epoch or after.seq > self.seq:
             return None
-        marks = self._ring.since(after[1])
+        marks = self._ring.since(after.seq)
         if marks is None:
             return None
         wanted = [mark for mark in marks if _may(listener, mark) and listener.wants(mark)]

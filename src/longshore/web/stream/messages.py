@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from enum import IntEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -37,7 +37,7 @@ class Subscribe(Struct, tag_field="type", tag="subscribe", forbid_unknown_fields
 
     id: Name
     to: Raw = Raw(b"{}")
-    after: Annotated[str, Meta(max_length=64)] | None = None
+    after: Annotated[str, Meta(max_length=128)] | None = None
 
 
 class Unsubscribe(Struct, tag_field="type", tag="unsubscribe", forbid_unknown_fields=True):
@@ -72,15 +72,26 @@ def frame_of(text: bytes) -> bytes:
     return Frame(Opcode.TEXT, text).serialize(mask=False)
 
 
-def position(epoch: str, seq: int) -> str:
-    """Where a client is: within one epoch of one replica, numbers only grow."""
-    return f"{epoch}-{seq}"
+class Position(NamedTuple):
+    """Where a client is. Within one epoch of one replica numbers only grow; `known` is what any replica must have seen
+    before it answers this client, in the words of whoever publishes; "" for nothing.
+    """
+
+    epoch: str
+    seq: int
+    known: str = ""
 
 
-def parse_position(text: str | None) -> tuple[str, int] | None:
+def position(epoch: str, seq: int, known: str = "") -> str:
+    return f"{epoch}-{seq}-{known}" if known else f"{epoch}-{seq}"
+
+
+def parse_position(text: str | None) -> Position | None:
     """None when this is not a position."""
-    epoch, _, number = (text or "").rpartition("-")
-    return (epoch, int(number)) if epoch and number.isascii() and number.isdigit() and len(number) < 20 else None
+    epoch, _, rest = (text or "").partition("-")
+    number, _, known = rest.partition("-")
+    fine = epoch and number.isascii() and number.isdigit() and len(number) < 20
+    return Position(epoch, int(number), known) if fine else None
 
 
 def going_away() -> str:

@@ -30,7 +30,6 @@ from longshore.web.stream.messages import (
     going_away,
     message,
     parse_position,
-    position,
     read,
 )
 from longshore.web.stream.outbox import Change
@@ -76,7 +75,7 @@ class Socket:
     async def run(self, receive: Receive, send: Send) -> None:
         """Until either side has closed it."""
         try:
-            await self._say(send, message("hello", position=position(self._stage.hub.epoch, self._stage.hub.seq)))
+            await self._say(send, message("hello", position=self._stage.hub.here))
             while (event := await receive())["type"] != "websocket.disconnect":
                 said = self._read(event.get("text") or event.get("bytes") or b"")
                 if said is not None:
@@ -114,14 +113,15 @@ class Socket:
             hint = "unsubscribe from something, or follow a whole tenant"
             raise TooManyRequests(f"a socket has at most {MOST_SUBSCRIPTIONS} subscriptions", hint=hint)
         stage = self._stage
-        interest = await stage.resolve(self.who, bytes(said.to))
+        after = parse_position(said.after)
+        interest = await stage.resolve(self.who, bytes(said.to), after.known if after else "")
         await self._reader.caught_up()
         follow = Follow(stage.hub, self._reader, said.id, interest, self._restart)
         with self._reader.hold():
             self._follows[said.id] = follow
             follow.begin()
-            here = position(stage.hub.epoch, stage.hub.seq)
-            missed = stage.hub.missed(parse_position(said.after), follow) if interest.resumable else None
+            here = stage.hub.here
+            missed = stage.hub.missed(after, follow) if interest.resumable else None
             if missed is not None:
                 said_since = [msgspec.Raw(change.text) for change in missed]
                 text = message("resumed", id=said.id, position=here, messages=said_since)

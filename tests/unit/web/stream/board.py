@@ -16,14 +16,14 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from longshore.app import listen
-from longshore.errors import NotFound, Unauthenticated
+from longshore.errors import NotFound, Unauthenticated, Unavailable
 from longshore.web.auth import Caller
 from longshore.web.serving import Server
 from longshore.web.stream.audience import Audience
 from longshore.web.stream.events import EventStream
 from longshore.web.stream.follow import Concern, Interest
 from longshore.web.stream.hub import Hub, News
-from longshore.web.stream.messages import message
+from longshore.web.stream.messages import message, parse_position
 from longshore.web.stream.ring import Mark
 from longshore.web.stream.socket import Stage, serve_socket
 from longshore.web.stream.tickets import Tickets
@@ -43,6 +43,10 @@ class Board:
     def put(self, key: str, value: int) -> None:
         self.things[key] = value
         self._tell(key)
+
+    async def caught_up(self, known: str) -> None:
+        if known > self.hub.known:
+            raise Unavailable("this board is behind", hint="try again in a moment")
 
     def drop(self, key: str) -> None:
         if self.things.pop(key, None) is not None:
@@ -114,7 +118,8 @@ async def place(**limits: int) -> AsyncIterator[Place]:
             raise Unauthenticated("this credential is unknown, expired or revoked", hint="get one")
         return keys[credential]
 
-    async def resolve(who: Caller, text: bytes) -> Interest:
+    async def resolve(who: Caller, text: bytes, known: str) -> Interest:
+        await board.caught_up(known)
         wanted = msgspec.json.decode(text)
         if wanted.get("nothing"):
             raise NotFound("there is no such thing", hint="follow another")
@@ -128,7 +133,8 @@ async def place(**limits: int) -> AsyncIterator[Place]:
     async def events(request: Request) -> Response:
         key = request.headers["x-api-key"]
         who = await recognise(key)
-        return EventStream(stage, who, key, await resolve(who, b"{}"), request.headers.get("last-event-id"))
+        after = parse_position(request.headers.get("last-event-id"))
+        return EventStream(stage, who, key, await resolve(who, b"{}", after.known if after else ""), after)
 
     class Endpoint:
         async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

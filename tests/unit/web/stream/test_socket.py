@@ -101,6 +101,17 @@ async def test_who_comes_back_is_told_exactly_what_he_missed_and_who_was_elsewhe
             assert (await follow(ws, after=nonsense))["type"] == "snapshot"
 
 
+async def test_who_knows_more_from_elsewhere_is_told_nothing_older(client: Client, here: Place) -> None:
+    async with await client.connect() as ws:
+        behind = await follow(ws, after="elsewhere-7-2")
+        assert (behind["type"], behind["status"]) == ("error", 503)
+        here.board.hub.known = "2"
+        snapshot = await follow(ws, after="elsewhere-7-2")
+        assert snapshot["type"] == "snapshot"
+        assert snapshot["position"].endswith("-0-2")
+        assert (await follow(ws, after=snapshot["position"]))["type"] == "resumed"
+
+
 async def test_what_cannot_be_followed_is_an_error_and_the_socket_stays(client: Client, here: Place) -> None:
     async with await client.connect() as ws:
         error = await follow(ws, nothing=True)

@@ -15,7 +15,7 @@ from longshore.errors import UserMistake
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.find import Found, find, find_foreign, full_record
 from longshore.kinds.jobs.listing import Filter, page
-from longshore.kinds.jobs.stream.news import Subject, topic_of
+from longshore.kinds.jobs.stream.news import Subject, caught_up, topic_of
 from longshore.kinds.jobs.view import JobRecord
 from longshore.kinds.kind import Services
 from longshore.kinds.tenants.model import object_name
@@ -45,19 +45,22 @@ class Select(Struct, frozen=True, forbid_unknown_fields=True):
     window: bool = False
 
 
-async def resolve(parts: Services, who: Caller, text: bytes) -> Interest:
-    """Raises NotFound for what is not there or another's, UserMistake for what cannot be followed."""
+async def resolve(parts: Services, who: Caller, text: bytes, known: str = "") -> Interest:
+    """Raises NotFound for what is not there or another's, UserMistake for what cannot be followed, Unavailable while
+    this replica does not see all that was told to him (`known`) by another.
+    """
     try:
         wanted = msgspec.json.decode(text, type=Select)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise UserMistake(f"this cannot be followed: {error}", hint=HINT, field="to") from None
-    return await interest(parts, who, wanted)
+    return await interest(parts, who, wanted, known)
 
 
-async def interest(parts: Services, who: Caller, wanted: Select) -> Interest:
+async def interest(parts: Services, who: Caller, wanted: Select, known: str = "") -> Interest:
     """See `resolve`."""
     for store in (parts.stores.jobs, parts.stores.pods, parts.stores.tenants):
         await store.wait_synced()
+    await caught_up(parts, known)
     if wanted.job is not None:
         if wanted != Select(job=wanted.job):
             raise UserMistake("a job is followed by its id alone", hint="leave the filters out", field="to")

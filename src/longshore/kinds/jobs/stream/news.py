@@ -6,7 +6,7 @@ What changes in one turn of the loop is told once. A change is made into a recor
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -18,7 +18,8 @@ from longshore.kinds.jobs.find import live_record, progress_topic, tenant_id
 from longshore.kinds.jobs.view import public_id
 from longshore.kinds.kind import Services
 from longshore.kube.objects import Event, Job, Object, Pod
-from longshore.kube.store import Overflowed, Store, sortable
+from longshore.kube.store import Overflowed, Store, sortable, version_of
+from longshore.kube.versioned import Versioned
 from longshore.web.stream.hub import Hub, News
 from longshore.web.stream.messages import message
 from longshore.web.stream.ring import Mark
@@ -51,12 +52,26 @@ def topic_of(*, id: str | None = None, tenant: str | None = None, kind: str | No
     return f"tenant/{tenant}" if tenant is not None else f"kind/{kind}" if kind is not None else EVERYTHING
 
 
+def known_of(versions: Iterable[int]) -> str:
+    """The newest version of a Job and of a pod, as positions carry them."""
+    return ".".join(map(str, versions))
+
+
+async def caught_up(parts: Services, known: str) -> None:
+    """Return when this replica has seen what another one has told. Raises Unavailable when that takes too long."""
+    stores: tuple[Versioned, ...] = (parts.stores.jobs, parts.stores.pods)
+    for store, version in zip(stores, known.split("."), strict=False):
+        if version.isascii() and version.isdigit() and len(version) < 20:
+            await store.wait_for(version)
+
+
 class Feed:
     """One per `serve`; `run` lives as long as the process."""
 
     def __init__(self, parts: Services) -> None:
         self._parts = parts
         self._waiting: dict[str, News] = {}
+        self._newest = {parts.stores.jobs.resource.plural: 0, parts.stores.pods.resource.plural: 0}
         self.hub = Hub(self._view)
 
     async def run(self) -> None:
@@ -81,6 +96,7 @@ class Feed:
         before = False
         while True:
             async with store.subscribe(bound=BOUND) as changes:
+                self._know(store, store.list())
                 if before:
                     log.warning("the stream of changes fell behind; its clients begin anew", of=store.resource.plural)
                     self.hub.restart()
@@ -90,7 +106,15 @@ class Feed:
                         for delta in await changes.next():
                             obj = delta.new if delta.new is not None else delta.old
                             if obj is not None:
+                                self._know(store, (obj,))
                                 take(obj)
+
+    def _know(self, store: Store[T], objects: Iterable[T]) -> None:
+        """How far what was told goes; bookmarks do not count, which no two replicas get alike."""
+        plural = store.resource.plural
+        if plural in self._newest:
+            self._newest[plural] = max([self._newest[plural], *map(version_of, objects)])
+            self.hub.known = known_of(self._newest.values())
 
     def _take_event(self, event: Event) -> None:
         """What a job waits for may be told by an Event alone: about it, or about a pod of it."""
@@ -140,7 +164,7 @@ class Feed:
         job = self._parts.stores.jobs.get(subject.object, subject.namespace)
         if job is None or job.metadata.uid != subject.uid or model.is_hidden(job):
             return message("gone", seq=mark.seq, id=subject.id, uid=subject.uid, archived=subject.archived)
-        return message("job", seq=mark.seq, job=live_record(self._parts, job))
+        return message("job", seq=mark.seq, known=self.hub.known, job=live_record(self._parts, job))
 
 
 def subject_of(job: Job, tenant_id: str, *, progress: bool = False) -> Subject:

@@ -22,18 +22,19 @@ from longshore.web.auth import Authentication, Caller, Who, credential_of
 from longshore.web.stream.audience import Audience
 from longshore.web.stream.events import EventStream
 from longshore.web.stream.follow import Interest
+from longshore.web.stream.messages import parse_position
 from longshore.web.stream.socket import Stage, serve_socket
 from longshore.web.stream.tickets import TICKET_SECONDS, Tickets
 
 router = APIRouter(prefix="/v1", tags=["stream"])
-LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=64)]
+LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=128)]
 
 
 def stage(parts: Services, authentication: Authentication, feed: Feed) -> Stage:
     """What `serve` keeps for its streams, beside the feed."""
 
-    async def resolved(who: Caller, text: bytes) -> Interest:
-        return await resolve(parts, who, text)
+    async def resolved(who: Caller, text: bytes, known: str) -> Interest:
+        return await resolve(parts, who, text, known)
 
     settings = parts.settings
     audience = Audience(
@@ -89,18 +90,20 @@ async def follow_jobs(
 ) -> Response:
     """Server-sent events of the jobs that this matches: a snapshot, then every change."""
     wanted = Select(None, tenant, kind, status, name, _tags(tag or ()), limit, cursor, window)
-    return _events(request, who, await interest(parts, who, wanted), last_event_id)
+    return await _events(request, who, parts, wanted, last_event_id)
 
 
 @router.get("/jobs/{id}/stream")
 async def follow_job(id: str, request: Request, who: Who, parts: Parts, last_event_id: LastEventId = None) -> Response:
     """Server-sent events of one job: its record, then every change."""
-    return _events(request, who, await interest(parts, who, Select(job=id)), last_event_id)
+    return await _events(request, who, parts, Select(job=id), last_event_id)
 
 
-def _events(request: Request, who: Caller, wanted: Interest, after: str | None) -> Response:
+async def _events(request: Request, who: Caller, parts: Services, wanted: Select, last: str | None) -> Response:
     shared: Stage = request.app.state.stage
-    return EventStream(shared, who, credential_of(request.headers) or "", wanted, after)
+    after = parse_position(last)
+    followed = await interest(parts, who, wanted, after.known if after else "")
+    return EventStream(shared, who, credential_of(request.headers) or "", followed, after)
 
 
 def _tags(given: list[str] | tuple[()]) -> dict[str, str]:
