@@ -75,7 +75,7 @@ class Kubelet:
             cut = self._rng.randint(1, len(whole))
             yield whole[:cut]
             if breaks and self._rng.random() < 0.1:
-                raise Unavailable("the connection broke")
+                raise Unavailable("the connection broke", retry_after=0)
             if whole[cut:]:
                 yield whole[cut:]
             at += 1
@@ -144,6 +144,7 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kube_logs, "WAIT_MAX", 0.001)
     monkeypatch.setattr(collecting, "CHUNK", 300)
     monkeypatch.setattr(collecting, "CHUNK_SECONDS", 0.01)
+    monkeypatch.setattr(collecting, "SHORT_SECONDS", 0.0)
     monkeypatch.setattr(collecting, "RING_BYTES", 200)
     monkeypatch.setattr(collecting, "AGAIN_SECONDS", 0.001)
     monkeypatch.setattr(collecting, "POLL_SECONDS", 0.001)
@@ -157,7 +158,7 @@ async def killed(task: asyncio.Task[None]) -> None:
 steps = st.lists(st.sampled_from(["write", "see", "kill", "hand over", "archive goes", "archive comes"]), max_size=14)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(steps, st.integers(0, 1 << 32))
 async def test_whatever_breaks_the_log_is_kept_whole_and_what_was_read_is_its_beginning(
     steps: list[str], seed: int
@@ -201,7 +202,7 @@ async def test_whatever_breaks_the_log_is_kept_whole_and_what_was_read_is_its_be
         assert len(times) == len(world.kubelet.lines)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 1 << 32))
 async def test_two_that_collect_the_same_log_keep_it_once(seed: int) -> None:
     with tempfile.TemporaryDirectory() as name:
@@ -317,6 +318,8 @@ async def test_a_log_that_a_failing_disk_broke_off_is_gone_on_with_and_ends_no_o
         return read(part)
 
     monkeypatch.setattr(Part, "read", failing)
+    monkeypatch.setattr(collecting, "CHUNK_SECONDS", 60.0)  # nothing is read from the disk before all is on it
+    monkeypatch.setattr(collecting, "CHUNK", 1 << 20)
     with Spool(tmp_path / "spool", 1 << 20) as spool:
         one, task = world.start(spool)
         await until(lambda: one.reached >= len(world.kubelet.text))
