@@ -9,14 +9,23 @@ them, `archive.spool` holds them until they are kept.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from zlib import crc32
 
 import msgspec
 
 from longshore.errors import LongshoreError
 
 _DIGITS = 8
+DAMAGED = "a part of it is damaged in the archive"
 FOOTER_BYTES = 4096  # of an object's end hold any footer, save one that names very many gaps
 MOST_GAPS = 50
+
+
+class Damaged(LongshoreError):
+    """What lies in the archive is not a chunk, or not the one that was put there."""
+
+    def __init__(self) -> None:
+        super().__init__("a chunk of a log is damaged", hint="restore it from a backup of the archive")
 
 
 class Gap(msgspec.Struct, frozen=True, gc=False):
@@ -41,6 +50,7 @@ class Footer(msgspec.Struct, frozen=True, omit_defaults=True):
     since: str = ""
     place: msgspec.Raw = msgspec.Raw(b"null")
     gaps: tuple[Gap, ...] = ()
+    crc: int | None = None  # of its text
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -126,37 +136,54 @@ def encode(chunk: Chunk) -> bytes:
         since=chunk.since.decode(),
         place=msgspec.Raw(chunk.place),
         gaps=chunk.gaps,
+        crc=crc32(chunk.text),
     )
     end = msgspec.json.encode(footer)
     return b"".join([chunk.text, times, b"\n", end, b"%0*d" % (_DIGITS, len(end))])
 
 
 def footer(end: bytes) -> Footer | None:
-    """What the last bytes of an object say; None when there are too few of them. Raises LongshoreError: damaged."""
+    """What the last bytes of an object say; None when there are too few of them. Raises Damaged."""
     try:
         length = int(end[-_DIGITS:])
         if length > len(end) - _DIGITS:
             return None
         return msgspec.json.decode(end[-_DIGITS - length : -_DIGITS], type=Footer)
     except (ValueError, msgspec.DecodeError) as error:
-        raise LongshoreError("a chunk of a log is damaged", hint="restore it from a backup of the archive") from error
+        raise Damaged from error
 
 
 def decode(start: int, kept: bytes) -> Chunk:
-    """The chunk that begins at offset `start`, as it was kept."""
+    """The chunk that begins at offset `start`, as it was kept. Raises Damaged."""
     about = footer(kept)
     if about is None or about.size + about.times + 1 + int(kept[-_DIGITS:]) + _DIGITS != len(kept):
-        raise LongshoreError("a chunk of a log is damaged", hint="restore it from a backup of the archive")
+        raise Damaged
     text, times = kept[: about.size], kept[about.size : about.size + about.times]
+    if about.crc is not None and crc32(text) != about.crc:
+        raise Damaged
+    begun = lines_begun(text, about.within)
+    stamps = times.split(b"\n") if about.times or begun else []
+    if len(stamps) != begun:
+        raise Damaged
     return Chunk(
         start=start,
         text=text,
-        times=times.split(b"\n") if about.times or lines_begun(text, about.within) else [],
+        times=stamps,
         within=about.within,
         since=about.since.encode(),
         place=bytes(about.place),
         gaps=about.gaps,
     )
+
+
+def lost(start: int, end: int) -> Chunk:
+    """A line in the place of bytes that nobody can read any more, as long as these were, so that no offset moves."""
+    size = end - start
+    said = b"[longshore: %d bytes of this log are damaged in the archive" % size
+    text = said + b"." * (size - len(said) - 2) + b"]\n"
+    if len(text) > size:
+        text = text[: size - 1] + b"\n" if size else b""
+    return Chunk(start, text, [b""] if text else [], gaps=(Gap(start, DAMAGED),))
 
 
 def lines_begun(text: bytes, within: bool) -> int:

@@ -2,7 +2,7 @@
 
 So a collector that is killed has lost nothing when it is back, and one whose archive is away goes on until the spool is
 full. Each process has a folder of its own below the configured one, held by a lock; what it finds in folders that
-nobody holds is what killed processes left, and is its own now. Used by `kinds.jobs.logs.collecting`; blocking calls are
+nobody holds is what killed processes left, and is its own now. Used by `kinds.jobs.logs.inflow`; blocking calls are
 for threads.
 
 `{slot}/{tenant}/{id}/{stream}/{offset:020d}.part`: pieces as they came, each a chunk in MessagePack behind its length.

@@ -15,7 +15,7 @@ import msgspec
 from longshore.archive.artifacts import Artifacts
 from longshore.archive.batches import LOADS, gathered
 from longshore.archive.index import Entry, Index
-from longshore.archive.logs import Logs
+from longshore.archive.log_reader import LogReader
 from longshore.archive.objects import Objects
 from longshore.archive.paths import segment
 from longshore.archive.transfers import ABANDONED, STAGING
@@ -76,7 +76,7 @@ class Verification:
     ) -> None:
         self._objects = objects
         self._index = Index(objects)
-        self._logs = Logs(objects)
+        self._logs = LogReader(objects, strict=True)
         self._artifacts = Artifacts(objects)
         self._now = now
         self._deep = deep

@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, Unpack
 
 from longshore.sdk.answers import Event, Events, Job, Page, Plan, Why
@@ -45,7 +45,7 @@ class Jobs:
     async def submit_document(self, wanted: Mapping[str, object], *, idempotency_key: str | None = None) -> Job:
         """Submit a job as the API's own JSON has it, such as one read from a file."""
         body, headers = json_body(wanted)
-        headers["Idempotency-Key"] = idempotency_key or _key_of(wanted)
+        headers |= _key(idempotency_key or wanted.get("idempotency_key"))
         return await self._transport.call("POST", "/v1/jobs", Job, body=body, headers=headers)
 
     async def plan(self, image: str, command: Sequence[str] = (), **fields: Unpack[JobFields]) -> Plan:
@@ -93,8 +93,7 @@ class Jobs:
 
     async def rerun(self, job: str, *, idempotency_key: str | None = None) -> Job:
         """A new job of the same request, also of one that is archived; safe to send again, as `submit` is."""
-        headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
-        return await self._transport.call("POST", f"{_path(job)}/rerun", Job, headers=headers)
+        return await self._transport.call("POST", f"{_path(job)}/rerun", Job, headers=_key(idempotency_key))
 
     async def delete(self, job: str, *, purge: bool = False) -> None:
         """Hide a job from the lists at once; what runs is stopped. `purge`: record, log and files go too."""
@@ -168,6 +167,8 @@ def _path(job: str) -> str:
     return f"/v1/jobs/{segment(job)}"
 
 
-def _key_of(wanted: Mapping[str, object]) -> str:
-    said = wanted.get("idempotency_key")
-    return said if isinstance(said, str) else uuid.uuid4().hex
+def _key(said: object) -> dict[str, str]:
+    """The headers of this key; one that is made up here is new, and need not be looked for in the archive."""
+    if isinstance(said, str) and said:
+        return {"Idempotency-Key": said}
+    return {"Idempotency-Key": uuid.uuid4().hex, "Longshore-Key-Made": datetime.now(UTC).isoformat()}

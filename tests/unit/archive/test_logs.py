@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longshore.archive.log_chunk import Chunk, Gap
-from longshore.archive.logs import CHUNK, End, Logs, LogStream
+from longshore.archive import log_reader
+from longshore.archive.log_chunk import DAMAGED, Chunk, Gap
+from longshore.archive.log_reader import LogReader
+from longshore.archive.logs import CHUNK, ClosedLog, End, Logs, LogStream, OpenLog
 from longshore.archive.objects import Objects
 from longshore.errors import LongshoreError, UserMistake
 
@@ -21,6 +23,11 @@ MAIN = "20261128T120000Z.abcde.main"
 LINES = [b"%07d %s\n" % (n, b"x" * (n % 90)) for n in range(1000)]
 TEXT = b"".join(LINES)
 LOG = stamped(LINES)
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_reader, "AGAIN_SECONDS", 0.0)
 
 
 async def everything(logs: Logs, start: int = 0) -> bytes:
@@ -152,12 +159,83 @@ async def test_few_chunks_are_made_of_many_and_a_reader_in_between_misses_nothin
     assert len(await logs.chunks(*JOB, MAIN)) == 2
 
 
-async def test_a_hole_is_said_and_not_read_over(objects: Objects) -> None:
+async def test_a_hole_is_said_in_its_place_and_moves_nothing(objects: Objects) -> None:
     logs = Logs(objects)
     await write(logs, 0, 100)
     await logs.append(*JOB, MAIN, chunk(LOG, 200, 300))
+    strict = LogReader(objects, strict=True)
     with pytest.raises(LongshoreError, match="100 and 200 should meet"):
-        await everything(logs)
+        assert [piece async for piece in strict.read(*JOB, MAIN)]
+    read = await everything(logs)
+    assert (read[:100], read[200:], len(read)) == (TEXT[:100], TEXT[200:300], 300)
+    assert b"[longshore: 100 bytes of this log are damaged" in read
+
+
+async def test_what_comes_after_the_end_of_a_log_that_may_not_be_whole_is_kept_beside_it(objects: Objects) -> None:
+    logs = Logs(objects)
+    await write(logs, 0, 400)
+    with pytest.raises(OpenLog):
+        await logs.close(*JOB, MAIN, End(0, complete=False))
+    broken = End(400, complete=False, gaps=(Gap(400, "the pod vanished"),))
+    assert await logs.close(*JOB, MAIN, broken) == broken
+    with pytest.raises(ClosedLog):
+        await logs.append(*JOB, MAIN, chunk(LOG, 400, 500))
+    for start, end in ((600, 700), (400, 450), (400, 500)):
+        await logs.keep_late(*JOB, MAIN, chunk(LOG, start, end))
+    assert await everything(logs) == TEXT[:400]
+    late = [piece async for piece in logs.late(*JOB, MAIN)]
+    assert [(piece.start, piece.end) for piece in late] == [(400, 500), (600, 700)]
+    assert all(piece.text == TEXT[piece.start : piece.end] for piece in late)
+    said = await logs.end(*JOB, MAIN)
+    assert said is not None
+    assert (said.size, said.complete, said.late) == (400, False, 200)
+    assert said.why == "the pod vanished; 200 bytes came when it was closed already, and are read with late=true"
+    assert await logs.close(*JOB, MAIN, End(700)) == said  # the size that was said first stands
+    await logs.merge(*JOB, MAIN)
+    with pytest.raises(ClosedLog):
+        await logs.append(*JOB, MAIN, chunk(LOG, 400, 500))
+    assert [(stream.name, stream.size) for stream in await logs.streams(*JOB)] == [(MAIN, 400)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sets(st.integers(1, len(TEXT) - 1), min_size=1, max_size=5),
+    st.integers(0, 5),
+    st.sampled_from(["cut short", "a byte", "empty", "gone"]),
+    st.booleans(),
+)
+async def test_a_damaged_chunk_is_a_line_as_long_as_it_was_and_the_log_is_not_whole_from_then_on(
+    cuts: set[int], which: int, damage: str, closed: bool
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        objects = Objects(f"file://{folder}")
+        logs = Logs(objects)
+        await write(logs, 0, *sorted(cuts), len(TEXT))
+        chunks = await logs.chunks(*JOB, MAIN)
+        hurt = chunks[which % len(chunks)]
+        end = next((kept.start for kept in chunks if kept.start > hurt.start), len(TEXT))
+        if closed:
+            await logs.close(*JOB, MAIN, End(len(TEXT)))
+        data = await objects.get(hurt.path)
+        if damage == "gone":
+            await objects.delete(hurt.path)
+        else:
+            another = b"!" if data[:1] != b"!" else b"?"
+            changed = {"cut short": data[: len(data) // 2], "a byte": another + data[1:], "empty": b""}[damage]
+            await objects.put(hurt.path, changed)
+        strict = LogReader(objects, strict=True)
+        until = len(TEXT) if closed else None
+        if end < len(TEXT) or closed:
+            read = b"".join([piece.text async for piece in logs.read(*JOB, MAIN, 0, until)])
+            assert len(read) == len(TEXT)
+            assert (read[: hurt.start], read[end:]) == (TEXT[: hurt.start], TEXT[end:])
+            assert read[hurt.start : end].startswith(b"[longshore: "[: end - hurt.start - 1])
+            with pytest.raises(LongshoreError, match="damaged"):
+                assert [piece async for piece in strict.read(*JOB, MAIN, 0, until)]
+        said = await logs.end(*JOB, MAIN)
+        if closed:
+            assert said is not None
+            assert (said.size, said.complete, said.gaps) == (len(TEXT), False, (Gap(hurt.start, DAMAGED),))
 
 
 async def test_names_stay_within_their_folder(objects: Objects) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from random import Random
 from typing import Any
 
@@ -109,21 +110,25 @@ async def submit(
     kind: str = "job",
     letter: str = "j",
     idempotency_key: str | None = None,
+    key_made: datetime | None = None,
     id: str | None = None,
     prepare: Callable[[str], Awaitable[None]] | None = None,
 ) -> Submitted:
     """Create the Job of this request, suspended; the leader starts it when the tenant's limits allow.
 
     The same idempotency key with the same request answers the same job, with another request Conflict; also after the
-    Job is gone, by its record. `id`: of a kind that has names of its own; the same key must give the same. `prepare`
-    is called with the id of a new job before it is created, to keep its inputs.
+    Job is gone, by its record. `key_made`: when the key was made up, as the caller says; one that is new, as is that of
+    a job without, is nowhere in the archive, which is not asked then, nor before the job starts. `id`: of a kind that
+    has names of its own; the same key must give the same. `prepare` is called with the id of a new job before it is
+    created, to keep its inputs.
     """
     name, namespace = tenant.metadata.name, namespace_of(tenant.metadata.name)
     id = model.job_id(letter, name, kind, idempotency_key) if id is None else id
-    earlier = await earlier_of(parts, name, id, request) if idempotency_key else None
+    key_made = fresh(parts, key_made if idempotency_key else parts.now())
+    earlier = await earlier_of(parts, name, id, request, archived=key_made is None) if idempotency_key else None
     if earlier is not None:
         return earlier
-    body = await prepared(parts, tenant, request, id=id, kind=kind)
+    body = await prepared(parts, tenant, request, id=id, kind=kind, key_made=key_made)
     await claim_uploads(parts, name, id, request)
     if prepare is not None:
         await prepare(id)
@@ -139,7 +144,14 @@ async def submit(
         return Submitted(id, created=False, job=job)
 
 
-async def prepared(parts: Services, tenant: Tenant, request: JobRequest, *, id: str, kind: str) -> dict[str, Any]:
+def fresh(parts: Services, key_made: datetime | None) -> datetime | None:
+    """When a key was made, if that was just now by our own clock too."""
+    return key_made if key_made and abs(parts.now() - key_made) <= model.KEY_FRESH else None
+
+
+async def prepared(
+    parts: Services, tenant: Tenant, request: JobRequest, *, id: str, kind: str, key_made: datetime | None = None
+) -> dict[str, Any]:
     """The Job of this request, once all that is refused at the door was looked at; for submission and dry run."""
     name = tenant.metadata.name
     check_pressure(pressure_of(parts))
@@ -154,6 +166,7 @@ async def prepared(parts: Services, tenant: Tenant, request: JobRequest, *, id: 
         settings=parts.settings,
         now=parts.now(),
         priority=priority_of(tenant, request),
+        key_made=key_made,
     )
 
 
@@ -170,13 +183,15 @@ async def create(parts: Services, body: dict[str, Any], namespace: str, *, dry_r
     raise Unavailable("the tenant's quota is being counted by too many at once", hint="try again", retry_after=1)
 
 
-async def earlier_of(parts: Services, tenant: str, id: str, request: JobRequest) -> Submitted | None:
+async def earlier_of(
+    parts: Services, tenant: str, id: str, request: JobRequest, *, archived: bool = True
+) -> Submitted | None:
     """What this idempotency key made before, live or archived."""
     job = parts.stores.jobs.get(id, namespace_of(tenant))
     if job is not None:
         _require_same(model.request_of(job), request)
         return Submitted(id, created=False, job=job)
-    kept = await parts.archive.records.get(tenant, id)
+    kept = await parts.archive.records.get(tenant, id) if archived else None
     if kept is None:
         return None
     record = record_in(kept, id)
@@ -217,7 +232,15 @@ async def _end(parts: Services, job: Job, patch_of: Callable[[Job], dict[str, An
     raise Unavailable("the job changes faster than it can be stopped", hint="try again", retry_after=1)
 
 
-async def rerun(parts: Services, tenant: Tenant, id: str, kind: str, request: JobRequest, key: str | None) -> Submitted:
+async def rerun(
+    parts: Services,
+    tenant: Tenant,
+    id: str,
+    kind: str,
+    request: JobRequest,
+    key: str | None,
+    key_made: datetime | None = None,
+) -> Submitted:
     """A new job of the same request, after the job `id` of this kind; what was uploaded for that one is its input too.
 
     Raises UserMistake for what longshore did not make, or whose inputs are no more.
@@ -225,7 +248,7 @@ async def rerun(parts: Services, tenant: Tenant, id: str, kind: str, request: Jo
     if not request.image:
         raise UserMistake("what it was made from is not known here", hint="only what longshore made can be run again")
     again = msgspec.structs.replace(request, inputs=inputs_of_rerun(request.inputs, id), rerun_of=id)
-    return await submit(parts, tenant, again, kind=kind, letter=id[0], idempotency_key=key)
+    return await submit(parts, tenant, again, kind=kind, letter=id[0], idempotency_key=key, key_made=key_made)
 
 
 def inputs_of_rerun(inputs: tuple[Input, ...], id: str) -> tuple[Input, ...]:

@@ -28,6 +28,7 @@ def job_manifest(
     settings: Settings,
     now: datetime,
     priority: Priority | None = None,
+    key_made: datetime | None = None,
 ) -> dict[str, Any]:
     """The Job for this request, as JSON-able data. Raises TooLarge over 16 KiB of request or 100 KiB of object."""
     spec = msgspec.json.encode(request).decode()
@@ -47,6 +48,7 @@ def job_manifest(
             "annotations": {
                 model.ANNOTATION_SPEC: spec,
                 model.ANNOTATION_ACCEPTED: now.astimezone(UTC).isoformat(timespec="microseconds"),
+                **({model.ANNOTATION_KEY_MADE: key_made.astimezone(UTC).isoformat()} if key_made else {}),
                 **({model.ANNOTATION_PRIORITY: str(priority.value)} if priority and priority.value else {}),
             },
             "finalizers": [model.FINALIZER],

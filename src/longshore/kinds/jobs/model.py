@@ -9,7 +9,7 @@ import base64
 import hashlib
 import secrets
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -29,6 +29,11 @@ LABEL_TENANT = "longshore.dev/tenant"
 ANNOTATION_SPEC = "longshore.dev/spec"
 # when it was accepted, to the microsecond: creationTimestamp has whole seconds only
 ANNOTATION_ACCEPTED = "longshore.dev/accepted"
+# when the key that its id is made of was first used; absent: nobody knows
+ANNOTATION_KEY_MADE = "longshore.dev/key-made"
+# a job that was made so soon after its key can be the only one of it: an earlier one would still be in the cluster,
+# where what is over stays for a minute at the least (LONGSHORE_TTL_SECONDS)
+KEY_FRESH = timedelta(seconds=30)
 # what its priority counted when it was accepted; absent: 0
 ANNOTATION_PRIORITY = "longshore.dev/priority"
 # on a job that was deleted: DELETED or PURGED; nobody is shown it any more
@@ -93,6 +98,15 @@ def request_of(job: Job) -> JobRequest:
         return _request_decoder.decode(job.metadata.annotations[ANNOTATION_SPEC])
     except (KeyError, msgspec.DecodeError):
         return JobRequest(name=job.metadata.name, image="")
+
+
+def is_first(job: Job) -> bool:
+    """Whether no job that is in the archive and gone from the cluster can have had this one's id."""
+    made, created = job.metadata.annotations.get(ANNOTATION_KEY_MADE), job.metadata.creation_timestamp
+    try:
+        return made is not None and created is not None and abs(created - datetime.fromisoformat(made)) <= KEY_FRESH
+    except (ValueError, TypeError):  # nothing that we wrote
+        return False
 
 
 def kind_of(job: Job) -> str:

@@ -35,6 +35,7 @@ WORDS: Final = {
     "timestamps": "Each line begins with its time.",
     "container": "The log of another container of the pod.",
     "Idempotency-Key": "The same key with the same request is the same job, however often it is sent.",
+    "Longshore-Key-Made": "When the key was made up (RFC 3339); a new one is not looked for in the archive.",
     "X-Content-SHA256": "sha256 of the content, in hex; what differs is refused.",
     "force": "Also a tenant that has unfinished work, which is stopped.",
     "purge": "Remove its record, log and files too, once it has ended.",

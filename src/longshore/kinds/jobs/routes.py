@@ -29,6 +29,13 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 _TAG = Annotated[str, Field(min_length=1, max_length=8500)]
 IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
+KeyMade = Annotated[
+    datetime | None,
+    Header(
+        alias="Longshore-Key-Made",
+        description="When the key was made up, for this request: a new one is not looked for in the archive.",
+    ),
+]
 
 
 @router.post("", status_code=202)
@@ -39,13 +46,16 @@ async def submit(
     tenant: str | None = None,
     dry_run: Annotated[bool, Query(description="Make nothing: answer what would become of it.")] = False,
     idempotency_key: IdempotencyKey = None,
+    key_made: KeyMade = None,
 ) -> Response:
     """Accept a job; it starts when its tenant's limits allow. Safe to retry with an idempotency key."""
     target = commands.tenant_for_work(parts, who, tenant)
     key = idempotency_key or body.idempotency_key
     if dry_run:
         return answer(await dryrun.plan(parts, target, body.request(), idempotency_key=key))
-    return await accepted(parts, await commands.submit(parts, target, body.request(), idempotency_key=key))
+    return await accepted(
+        parts, await commands.submit(parts, target, body.request(), idempotency_key=key, key_made=_aware(key_made))
+    )
 
 
 @router.get("")
@@ -115,14 +125,18 @@ _When = Annotated[
 
 
 @router.post("/{id}/rerun", status_code=202)
-async def rerun_job(id: str, who: Who, parts: Parts, idempotency_key: IdempotencyKey = None) -> Response:
+async def rerun_job(
+    id: str, who: Who, parts: Parts, idempotency_key: IdempotencyKey = None, key_made: KeyMade = None
+) -> Response:
     """A new job of the same request, also of one that is archived. Safe to retry with an idempotency key."""
     found = await find(parts, who, id)
     _require_person(who)
     target = commands.tenant_for_work(parts, who, tenant_id(parts, found.tenant) if who.admin else None)
     kind = model.kind_of(found.job) if found.job else found.record.kind if found.record else "job"
     request = found.request or JobRequest(name="", image="")
-    return await accepted(parts, await commands.rerun(parts, target, id, kind, request, idempotency_key))
+    return await accepted(
+        parts, await commands.rerun(parts, target, id, kind, request, idempotency_key, _aware(key_made))
+    )
 
 
 @router.delete("/{id}", status_code=204)
@@ -188,6 +202,7 @@ async def logs(
     offset: Annotated[
         int | None, Query(ge=0, le=1 << 60, description="From this byte on; it stays the same byte for life.")
     ] = None,
+    late: Annotated[bool, Query(description="Only what came when the log was closed already.")] = False,
 ) -> Response:
     """The log as plain text; one URL while it runs, after its pod is gone and after the job is gone.
 
@@ -195,7 +210,7 @@ async def logs(
     `X-Longshore-Log-Offset` at which byte the answer begins: whoever was cut off asks for what comes after the bytes
     that he has.
     """
-    wish = log.Wish(follow, tail, since, until, search, context, timestamps, previous, container, offset)
+    wish = log.Wish(follow, tail, since, until, search, context, timestamps, previous, container, offset, late)
     return await log.respond(parts, who, id, wish, asked_again(request))
 
 

@@ -21,6 +21,7 @@ from longshore.kube.objects import (
     Pod,
     PodStatus,
 )
+from longshore.settings import Settings
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -124,3 +125,29 @@ def test_the_digest_of_a_request_depends_on_its_content_only() -> None:
     one = JobRequest(name="a", image="x", env={"A": "1", "B": "2"})
     assert one.digest() == JobRequest(name="a", image="x", env={"B": "2", "A": "1"}).digest()
     assert one.digest() != JobRequest(name="a", image="x", env={"A": "1"}).digest()
+
+
+@pytest.mark.parametrize(
+    ("made", "seconds", "first"),
+    [
+        (NOW.isoformat(), 0, True),
+        (NOW.isoformat(), 30, True),
+        (NOW.isoformat(), -30, True),
+        (NOW.isoformat(), 31, False),  # held up for so long that an earlier one may have come and gone
+        (NOW.isoformat(), -31, False),
+        ("2026-01-01T00:00:00", 0, False),
+        ("damaged", 0, False),
+        (None, 0, False),
+    ],
+)
+def test_only_a_job_that_was_made_just_after_its_key_is_known_to_be_the_first_of_it(
+    made: str | None, seconds: int, first: bool
+) -> None:
+    annotations = {model.ANNOTATION_KEY_MADE: made} if made is not None else {}
+    meta = ObjectMeta(name="j1", creation_timestamp=NOW + timedelta(seconds=seconds), annotations=annotations)
+    assert model.is_first(Job(metadata=meta)) is first
+
+
+def test_what_is_over_stays_in_the_cluster_for_longer_than_a_key_is_new() -> None:
+    with pytest.raises(ValueError, match="ttl_seconds"):
+        Settings(ttl_seconds=int(model.KEY_FRESH.total_seconds()))

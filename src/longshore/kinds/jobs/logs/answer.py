@@ -56,6 +56,7 @@ class Wish:
     previous: bool = False
     container: str | None = None
     offset: int | None = None
+    late: bool = False
 
 
 async def respond(
@@ -71,6 +72,8 @@ async def respond(
     attempts = await streams.of_job(parts, found, wish.container)
     if wish.previous:
         attempts = _previous(found, attempts)
+    if wish.late:
+        return _Text(_late(parts, attempts, lines), await _headers(parts, found, attempts, wish), still_known)
     if wish.follow and not (attempts and attempts[-1].end):
         parts.tails.check_room(found.tenant, attempts[-1].key if attempts else None)
     headers = await _headers(parts, found, attempts, wish)
@@ -79,7 +82,7 @@ async def respond(
         attempts, before = attempts[-1:], sum(a.end.size for a in attempts[:-1] if a.end)
         start = await _start_of_tail(parts, attempts, wish.tail) if lines.every_line else 0
         headers[OFFSET] = str(before + start)
-    elif lines.plain:
+    elif lines.plain and (wish.offset is not None or all(attempt.end for attempt in attempts[:-1])):
         headers[OFFSET] = str(start)
     shown = _Reading(parts, found, wish, lines).shown(attempts, start)
     if wish.tail is not None and not lines.every_line:
@@ -90,6 +93,9 @@ async def respond(
 def _lines(parts: Services, wish: Wish) -> Lines:
     if wish.offset is not None and wish.tail is not None:
         raise UserMistake("offset and tail cannot both say where to begin", hint="leave one out", field="offset")
+    if wish.late and (wish.follow or wish.tail is not None or wish.offset is not None):
+        hint = "leave follow, tail and offset out"
+        raise UserMistake("what came late is read as a whole, beside the log", hint=hint, field="late")
     if wish.tail is not None and wish.follow and (wish.search or wish.since or wish.until):
         hint = "leave tail out, or follow out"
         raise UserMistake("which lines are the last of a log that goes on is not known", hint=hint, field="tail")
@@ -180,7 +186,7 @@ class _Reading:
                 continue
             at, self._skip = self._skip, 0
             if not at and self._lines.since:
-                at = await self._parts.archive.logs.start_of_time(*attempt.key.words, self._lines.since)
+                at = await self._parts.archive.logs.start_of_time(*attempt.key.words, self._lines.since, attempt.end)
             async with aclosing(streams.read(self._parts, attempt, at, follow=self._wish.follow)) as chunks:
                 async for chunk in chunks:
                     if piece := self._lines.feed(chunk):
@@ -210,8 +216,17 @@ async def _start_of_tail(parts: Services, attempts: list[Attempt], lines: int) -
     if newest and begun >= lines:
         whole = joined(list(newest))
         return whole.line_start(begun - lines) if lines else whole.end
-    start, _ = await logs.start_of_last(*attempt.key.words, lines - begun)
+    until = attempt.end.size if attempt.end else None
+    start, _ = await logs.start_of_last(*attempt.key.words, lines - begun, until)
     return start
+
+
+async def _late(parts: Services, attempts: list[Attempt], lines: Lines) -> AsyncGenerator[bytes, None]:
+    """What is kept beside the log of each attempt."""
+    for attempt in attempts:
+        async for chunk in parts.archive.logs.late(*attempt.key.words):
+            yield lines.feed(chunk)
+        yield lines.rest()
 
 
 async def _last(shown: AsyncIterator[bytes], lines: int) -> AsyncGenerator[bytes, None]:

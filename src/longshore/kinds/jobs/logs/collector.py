@@ -20,9 +20,11 @@ from longshore import __version__
 from longshore.archive.spool import Key, Spool
 from longshore.errors import NotFound
 from longshore.kinds.jobs import model
-from longshore.kinds.jobs.logs.collecting import MOST_UPLOADS, Collecting, Fate, Source, Store
+from longshore.kinds.jobs.logs.collecting import MOST_UPLOADS, Collecting
 from longshore.kinds.jobs.logs.containers import has_log, status_of, statuses
+from longshore.kinds.jobs.logs.inflow import Store
 from longshore.kinds.jobs.logs.live import NAME, encode
+from longshore.kinds.jobs.logs.source import Fate, Left, Source
 from longshore.kinds.kind import Services
 from longshore.kube.client import Client
 from longshore.kube.objects import Job, Pod
@@ -149,9 +151,28 @@ class Collector:
 
     def _adopt_orphans(self, tasks: asyncio.TaskGroup, store: Store) -> None:
         """What killed processes left of logs that are not followed here."""
+        if not (self._parts.stores.jobs.synced and self._parts.stores.pods.synced):
+            return  # what has become of their jobs is not known yet
         for key in store.spool.orphans:
             if key not in self._following:
-                self._start(tasks, Collecting(key, None, store), "")
+                self._start(tasks, Collecting(key, self._left(key), store), "")
+
+    def _left(self, key: Key) -> Left:
+        stores = self._parts.stores
+
+        def job() -> Job | None:
+            return next((j for j in stores.jobs.by("id", key.id) if model.tenant_of(j) == key.tenant), None)
+
+        def outlived() -> bool:
+            there = job()
+            pods = stores.pods.by("job", there.metadata.uid) if there is not None else []
+            return any(model.stream_of(pod, model.container_of(key.stream)) > key.stream for pod in pods)
+
+        def forsaken() -> bool:
+            there = job()
+            return there is None or model.is_released(there)
+
+        return Left(outlived, forsaken)
 
     def _start(self, tasks: asyncio.TaskGroup, one: Collecting, uid: str) -> None:
         async def run() -> None:

@@ -10,12 +10,12 @@ import contextlib
 from datetime import timedelta
 
 from longshore.archive.log_chunk import Gap
-from longshore.archive.logs import End, LogStream
+from longshore.archive.logs import End, LogStream, OpenLog
 from longshore.errors import Retry
 from longshore.kinds.jobs import model
-from longshore.kinds.jobs.logs.collecting import POD_GONE
 from longshore.kinds.jobs.logs.collector import KUBELET_PATIENCE, ended_topic
 from longshore.kinds.jobs.logs.containers import with_log
+from longshore.kinds.jobs.logs.source import POD_GONE
 from longshore.kinds.jobs.view import LogView
 from longshore.kinds.kind import Services
 from longshore.kube.objects import Job, Pod
@@ -63,7 +63,8 @@ async def _end(parts: Services, job: Job, missing: set[str], expected: set[str])
         if waited > (PATIENCE if stream in expected else GONE_PATIENCE):
             size = await logs.size(*words, stream)
             why = "no collector read it to its end" if stream in expected else POD_GONE
-            await logs.close(*words, stream, End(size, complete=False, gaps=(Gap(size, why),)))
+            with contextlib.suppress(OpenLog):  # it has just gone on, so there is somebody who will end it
+                await logs.close(*words, stream, End(size, complete=False, gaps=(Gap(size, why),)))
 
 
 def view_of(streams: list[LogStream], pods: list[Pod], *, ran: int) -> LogView:

@@ -95,7 +95,7 @@ async def read(parts: Services, attempt: Attempt, at: int, *, follow: bool) -> A
         before, end = at, attempt.end
         try:
             end = end or await logs.end(*key.words)
-            async with aclosing(logs.read(*key.words, at)) as archived:
+            async with aclosing(logs.read(*key.words, at, end.size if end else None)) as archived:
                 async for chunk in archived:
                     yield chunk
                     at = chunk.end

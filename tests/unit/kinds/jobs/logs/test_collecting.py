@@ -18,13 +18,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longshore.archive.log_chunk import Chunk
-from longshore.archive.logs import Logs
+from longshore.archive.log_chunk import Chunk, Gap, lines_begun
+from longshore.archive.logs import End, Logs
 from longshore.archive.objects import Objects
 from longshore.archive.spool import Key, Part, Spool
 from longshore.errors import NotFound, Unavailable
-from longshore.kinds.jobs.logs import collecting
-from longshore.kinds.jobs.logs.collecting import POD_GONE, Collecting, Fate, Source, Store
+from longshore.kinds.jobs.logs import collecting, inflow, reading
+from longshore.kinds.jobs.logs.collecting import Collecting
+from longshore.kinds.jobs.logs.inflow import Store
+from longshore.kinds.jobs.logs.source import POD_GONE, Fate, Left, Source
 from longshore.kube import logs as kube_logs
 
 KEY = Key("acme", "j1", "20261128T120000Z.abcde.main")
@@ -142,12 +144,13 @@ class World:
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kube_logs, "WAIT", 0.0)
     monkeypatch.setattr(kube_logs, "WAIT_MAX", 0.001)
-    monkeypatch.setattr(collecting, "CHUNK", 300)
+    monkeypatch.setattr(inflow, "CHUNK", 300)
     monkeypatch.setattr(collecting, "CHUNK_SECONDS", 0.01)
-    monkeypatch.setattr(collecting, "SHORT_SECONDS", 0.0)
-    monkeypatch.setattr(collecting, "RING_BYTES", 200)
-    monkeypatch.setattr(collecting, "AGAIN_SECONDS", 0.001)
-    monkeypatch.setattr(collecting, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(inflow, "RING_BYTES", 200)
+    for module in (collecting, inflow, reading):
+        monkeypatch.setattr(module, "AGAIN_SECONDS", 0.001)
+    monkeypatch.setattr(reading, "SHORT_SECONDS", 0.0)
+    monkeypatch.setattr(reading, "POLL_SECONDS", 0.001)
 
 
 async def killed(task: asyncio.Task[None]) -> None:
@@ -261,7 +264,7 @@ async def test_a_pod_that_vanishes_leaves_what_was_read_and_a_named_gap(tmp_path
 async def test_a_full_spool_makes_the_kubelet_wait_and_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collecting, "BATCH_BYTES", 300)  # of what may have come and not be on the spool
+    monkeypatch.setattr(inflow, "BATCH_BYTES", 300)  # of what may have come and not be on the spool
     world = World(tmp_path, 3)
     world.objects.away = True
     world.kubelet.write(200)
@@ -319,7 +322,7 @@ async def test_a_log_that_a_failing_disk_broke_off_is_gone_on_with_and_ends_no_o
 
     monkeypatch.setattr(Part, "read", failing)
     monkeypatch.setattr(collecting, "CHUNK_SECONDS", 60.0)  # nothing is read from the disk before all is on it
-    monkeypatch.setattr(collecting, "CHUNK", 1 << 20)
+    monkeypatch.setattr(inflow, "CHUNK", 1 << 20)
     with Spool(tmp_path / "spool", 1 << 20) as spool:
         one, task = world.start(spool)
         await until(lambda: one.reached >= len(world.kubelet.text))
@@ -334,3 +337,85 @@ async def test_a_log_that_a_failing_disk_broke_off_is_gone_on_with_and_ends_no_o
     assert await world.kept() == world.kubelet.text
     assert one.ended is not None
     assert one.ended.complete
+
+
+SECOND = Key(KEY.tenant, KEY.id, "20261128T130000Z.fghij.main")
+TEXTS = {KEY: b"".join(b"first %d\n" % n for n in range(40)), SECOND: b"".join(b"second %d\n" % n for n in range(20))}
+
+
+class Client:
+    """Reads both attempts one after the other as a client does, and knows each byte by its offset for good."""
+
+    def __init__(self, logs: Logs) -> None:
+        self._logs = logs
+        self.read: dict[int, int] = {}
+
+    async def look(self) -> None:
+        base = 0
+        for stream in await self._logs.streams(KEY.tenant, KEY.id):
+            until = stream.end.size if stream.end else None
+            async for chunk in self._logs.read(KEY.tenant, KEY.id, stream.name, 0, until):
+                for at, byte in enumerate(chunk.text, base + chunk.start):
+                    assert self.read.setdefault(at, byte) == byte
+            if stream.end is None:
+                return  # what would come next has no offset yet
+            base += stream.end.size
+
+
+cuts = st.tuples(st.integers(0, 300), st.integers(1, 300))
+arrivals = st.lists(
+    st.one_of(
+        st.tuples(st.just("part"), cuts), st.tuples(st.sampled_from(["second", "close", "job gone"]), st.just((0, 0)))
+    ),
+    max_size=10,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(arrivals)
+async def test_in_whatever_order_parts_arrive_no_offset_that_a_client_has_got_ever_means_another_byte(
+    arrivals: list[tuple[str, tuple[int, int]]],
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        logs = Logs(Objects(f"file://{folder}/archive"))
+        client, second, forsaken = Client(logs), False, False
+        arrived: set[int] = set()
+        for number, (what, (start, size)) in enumerate(arrivals):
+            if what == "part":  # a process comes back that had collected so much of the first attempt
+                text = TEXTS[KEY][start : start + size]
+                times = [b"t"] * lines_begun(text, within := start > 0 and TEXTS[KEY][start - 1 : start] != b"\n")
+                with Spool(folder / f"{number}", 1 << 20) as before:
+                    piece = Chunk(start, text, times, within, b"t")
+                    await before.append(before.part(KEY, start), [piece] if text else [])
+                with Spool(folder / f"{number}", 1 << 20) as spool:
+                    left = Left(lambda: second, lambda: forsaken)  # noqa: B023 - called within this turn only
+                    clock = asyncio.get_running_loop().time
+                    one = Collecting(KEY, left, Store(logs, spool, asyncio.Semaphore(2), clock, lambda: None))
+                    await asyncio.wait_for(one.run(), 30)
+                    assert spool.bytes == 0
+                arrived |= set(range(start, start + len(text)))
+            elif what == "second":
+                size = await logs.size(*SECOND.words)
+                text = TEXTS[SECOND][size : size + 50]
+                if text:
+                    within = size > 0 and TEXTS[SECOND][size - 1 : size] != b"\n"
+                    await logs.append(
+                        *SECOND.words, Chunk(size, text, [b"t"] * lines_begun(text, within), within, b"t")
+                    )
+                second = True
+            elif what == "close" and await logs.chunks(*KEY.words):
+                size = await logs.size(*KEY.words)
+                await logs.close(*KEY.words, End(size, complete=False, gaps=(Gap(size, POD_GONE),)))
+            forsaken = forsaken or what == "job gone"
+            await client.look()
+        end = await logs.end(*KEY.words)
+        if end is not None:  # what came late is not in the log, and not lost either
+            late = {
+                at for chunk in [each async for each in logs.late(*KEY.words)] for at in range(chunk.start, chunk.end)
+            }
+            assert end.late == len(late)
+            assert all(at >= end.size for at in late)
+            kept = set(range(end.size)) | late
+            closed_by_then = {at for at in arrived if at < end.size} | late
+            assert closed_by_then <= kept

@@ -40,7 +40,8 @@ async def test_a_log_that_fails_ends_no_other(tmp_path: Path, monkeypatch: pytes
         return read(part)
 
     monkeypatch.setattr(Part, "read", failing)
-    stores = Stores(Store(JOBS), Store(PODS, {"job": lambda _: None}), Store(TENANTS), Store(SECRETS))
+    pods = Store(PODS, {"job": lambda _: None})
+    stores = Stores(Store(JOBS, {"id": lambda _: None}), pods, Store(TENANTS), Store(SECRETS))
     Writer(stores.jobs).replace([], 1)
     Writer(stores.pods).replace([], 1)
     client = Client(Config("http://127.0.0.1:9"))  # nobody is there, and nobody is asked
@@ -52,8 +53,11 @@ async def test_a_log_that_fails_ends_no_other(tmp_path: Path, monkeypatch: pytes
             while not failed.is_set() or not await archive.logs.size(*other.words):  # noqa: ASYNC110 - nobody tells of it
                 await asyncio.sleep(0.05)
             assert not collecting.done()
-            while await archive.logs.size(*KEY.words) != len(b"one\n"):  # noqa: ASYNC110 - begun again after a while
+            while await archive.logs.end(*KEY.words) is None:  # noqa: ASYNC110 - begun again after a while
                 await asyncio.sleep(0.05)
+            end = await archive.logs.end(*KEY.words)
+            assert end is not None  # nobody else will say that it is over: its job is gone
+            assert (end.size, end.complete) == (len(b"one\n"), False)
     finally:
         collecting.cancel()
         await asyncio.wait([collecting])

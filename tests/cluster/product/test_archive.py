@@ -1,0 +1,150 @@
+"""An archive that is away, and a purge that is cut off, on the real control plane: what people see meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cluster.product.serving import replica_env, serving
+
+from longshore import errors
+from longshore.app import open_archive
+from longshore.cluster.cluster import LocalCluster
+from longshore.kube.client import Client
+from longshore.kube.objects import JOBS
+from longshore.sdk.client import LongshoreClient
+
+NewTenant = Callable[..., Awaitable[Any]]
+Eventually = Callable[..., Awaitable[Any]]
+
+
+@asynccontextmanager
+async def archive_away(cluster: LocalCluster) -> AsyncIterator[None]:
+    here, away = cluster.folder.root / "archive", cluster.folder.root / "archive.away"
+
+    def take() -> None:
+        here.rename(away)
+        here.write_text("the disk is not mounted")
+
+    def put_back() -> None:
+        here.unlink()
+        away.rename(here)
+
+    await asyncio.to_thread(take)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(put_back)
+
+
+async def archived(client: LongshoreClient, id: str) -> bool | None:
+    return True if (await client.jobs.get(id)).archived else None
+
+
+async def test_while_the_archive_is_away_new_work_runs_and_is_listed_and_past_a_bound_no_more_is_taken_in(
+    new_tenant: NewTenant, client: Client, cluster: LocalCluster, eventually: Eventually, tmp_path: Path
+) -> None:
+    tenant = await new_tenant()
+    jobs = tenant.client.jobs
+    old = await jobs.submit("bash", ["true"])
+    await eventually(lambda: archived(tenant.client, old.id))
+    await client.delete(JOBS, old.id, tenant.namespace)
+    await eventually(lambda: _listed_from_the_archive(tenant.client, old.id))
+    bound = {**replica_env(cluster), "LONGSHORE_ARCHIVE_LAG_JOBS": "1"}
+    async with serving(tmp_path, bound) as strict, LongshoreClient(strict.url, tenant.key, patience=0) as strictly:
+        async with archive_away(cluster):
+            new = await jobs.submit("bash", ["true"])
+            assert (await jobs.wait(new.id, deadline=60)).status == "Succeeded"
+            page = await jobs.list()
+            assert [job.id for job in page.items] == [new.id]
+            assert page.archive is not None
+            assert (page.archive.available, bool(page.archive.hint)) == (False, True)
+            assert [job.id for job in (await jobs.list(archived=False)).items] == [new.id]
+            with pytest.raises(errors.Unavailable, match="the archive does not answer since"):
+                await strictly.jobs.list(cursor=page.cursor)
+            await eventually(lambda: _refused(strictly))
+        await eventually(lambda: archived(tenant.client, new.id), deadline=60)
+        rest = await eventually(lambda: _page(tenant.client, page.cursor))
+        assert [job.id for job in rest.items] == [old.id]
+        whole = await eventually(lambda: _page(tenant.client, None))
+        assert (sorted(job.id for job in whole.items), whole.archive) == (sorted([new.id, old.id]), None)
+        oldest = await jobs.list(sort="created")
+        assert [job.id for job in oldest.items] == [old.id, new.id]
+        taken = await strictly.jobs.submit("bash", ["true"])
+        assert (await jobs.wait(taken.id, deadline=60)).status == "Succeeded"
+
+
+async def _listed_from_the_archive(client: LongshoreClient, id: str) -> bool | None:
+    return True if id in [job.id for job in (await client.jobs.list(archived=True)).items] else None
+
+
+async def _page(client: LongshoreClient, cursor: str | None) -> Any:
+    """As soon as this replica has noticed that the archive is back."""
+    try:
+        page = await client.jobs.list(cursor=cursor)
+    except errors.Unavailable:
+        return None
+    return page if page.archive is None else None
+
+
+async def _refused(client: LongshoreClient) -> bool | None:
+    try:
+        await client.jobs.submit("bash", ["true"])
+    except errors.TooManyRequests as refused:
+        return ("archive" in refused.message and refused.retry_after > 0) or None
+    return None
+
+
+async def test_a_purge_that_was_cut_off_shows_no_half_of_a_job_and_is_finished_by_the_next_round(
+    new_tenant: NewTenant, client: Client, cluster: LocalCluster, eventually: Eventually, tmp_path: Path
+) -> None:
+    tenant = await new_tenant()
+    jobs, name = tenant.client.jobs, tenant.namespace.removeprefix("tenant-")
+    job = await jobs.submit("bash", ["echo", "one"], idempotency_key="k")
+    await eventually(lambda: archived(tenant.client, job.id))
+    await client.delete(JOBS, job.id, tenant.namespace)
+    await eventually(lambda: _listed_from_the_archive(tenant.client, job.id))
+    root = cluster.folder.root / "archive"
+    many, notes = root / "artifacts" / name / job.id / "outputs", root / "removals" / name
+    await asyncio.to_thread(_fill, many)
+    archive = open_archive(root.as_uri())
+    async with serving(tmp_path, replica_env(cluster)) as one, LongshoreClient(one.url, tenant.key) as there:
+        purging = asyncio.ensure_future(there.jobs.delete(job.id, purge=True))
+
+        async def begun() -> bool | None:
+            return True if await asyncio.to_thread(lambda: notes.is_dir() and any(notes.iterdir())) else None
+
+        await eventually(begun)
+        one.process.send_signal(signal.SIGKILL)
+        await one.process.wait()
+        purging.cancel()
+        await asyncio.wait([purging])
+    assert await archive.records.get(name, job.id) is not None, "killed too late to show anything"
+
+    async def hidden() -> bool | None:
+        await archive.removal.finish()
+        return True if not (await jobs.list()).items else None
+
+    seen = [item.id for item in (await jobs.list()).items]
+    if seen:  # killed before it was hidden: it is whole, and stays so until the next round
+        assert (await jobs.get(job.id)).status == "Succeeded"
+    else:
+        with pytest.raises(errors.NotFound):
+            await jobs.get(job.id)
+    await eventually(hidden)
+    assert await archive.records.get(name, job.id) is None
+    left = await asyncio.to_thread(lambda: [path for path in root.rglob(f"*{job.id}*/**/*") if path.is_file()])
+    assert left == []
+    again = await jobs.submit("bash", ["echo", "two"], idempotency_key="k")  # its key is free
+    assert (await jobs.wait(again.id, deadline=60)).status == "Succeeded"
+
+
+def _fill(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for number in range(20_000):
+        (folder / f"{number}").touch()
