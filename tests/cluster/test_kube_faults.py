@@ -17,6 +17,7 @@ import msgspec
 import pytest
 
 from longshore.cluster.cluster import LocalCluster
+from longshore.cluster.controlplane import API
 from longshore.cluster.processes import identify, resident_bytes
 from longshore.errors import Unavailable
 from longshore.kube.client import Client, Page
@@ -283,6 +284,7 @@ async def test_a_cluster_that_is_set_back_to_an_older_backup_is_followed(
     async with watching(admin, namespace, pace=QUICK) as watched:
         before = await watched.is_true(admin)
         await own.down()
+        assert "after SIGTERM: killed" not in own.log(API).read_text()  # it waits for nobody who watches
         shutil.copytree(own.folder.etcd, backup)
         await own.up()
         await admin.delete(CONFIG_MAPS, "deleted", namespace)

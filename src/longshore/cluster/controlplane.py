@@ -151,6 +151,8 @@ class ControlPlane:
             "--enable-admission-plugins=NodeRestriction",
             "--allow-privileged=true",
             "--profiling=false",
+            # Else one watch from outside, as of `kubectl get -w`, keeps it from ending until it is killed.
+            "--shutdown-watch-termination-grace-period=2s",
             *(self._audit_flags() if settings.audit else ()),
             *(HANDS_ON_WEBSOCKETS if number(settings.kubernetes) < (1, 36) else ()),
         ]
