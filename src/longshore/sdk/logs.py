@@ -32,6 +32,7 @@ class LogQuery(Struct, frozen=True):
     previous: bool = False
     container: str | None = None
     offset: int | None = None
+    regex: bool = False
 
     @property
     def plain(self) -> bool:

@@ -195,6 +195,7 @@ async def logs(
         ),
     ] = None,
     search: Annotated[str | None, Query(max_length=500, description="Only lines that hold this text.")] = None,
+    regex: Annotated[bool, Query(description="The text is a regular expression, of RE2's syntax.")] = False,
     context: Annotated[int, Query(ge=0, le=1000, description="Lines around each that holds it, 1 MiB at most.")] = 0,
     timestamps: Annotated[bool, Query(description="Each line behind the time at which it was written.")] = False,
     previous: Annotated[bool, Query(description="Of the attempt before the last one.")] = False,
@@ -210,7 +211,7 @@ async def logs(
     `X-Longshore-Log-Offset` at which byte the answer begins: whoever was cut off asks for what comes after the bytes
     that he has.
     """
-    wish = log.Wish(follow, tail, since, until, search, context, timestamps, previous, container, offset, late)
+    wish = log.Wish(follow, tail, since, until, search, context, timestamps, previous, container, offset, late, regex)
     return await log.respond(parts, who, id, wish, asked_again(request))
 
 

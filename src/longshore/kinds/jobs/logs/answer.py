@@ -23,6 +23,7 @@ from longshore.kinds.jobs.find import Found, find, kept_record
 from longshore.kinds.jobs.logs import streams
 from longshore.kinds.jobs.logs.changes import Changes
 from longshore.kinds.jobs.logs.lines import MOST_CONTEXT, Lines, Newest, moment
+from longshore.kinds.jobs.logs.pattern import matcher
 from longshore.kinds.jobs.logs.settled import LOST_ATTEMPTS
 from longshore.kinds.jobs.logs.streams import Attempt
 from longshore.kinds.kind import Services
@@ -36,6 +37,7 @@ StillKnown = Callable[[], Awaitable[bool]]
 READER_SECONDS = 60.0
 # of the last lines that were chosen among others, which can only be known when all have been seen
 TAIL_BYTES = 16 << 20
+_SEARCHES = asyncio.Semaphore(2)  # of regular expressions, at a time
 COMPLETE = "X-Longshore-Log-Complete"
 WHY = "X-Longshore-Log-Gaps"
 OFFSET = "X-Longshore-Log-Offset"
@@ -57,6 +59,7 @@ class Wish:
     container: str | None = None
     offset: int | None = None
     late: bool = False
+    regex: bool = False
 
 
 async def respond(
@@ -103,7 +106,7 @@ def _lines(parts: Services, wish: Wish) -> Lines:
     return Lines(
         since=moment(wish.since, now, "since") if wish.since else "",
         until=moment(wish.until, now, "until") if wish.until else "",
-        search=(wish.search or "").encode(),
+        search=matcher(wish.search) if wish.regex and wish.search else (wish.search or "").encode(),
         context=min(wish.context, MOST_CONTEXT),
         timestamps=wish.timestamps,
     )
@@ -189,7 +192,7 @@ class _Reading:
                 at = await self._parts.archive.logs.start_of_time(*attempt.key.words, self._lines.since, attempt.end)
             async with aclosing(streams.read(self._parts, attempt, at, follow=self._wish.follow)) as chunks:
                 async for chunk in chunks:
-                    if piece := self._lines.feed(chunk):
+                    if piece := await _fed(self._lines, chunk):
                         yield piece
                     if self._lines.over:
                         return
@@ -225,8 +228,17 @@ async def _late(parts: Services, attempts: list[Attempt], lines: Lines) -> Async
     """What is kept beside the log of each attempt."""
     for attempt in attempts:
         async for chunk in parts.archive.logs.late(*attempt.key.words):
-            yield lines.feed(chunk)
+            yield await _fed(lines, chunk)
         yield lines.rest()
+
+
+async def _fed(lines: Lines, chunk: Chunk) -> bytes:
+    """What is to be shown of it. Regular expressions run beside everything else, in few threads: they let go of the
+    interpreter while they search."""
+    if not lines.slow:
+        return lines.feed(chunk)
+    async with _SEARCHES:
+        return await asyncio.to_thread(lines.feed, chunk)
 
 
 async def _last(shown: AsyncIterator[bytes], lines: int) -> AsyncGenerator[bytes, None]:

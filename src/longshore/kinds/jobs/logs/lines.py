@@ -1,4 +1,4 @@
-"""Chooses among the lines of a log: by time, by what is in them, with lines around; and shows times. No I/O.
+"""Chooses among the lines of a log: by time, by what is in them or matches, with lines around; and shows times. No I/O.
 
 `log` feeds it the log in chunks, of any size and cut anywhere, and sends what it returns.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from longshore.archive.log_chunk import Chunk
@@ -78,13 +79,14 @@ class Lines:
         *,
         since: str = "",
         until: str = "",
-        search: bytes = b"",
+        search: bytes | Callable[[bytes], bool] = b"",
         context: int = 0,
         timestamps: bool = False,
     ) -> None:
         self._since, self._until = since.encode(), until.encode()
         self._beyond = _after(until).encode() if until else b""
         self._search = search
+        self._hits = search if callable(search) else None
         self._timestamps = timestamps
         self._before = Newest(context, CONTEXT_BYTES)
         self._context = context
@@ -99,6 +101,11 @@ class Lines:
         return self._since.decode()
 
     @property
+    def slow(self) -> bool:
+        """Whether a chunk may take so long that nothing else should wait for it."""
+        return self._hits is not None
+
+    @property
     def every_line(self) -> bool:
         """Whether no line is left out."""
         return not (self._since or self._until or self._search)
@@ -107,6 +114,11 @@ class Lines:
     def plain(self) -> bool:
         """Whether everything is shown as it is."""
         return self.every_line and not self._timestamps
+
+    def _is_hit(self, text: bytes) -> bool:
+        if self._hits is not None:
+            return self._hits(text.removesuffix(b"\n"))
+        return isinstance(self._search, bytes) and self._search in text
 
     def feed(self, chunk: Chunk) -> bytes:
         if self.plain:
@@ -134,7 +146,7 @@ class Lines:
         if time < self._since or (self._until and time > self._until):
             return b""
         line = time + b" " + text if self._timestamps and time else text
-        if not self._search or self._search in text:
+        if not self._search or self._is_hit(text):
             shown = self._before.take() + line
             self._owed = self._context
             return shown

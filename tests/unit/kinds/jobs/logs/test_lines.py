@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from longshore.archive.log_chunk import Chunk
 from longshore.errors import UserMistake
 from longshore.kinds.jobs.logs.lines import CONTEXT_BYTES, Lines, Newest, moment
+from longshore.kinds.jobs.logs.pattern import matcher
 
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 WORDS = [b"error one\n", b"fine\n", b"\n", b"an error\n", b"last"]
@@ -117,3 +118,36 @@ def test_lines_before_a_hit_are_held_within_a_bound() -> None:
     long = [b"x" * (CONTEXT_BYTES // 4 - 1) + b"\n"] * 20
     found = shown([*long, b"an error\n"], [], search=b"error", context=1000)
     assert found == b"".join([*long[-4:], b"an error\n"])
+
+
+@given(st.lists(st.integers(0, 40), max_size=6))
+def test_a_regular_expression_is_looked_for_in_each_line_alone(cuts: list[int]) -> None:
+    assert shown(WORDS, cuts, search=matcher("^(an )?error( one)?$")) == b"error one\nan error\n"
+    assert shown(WORDS, cuts, search=matcher("^$")) == b"\n"
+    assert shown(WORDS, cuts, search=matcher("l.st")) == b"last"
+    assert shown(WORDS, cuts, search=matcher("(?i)FINE|one.error")) == b"fine\n"
+
+
+@pytest.mark.parametrize(
+    "pattern", ["(", "(?=a)", r"(a)\1", "a{1001}", "(a{300}){3}", "(.{0,500}){0,2}x", "\x00{900}("]
+)
+def test_what_is_no_regular_expression_or_too_large_a_one_is_refused_with_a_hint(pattern: str) -> None:
+    with pytest.raises(UserMistake) as refused:
+        matcher(pattern)
+    assert refused.value.field == "search"
+    assert refused.value.hint
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_a_regular_expression_or_refused(pattern: str) -> None:
+    try:
+        hits = matcher(pattern)
+    except UserMistake:
+        return
+    assert hits(b"some \xff line") in (True, False)
+
+
+def test_a_pattern_that_would_take_others_for_ever_takes_time_in_proportion_to_the_line() -> None:
+    hits = matcher("(a+)+b|(a|aa)+c|(a|a?)+d")
+    for size in (30, 30_000, 1 << 20):  # one that tries all ways would not end with the first of these
+        assert not hits(b"a" * size)
