@@ -59,6 +59,10 @@ class Relay:
         """The secret by which replicas know each other."""
         self._secret = secret
 
+    def key_for(self, purpose: str) -> bytes | None:
+        """A key that every replica derives alike from the secret, for this alone; None until that is known."""
+        return None if self._secret is None else hmac.digest(self._secret, purpose.encode(), "sha256")
+
     async def learn(self, client: Client, namespace: str) -> None:
         """Read the secret from longshore's own namespace; tries until it is there."""
         told = ""

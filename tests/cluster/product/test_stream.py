@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from tests.cluster.product.serving import replica_env, serving
+from tests.cluster.product.serving import Serving, replica_env, serving
 
 from longshore.cli.local import LocalApi
 from longshore.cluster.cluster import LocalCluster
@@ -104,7 +104,7 @@ async def test_a_revoked_key_ends_its_sockets_within_a_minute(new_tenant: NewTen
 
 
 async def test_a_thousand_sockets_share_one_watch_and_wait_for_no_one_who_does_not_read(
-    new_tenant: NewTenant, cluster: LocalCluster, client: Client, tmp_path: Path
+    new_tenant: NewTenant, cluster: LocalCluster, api: LocalApi, client: Client, tmp_path: Path
 ) -> None:
     tenant = await new_tenant()
     job = await tenant.client.jobs.submit("bash", ["bash", "-c", "sleep 600"])
@@ -114,6 +114,7 @@ async def test_a_thousand_sockets_share_one_watch_and_wait_for_no_one_who_does_n
             replica.url, headers={"X-API-Key": tenant.key}, connector=aiohttp.TCPConnector(limit=0)
         ) as session,
     ):
+        await _comes_in_by_ticket(api, replica, tenant.key)
         before = await _watches(client)
         sockets = [await _subscribed(session) for _ in range(1000)]
         assert await _watches(client) <= before + 4  # one that is taken up again may be counted twice
@@ -124,6 +125,19 @@ async def test_a_thousand_sockets_share_one_watch_and_wait_for_no_one_who_does_n
         for socket in awake:
             await socket.close()
         await asleep.close()
+
+
+async def _comes_in_by_ticket(made_at: LocalApi, opened_at: Serving, key: str) -> None:
+    """As a page does, whose replica may be another by the time that it connects."""
+    async with aiohttp.ClientSession() as page:
+        async with page.post(f"{made_at.url}/v1/stream/ticket", headers={"X-API-Key": key}) as answer:
+            offers = ("longshore", f"ticket.{(await answer.json())['ticket']}")
+        said = []
+        for _ in range(2):
+            async with page.ws_connect(f"{opened_at.url}/v1/stream", protocols=offers) as socket:
+                said.append((await socket.receive(timeout=30)).data)
+        assert json.loads(said[0])["type"] == "hello"
+        assert said[1] == 4401, "it is good once"
 
 
 async def _subscribed(session: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:

@@ -24,7 +24,7 @@ from longshore.web.stream.events import EventStream
 from longshore.web.stream.follow import Interest
 from longshore.web.stream.messages import parse_position
 from longshore.web.stream.socket import Stage, serve_socket
-from longshore.web.stream.tickets import TICKET_SECONDS, Tickets
+from longshore.web.stream.tickets import PURPOSE, TICKET_SECONDS, Tickets
 
 router = APIRouter(prefix="/v1", tags=["stream"])
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=128)]
@@ -40,7 +40,7 @@ def stage(parts: Services, authentication: Authentication, feed: Feed) -> Stage:
     audience = Audience(
         authentication.recognise, most=settings.stream_connections, most_each=settings.stream_connections_each
     )
-    return Stage(feed.hub, audience, Tickets(), authentication.recognise, resolved)
+    return Stage(feed.hub, audience, Tickets(lambda: parts.relay.key_for(PURPOSE)), authentication.recognise, resolved)
 
 
 async def heed_keys(keys: Store[Secret], audience: Audience) -> None:
