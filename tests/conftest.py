@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 
 import pytest
 import structlog
 
+# of the many processes that tests start each would translate all of our sources anew, which is most of its start
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 AT_FIRST = structlog.get_config(), tuple(logging.root.handlers), logging.root.level
 
 

@@ -114,7 +114,12 @@ class Settings(BaseSettings):
     task_local_parallel: int = Field(
         default=2, ge=1, le=1000, description="How many tasks `serve` runs itself at the same time."
     )
-    task_local_queue: int = Field(default=100, ge=0, le=100_000, description="How many tasks may wait for that.")
+    task_local_queue: int = Field(
+        default=100,
+        ge=0,
+        le=100_000,
+        description="How many tasks of each tenant may wait for that; all tenants: 20 times as many.",
+    )
     task_heartbeat_check_seconds: float = Field(
         default=60, gt=0, description="How often it is looked for tasks that promised heartbeats and fell silent."
     )

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import textwrap
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-from tests.cluster.product.serving import Serving, replica_env, serving
 
 from longshore.cli.local import LocalApi
-from longshore.cluster.cluster import LocalCluster
-from longshore.kube.client import Client
 from longshore.sdk.client import LongshoreClient
 
 NewTenant = Callable[..., Awaitable[Any]]
@@ -101,70 +97,6 @@ async def test_a_revoked_key_ends_its_sockets_within_a_minute(new_tenant: NewTen
         await admin.keys.revoke(tenant.id, key.id)
         received = await socket.receive(timeout=60)
         assert (received.type, received.data) == (aiohttp.WSMsgType.CLOSE, 4401)
-
-
-async def test_a_thousand_sockets_share_one_watch_and_wait_for_no_one_who_does_not_read(
-    new_tenant: NewTenant, cluster: LocalCluster, api: LocalApi, client: Client, tmp_path: Path
-) -> None:
-    tenant = await new_tenant()
-    job = await tenant.client.jobs.submit("bash", ["bash", "-c", "sleep 600"])
-    async with (
-        serving(tmp_path, replica_env(cluster)) as replica,
-        aiohttp.ClientSession(
-            replica.url, headers={"X-API-Key": tenant.key}, connector=aiohttp.TCPConnector(limit=0)
-        ) as session,
-    ):
-        await _comes_in_by_ticket(api, replica, tenant.key)
-        before = await _watches(client)
-        sockets = [await _subscribed(session) for _ in range(1000)]
-        assert await _watches(client) <= before + 4  # one that is taken up again may be counted twice
-        asleep, awake = sockets[0], sockets[1:]
-        await tenant.client.jobs.stop(job.id)
-        last = await asyncio.gather(*(_until_stopped(socket) for socket in awake))
-        assert last == [job.id] * 999
-        for socket in awake:
-            await socket.close()
-        await asleep.close()
-
-
-async def _comes_in_by_ticket(made_at: LocalApi, opened_at: Serving, key: str) -> None:
-    """As a page does, whose replica may be another by the time that it connects."""
-    async with aiohttp.ClientSession() as page:
-        async with page.post(f"{made_at.url}/v1/stream/ticket", headers={"X-API-Key": key}) as answer:
-            offers = ("longshore", f"ticket.{(await answer.json())['ticket']}")
-        said = []
-        for _ in range(2):
-            async with page.ws_connect(f"{opened_at.url}/v1/stream", protocols=offers) as socket:
-                said.append((await socket.receive(timeout=30)).data)
-        assert json.loads(said[0])["type"] == "hello"
-        assert said[1] == 4401, "it is good once"
-
-
-async def _subscribed(session: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
-    socket: aiohttp.ClientWebSocketResponse = await session.ws_connect("/v1/stream")
-    await socket.send_json({"type": "subscribe", "id": "s", "to": {}})
-    said = [json.loads((await socket.receive(timeout=60)).data)["type"] for _ in range(2)]
-    assert said == ["hello", "snapshot"]
-    return socket
-
-
-async def _until_stopped(socket: aiohttp.ClientWebSocketResponse) -> str:
-    """The job's id, once it is told that it was stopped; numbers only grow on the way."""
-    seq = 0
-    async with asyncio.timeout(90):
-        while True:
-            said = json.loads((await socket.receive()).data)
-            assert said["seq"] > seq
-            seq = said["seq"]
-            if said["type"] == "job" and said["job"]["status"] == "Stopped":
-                return str(said["job"]["id"])
-
-
-async def _watches(client: Client) -> int:
-    """How many watches of Jobs and Pods the API server serves now."""
-    text = (await client.call("GET", "/metrics")).decode()
-    lines = re.findall(r'^apiserver_longrunning_requests\{(.*verb="WATCH".*)\} (\d+)$', text, re.MULTILINE)
-    return sum(int(count) for labels, count in lines if re.search(r'resource="(jobs|pods)"', labels))
 
 
 async def test_the_example_in_the_documentation_runs(new_tenant: NewTenant, api: LocalApi) -> None:

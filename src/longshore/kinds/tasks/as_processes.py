@@ -6,6 +6,8 @@ It runs the operator's command only, so many at once, so many waiting, each with
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import tempfile
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -17,13 +19,14 @@ from typing import Any
 import msgspec
 import structlog
 
-from longshore.errors import AlreadyExists, Conflict, LongshoreError, TooManyRequests, UserMistake
+from longshore.errors import AlreadyExists, Conflict, LongshoreError, UserMistake
 from longshore.kinds.jobs.find import heartbeat_topic, progress_topic
 from longshore.kinds.tasks import model, process, silence
 from longshore.kinds.tasks.kept import RENEW_SECONDS, Kept, LocalTask, is_name
 from longshore.kinds.tasks.model import Asked, Template
 from longshore.kinds.tasks.process import Output
 from longshore.kinds.tasks.silence import Promise
+from longshore.kinds.tasks.turns import Turns
 from longshore.kinds.tasks.view import Word
 from longshore.runner.lines import JsonLines
 from longshore.runtime.bus import Bus
@@ -34,6 +37,7 @@ DEFAULT_TIMEOUT = 3600
 RETRY_PAUSE_SECONDS = 1.0
 PROGRESS_SECONDS = 1.0
 REMEMBERED = 1000  # finished ones, in memory
+TENANTS = 20  # so many may have all of their tasks waiting that they may
 
 
 class Running:
@@ -72,7 +76,8 @@ class Processes:
         self._changed = changed
         self._bus = bus
         self._known: OrderedDict[str, Running] = OrderedDict()
-        self._places = asyncio.Semaphore(settings.task_local_parallel)
+        waiting = settings.task_local_queue
+        self._turns = Turns(settings.task_local_parallel, each=waiting, most=TENANTS * waiting)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def submit(self, tenant: str, template: Template, asked: Asked, id: str) -> bool:
@@ -83,17 +88,33 @@ class Processes:
             raise UserMistake("TASK_TEMPLATE names no command", hint="the operator adds command: [...] to it")
         if (earlier := await self.find(tenant, id)) is not None:
             return self._same(earlier, asked)
-        if len(self._tasks) >= self._settings.task_local_parallel + self._settings.task_local_queue:
-            raise TooManyRequests("too many tasks wait for a place", hint="wait until one ends", retry_after=10)
+        self._turns.enter(tenant)
+        work: asyncio.Task[None] | None = None
+        try:
+            work = await self._take_in(tenant, template, asked, id)
+        finally:
+            if work is None:
+                self._turns.leave(tenant)
+        return work is not None
+
+    async def _take_in(self, tenant: str, template: Template, asked: Asked, id: str) -> asyncio.Task[None] | None:
+        """Its work, begun; None where another has taken in the same donation meanwhile."""
         now = self._now()
         task = LocalTask(
-            id=id, tenant=tenant, run=asked.pipeline_run_id, asked=asked.digest(), created=now, renewed=now
+            id=id,
+            tenant=tenant,
+            run=asked.pipeline_run_id,
+            asked=asked.digest(),
+            owner=f"process {os.getpid()} on {socket.gethostname()}",
+            created=now,
+            renewed=now,
         )
         try:
             await self._kept.add(task)
         except AlreadyExists:
             there = await self._kept.get(tenant, id)
-            return self._same(there or task, asked)
+            self._same(there or task, asked)
+            return None
         running = Running(task, template.argv, model.environment(template, asked, id), template)
         running.promised = model.promises_heartbeats(template, asked)
         if running.promised and template.retries is None:
@@ -102,7 +123,8 @@ class Processes:
         work = asyncio.create_task(self._live(running), name=id)
         self._tasks.add(work)
         work.add_done_callback(self._tasks.discard)
-        return True
+        work.add_done_callback(lambda _: self._turns.leave(tenant))
+        return work
 
     async def find(self, tenant: str | None, id: str) -> LocalTask | None:
         """The task, in this process or kept; None as tenant asks all."""
@@ -155,7 +177,7 @@ class Processes:
         topic = heartbeat_topic(running.task.id)
         self._bus.join(topic, self)
         try:
-            async with self._places:
+            async with self._turns.place(running.task.tenant):
                 while True:
                     code = await self._attempt(running)
                     if code == 0 or running.retries <= 0 or running.task.reason == "CannotStart":

@@ -23,12 +23,16 @@ ROOT = "tasks"
 
 
 class LocalTask(Struct, frozen=True, kw_only=True):
-    """One task that the service runs. `output` is the end of what it printed, `output_bytes` and its digest are all."""
+    """One task that the service runs; `owner` is the process that does, and alone writes this.
+
+    `output` is the end of what it printed, `output_bytes` and its digest are all.
+    """
 
     id: str
     tenant: str
     run: str
     asked: str
+    owner: str = ""
     status: Word = Word.PENDING
     reason: str = "WaitingForTurn"
     message: str = "Waits for a free place in the service."
@@ -44,10 +48,12 @@ class LocalTask(Struct, frozen=True, kw_only=True):
     output_sha256: str = ""
 
     def as_of(self, now: datetime) -> LocalTask:
-        """What it has come to where nobody renews it any more."""
+        """What it has come to where nobody renews it any more: each reader sees that alike, and none writes it down."""
         if self.status.final or now - self.renewed < LOST_AFTER:
             return self
-        message = "The service that ran it has ended without saying what became of it."
+        by = f" ({self.owner})" if self.owner else ""
+        heard = self.renewed.strftime("%Y-%m-%dT%H:%M:%SZ")
+        message = f"The service that ran it{by} was last heard of at {heard} and has not said what became of it."
         return msgspec.structs.replace(
             self, status=Word.FAILED, reason="Lost", message=message, finished=self.renewed, failed=self.attempts
         )

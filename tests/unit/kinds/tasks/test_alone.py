@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,8 @@ import aiohttp
 import pytest
 from tests.cluster.product.serving import Serving, serving
 from tests.redis_server import Redis
+
+from longshore.kinds.tasks.kept import LOST_AFTER
 
 TOKEN = "lsa_test"
 TEMPLATE = """
@@ -225,10 +230,7 @@ async def test_at_the_end_of_the_service_its_tasks_end_and_the_next_one_knows_of
         waits = await caller.submit("true")
         status, refusal = await caller.ask("POST", "/api/tasks", pipeline_run_id="r2")
         assert status == 429, refusal
-        async with asyncio.timeout(30):
-            while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():  # noqa: ASYNC110 - a file
-                await asyncio.sleep(0.02)
-        pid = int((tmp_path / "pid").read_text())
+        pid = await _written(tmp_path / "pid")
         assert alive(pid)
     assert not alive(pid)
     async with alone(tmp_path, env) as (_, caller):
@@ -236,6 +238,55 @@ async def test_at_the_end_of_the_service_its_tasks_end_and_the_next_one_knows_of
         for stopped in (id, waits):
             document = (await caller.ask("GET", f"/api/task-status?job_name={stopped}"))[1]
             assert (document["status"], document["reason"]) == ("Failed", "ServiceStopped")
+
+
+async def test_what_a_service_that_was_killed_ran_is_lost_and_the_next_one_says_who_ran_it_and_until_when(
+    tmp_path: Path,
+) -> None:
+    env = settings(tmp_path)
+    async with alone(tmp_path, env) as (one, caller):
+        id = await caller.submit(f"echo $$ > {tmp_path}/pid; exec sleep 987654")
+        pid = await _written(tmp_path / "pid")
+        document = await _kept(tmp_path, id, "Running")
+        one.process.kill()
+        await one.process.wait()
+    os.kill(pid, signal.SIGKILL)  # nobody else does
+    async with alone(tmp_path, env) as (_, caller):
+        before = (await caller.ask("GET", f"/api/tasks/{id}"))[1]
+        assert before["status"] == "Running", "it may yet be heard of"
+        # as if 90 seconds had gone by
+        heard = datetime.fromisoformat(document["renewed"]) - LOST_AFTER
+        kept = tmp_path / "archive" / "tasks" / "local" / f"{id}.task.json"
+        kept.write_text(json.dumps({**document, "renewed": heard.isoformat()}))
+        assert (await caller.statuses(id)) == ["Failed"]
+        after = (await caller.ask("GET", f"/api/tasks/{id}"))[1]
+        assert (after["status"], after["reason"]) == ("Failed", "Lost")
+        assert datetime.fromisoformat(after["finished"]) == heard
+        assert f"process {one.process.pid} on" in after["message"]
+        assert heard.strftime("%Y-%m-%dT%H:%M:%SZ") in after["message"]
+        assert json.loads(kept.read_text())["status"] == "Running", "who only reads of it writes nothing"
+
+
+async def _written(path: Path) -> int:
+    """The number that a task writes into a file."""
+    async with asyncio.timeout(30):
+        while not (text := _text(path)):  # noqa: ASYNC110 - a file
+            await asyncio.sleep(0.02)
+    return int(text)
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+async def _kept(folder: Path, id: str, status: str) -> dict[str, Any]:
+    """What is on record of a task, once it has this status."""
+    async with asyncio.timeout(30):
+        while True:
+            document: dict[str, Any] = json.loads(_text(folder / "archive" / "tasks" / "local" / f"{id}.task.json"))
+            if document["status"] == status:
+                return document
+            await asyncio.sleep(0.02)
 
 
 async def test_two_replicas_share_news_by_redis_and_poll_while_it_is_away(tmp_path: Path) -> None:

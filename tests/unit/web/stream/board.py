@@ -23,7 +23,7 @@ from longshore.web.stream.audience import Audience
 from longshore.web.stream.events import EventStream
 from longshore.web.stream.follow import Concern, Interest
 from longshore.web.stream.hub import Hub, News
-from longshore.web.stream.messages import message, parse_position
+from longshore.web.stream.messages import MOST_BYTES, message, parse_position
 from longshore.web.stream.ring import Mark
 from longshore.web.stream.socket import Stage, serve_socket
 from longshore.web.stream.tickets import Tickets
@@ -143,7 +143,13 @@ async def place(**limits: int) -> AsyncIterator[Place]:
     app = Starlette(routes=[WebSocketRoute("/ws", Endpoint()), Route("/events", events)])
     listening = listen("127.0.0.1", 0)
     config = uvicorn.Config(
-        app, log_config=None, lifespan="off", ws=Wire, ws_per_message_deflate=False, timeout_graceful_shutdown=10
+        app,
+        log_config=None,
+        lifespan="off",
+        ws=Wire,
+        ws_max_size=MOST_BYTES,
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=10,
     )
     server = Server(config, stage.audience.farewell)
     serving = asyncio.ensure_future(server.serve(sockets=[listening]))
