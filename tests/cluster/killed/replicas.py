@@ -1,4 +1,4 @@
-"""`serve` and `control` as processes of the test's own, which it kills whenever it likes and starts again at once."""
+"""`serve`, `control` and the node as processes of the test's own, which kills them and starts them again at once."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from longshore.cli.local import LocalApi, choose_archive
 from longshore.cli.up import longshore_parts
 from longshore.cluster.cluster import LocalCluster
 from longshore.cluster.parts import Part
 
 LEASE_SECONDS = "2"
+NODE = "node0"
 
 
 class Killable:
@@ -50,6 +53,11 @@ class Killable:
         await self._process.wait()
 
 
-def killables(cluster: LocalCluster, api: LocalApi) -> tuple[Killable, Killable]:
+async def killables(cluster: LocalCluster, api: LocalApi) -> tuple[Killable, Killable, Killable]:
+    """Those of a cluster that is up. Its supervisor, which pauses before it starts one again, keeps them no more."""
     serve, control = longshore_parts(cluster, api, choose_archive(cluster.folder, None))
-    return Killable(serve, cluster.folder.root), Killable(control, cluster.folder.root)
+    node = cluster.node_part(NODE)
+    cluster.folder.update_settings(lambda now: replace(now, nodes=()))
+    await cluster.up(without=[part.name for part in (serve, control, node)])
+    root = cluster.folder.root
+    return Killable(serve, root), Killable(control, root), Killable(node, root)

@@ -1,6 +1,6 @@
-"""`serve` and `control` are killed with -9 again and again while work comes in, runs, is followed and archived.
+"""`serve`, `control` and the node are killed with -9 again and again while work comes in, runs, is read and archived.
 
-How often is chosen by LONGSHORE_KILLS (12 in the suite); the moments are random, by a seed that a failure prints.
+How often is chosen by LONGSHORE_KILLS (9 in the suite); the moments are random, by a seed that a failure prints.
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ from longshore.sdk.client import LongshoreClient
 
 from .replicas import Killable, killables
 
-KILLS = int(os.environ.get("LONGSHORE_KILLS", "12"))
+KILLS = int(os.environ.get("LONGSHORE_KILLS", "9"))
 LINES, PAUSE = 12, 0.15  # a job lives long enough to be in every state when something is killed
 AT_ONCE = 8
 COMMAND = f"for i in $(seq 1 {LINES}); do echo line $i of {LINES}; sleep {PAUSE}; done"
 PATIENCE = 120.0 + 6 * KILLS  # while the killing lasts, work may stand still
+LONGEST_SECONDS = (6.0, 9.0, 6.0)  # between two kills of serve, control, the node
 LIMITS = {"concurrent_jobs": AT_ONCE, "cpu": 10, "memory_gi": 10}
 
 
@@ -56,26 +57,25 @@ async def own_cluster(tmp_path: Path) -> AsyncIterator[LocalCluster]:
 
 
 @pytest.mark.timeout(240 + 20 * KILLS)
-async def test_no_job_is_lost_or_run_twice_and_no_log_gets_shorter_however_often_serve_and_control_are_killed(
+async def test_no_job_is_lost_or_run_twice_and_no_log_gets_shorter_however_often_serve_control_and_the_node_are_killed(
     own_cluster: LocalCluster,
 ) -> None:
     seed = random.randrange(1 << 32)
     api = await compose(own_cluster, silent)
-    await own_cluster.up(without=("serve", "control"))
-    serve, control = killables(own_cluster, api)
+    serve, control, node = victims = await killables(own_cluster, api)
     pods: Store[Pod] = Store(PODS)
     seen, over = Seen(), asyncio.Event()
     ran: defaultdict[str, set[str]] = defaultdict(set)
     async with Client(Config.load(own_cluster.kubeconfig_path)) as admin:
         watching = [asyncio.ensure_future(task) for task in (Reflector(admin, pods).run(), _note(pods, ran))]
         try:
-            await serve.start()
-            await control.start()
+            for victim in victims:
+                await victim.start()
             key = await _tenant(api.url, api.admin_token)
             async with LongshoreClient(api.url, key, patience=PATIENCE) as client, asyncio.TaskGroup() as tasks:
                 for caller in range(AT_ONCE):
                     tasks.create_task(_load(client, seen, over, caller))
-                await _kill(random.Random(seed), (serve, control))
+                await _kill(random.Random(seed), victims)
                 over.set()
             async with LongshoreClient(api.url, key, patience=PATIENCE) as client, asyncio.timeout(PATIENCE):
                 for id in seen.ids.values():
@@ -86,8 +86,9 @@ async def test_no_job_is_lost_or_run_twice_and_no_log_gets_shorter_however_often
         finally:
             for task in watching:
                 task.cancel()
-            await asyncio.gather(serve.stop(), control.stop())
-    told = f"seed {seed}, {serve.kills} kills of serve, {control.kills} of control, {len(seen.ids)} jobs"
+            await asyncio.gather(*(victim.stop() for victim in victims))
+    kills = f"{serve.kills} kills of serve, {control.kills} of control, {node.kills} of the node"
+    told = f"seed {seed}, {kills}, {len(seen.ids)} jobs"
     assert {record["status"] for record in records} == {"Succeeded"}, told
     assert sorted(listed) == sorted(seen.ids.values()), told
     assert len(set(listed)) == len(listed), told
@@ -122,9 +123,8 @@ async def _submit(client: LongshoreClient, key: str) -> Job:
     return await client.jobs.submit("bash", argv, name=key, idempotency_key=key, cpu="100m", memory="64Mi")
 
 
-async def _kill(rng: random.Random, victims: tuple[Killable, Killable]) -> None:
-    """Half of them each, side by side: `control` needs longer to lead again than `serve` to answer."""
-    serve, control = victims
+async def _kill(rng: random.Random, victims: tuple[Killable, ...]) -> None:
+    """A third of them each, side by side: `control` needs longer to lead again than the others to be back."""
 
     async def again_and_again(victim: Killable, times: int, longest: float) -> None:
         for _ in range(times):
@@ -132,8 +132,8 @@ async def _kill(rng: random.Random, victims: tuple[Killable, Killable]) -> None:
             await victim.kill()
 
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(again_and_again(serve, KILLS // 2, 6.0))
-        tasks.create_task(again_and_again(control, KILLS - KILLS // 2, 9.0))
+        for number, (victim, longest) in enumerate(zip(victims, LONGEST_SECONDS, strict=True)):
+            tasks.create_task(again_and_again(victim, len(range(number, KILLS, len(victims))), longest))
 
 
 async def _tenant(url: str, token: str) -> str:
