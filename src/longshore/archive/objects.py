@@ -7,6 +7,7 @@ multipart uploads both get their name only at the end.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -23,7 +24,7 @@ from obstore.exceptions import (
     PreconditionError,
     UnauthenticatedError,
 )
-from obstore.store import LocalStore, from_url
+from obstore.store import AzureStore, LocalStore, from_url
 
 from longshore.errors import AlreadyExists, LongshoreError, NotFound, Unavailable, UserMistake
 
@@ -31,6 +32,7 @@ PART = 5 * 1024 * 1024  # bytes; S3's smallest part of a multipart upload
 PARTS_IN_FLIGHT = 4  # bounds the memory of one upload to 20 MiB
 PIECE = 4 * 1024 * 1024  # bytes of a file read at once
 LIST_PAGE = 1000  # keys; what S3 answers at once
+_PLAIN = re.compile(r"[A-Za-z0-9._/-]+")
 SCHEMES = ("file:///", "s3://", "gs://", "az://")
 
 
@@ -132,9 +134,11 @@ class Objects:
         with _translated(source):
             await obstore.copy_async(self._store, source, target)
 
-    @property
-    def signs(self) -> bool:
-        """Whether others can be given URLs to read and write here; a folder has none."""
+    def signs(self, method: Literal["GET", "PUT"], path: str) -> bool:
+        """Whether others can be given a URL to do this with `path`. A folder has none. Azure wants a header of its own
+        with a PUT, and knows a signature of its own making only where the path is spelled alike in the URL."""
+        if isinstance(self._store, AzureStore):
+            return method == "GET" and _PLAIN.fullmatch(path) is not None
         return not isinstance(self._store, LocalStore)
 
     async def sign(self, method: Literal["GET", "PUT"], path: str, expires: timedelta) -> str:

@@ -93,7 +93,7 @@ class Transfers:
 
     async def _part(self, piece: Piece, size: int | None) -> Part:
         is_here = size == piece.size
-        signed = self._objects.signs and not is_here
+        signed = self._objects.signs("PUT", piece.path) and not is_here
         url = await self._objects.sign("PUT", piece.path, URL_GOOD_FOR) if signed else None
         return Part(int(piece.path.rpartition("/")[2]), piece.offset, piece.size, is_here, url)
 
@@ -171,7 +171,7 @@ class Transfers:
         """Where to read it, in order; a URL takes a Range."""
         return [
             Source(piece.offset, piece.size, await self._objects.sign("GET", piece.path, URL_GOOD_FOR))
-            if self._objects.signs
+            if self._objects.signs("GET", piece.path)
             else Source(piece.offset, piece.size)
             for piece in self._artifacts.pieces(tenant, id, area, artifact)
         ]

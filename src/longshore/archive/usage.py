@@ -2,13 +2,14 @@
 
 A job's are listed once by each replica and counted on from there. A tenant's are listed by the leader now and then
 (`usage/{tenant}.json`); a replica adds what it has taken since. Between two such lists several replicas together may
-take a little more than the limit.
+take a little more than the limit. A list costs about 1 s for each 100,000 files of a folder, and as many requests as S3
+has thousands of them; so one that takes long is made seldom.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 
@@ -19,6 +20,7 @@ from longshore.errors import NotFound, TooLarge
 REMEMBERED = 1000  # jobs and tenants
 GOOD_FOR = 60.0  # seconds that a count is added to before it is read again
 FOLDERS = ("artifacts", "staging")
+PRICE = 100  # times as long as a list took the next one waits at the least, which is 1 % of one leader's time
 GIB = 1 << 30
 
 
@@ -40,6 +42,7 @@ class Usage:
         self._objects = objects
         self._clock = clock
         self._counts: OrderedDict[str, _Count] = OrderedDict()
+        self._due: dict[str, float] = {}  # when a tenant may be listed again
 
     async def take(
         self, tenant: str, id: str, size: int, *, job_most: int, tenant_most: int, count: bool = True
@@ -63,8 +66,19 @@ class Usage:
             own.bytes += size
             whole.bytes += size
 
+    async def measure_all(self, tenants: Iterable[str]) -> None:
+        """Measure those whose turn it is; called by the leader in each of its rounds."""
+        wanted = set(tenants)
+        self._due = {tenant: due for tenant, due in self._due.items() if tenant in wanted}
+        for tenant in sorted(wanted):
+            if self._clock() >= self._due.get(tenant, 0.0):
+                began = self._clock()
+                await self.measure(tenant)
+                ended = self._clock()
+                self._due[tenant] = ended + PRICE * (ended - began)
+
     async def measure(self, tenant: str) -> int:
-        """List all files of a tenant and note their bytes; called by the leader."""
+        """List all files of a tenant and note their bytes."""
         total = 0
         for folder in FOLDERS:
             async for _, size in self._objects.list(f"{folder}/{segment(tenant)}/"):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from tests import gateway
+from tests.azurite import server as azurite
 from tests.gateway import BUCKET, Gateway
 
 from longshore.archive.objects import Objects
@@ -19,8 +23,13 @@ numbers = itertools.count()
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Build before any test's clock runs."""
-    needed = any(item.path.is_relative_to(HERE) and item.get_closest_marker("cluster") for item in session.items)
-    if needed and not session.config.option.collectonly:
+    needed = [item for item in session.items if item.path.is_relative_to(HERE) and item.get_closest_marker("cluster")]
+    if session.config.option.collectonly:
+        return
+    if any(item.path.name == "test_azure.py" for item in needed) and shutil.which("npm"):
+        with suppress(subprocess.SubprocessError):  # the tests that need it try again and say what it was
+            azurite.program()
+    if needed:
         gateway.binary()
 
 

@@ -25,7 +25,7 @@ def store(s3: Gateway) -> Objects:
 
 
 async def test_a_signed_url_opens_one_path_for_one_method(store: Objects, s3: Gateway) -> None:
-    assert store.signs
+    assert store.signs("PUT", "a/b c#1")
     put = await store.sign("PUT", "a/b c#1", MINUTE)
     assert s3.environment["AWS_SECRET_ACCESS_KEY"] not in put
     async with aiohttp.ClientSession() as stranger:

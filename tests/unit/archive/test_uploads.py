@@ -84,3 +84,25 @@ async def test_files_are_counted_for_the_job_and_for_the_tenant(objects: Objects
     with pytest.raises(TooLarge, match="this tenant"):
         await usage.take("a", "j3", 11, job_most=100, tenant_most=110)
     await usage.take("b", "j4", 100, job_most=100, tenant_most=110)
+
+
+async def test_who_takes_long_to_count_is_counted_seldom(objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = 0.0
+    usage = Usage(objects, lambda: seconds)
+    counted: list[str] = []
+    takes = {"quick": 0.1, "slow": 30.0}
+
+    async def measure(tenant: str) -> int:
+        nonlocal seconds
+        counted.append(tenant)
+        seconds += takes[tenant]
+        return 0
+
+    monkeypatch.setattr(usage, "measure", measure)
+    for _ in range(10):  # every ten minutes
+        await usage.measure_all(takes)
+        seconds += 600
+    assert (counted.count("quick"), counted.count("slow")) == (10, 2)
+    await usage.measure_all(["quick"])
+    await usage.measure_all(takes)  # one that comes again is counted at once
+    assert counted[-1] == "slow"

@@ -51,8 +51,7 @@ class Housekeeping:
         swept = {"parts": await archive.transfers.sweep(now), "uploads": await archive.uploads.sweep(now)}
         if any(swept.values()):
             log.info("what was sent and never used is removed", **swept)
-        for tenant in self._parts.stores.tenants.list():
-            await archive.usage.measure(tenant.metadata.name)
+        await archive.usage.measure_all(tenant.metadata.name for tenant in self._parts.stores.tenants.list())
         term.check()
         removed = await archive.retention.round(self._kept(), now, self._in_use)
         if removed:
