@@ -7,6 +7,7 @@ SHELL := /bin/bash
 RUN := .venv/bin/python
 ENVIRONMENT := .venv/.made-of-the-lock
 BENCH_ENVIRONMENT := .venv-bench/.made-of-the-lock
+IN_TWO := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 COMPILE := .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate pyproject.toml
 
 help: ## List the targets
@@ -20,9 +21,9 @@ demo: $(ENVIRONMENT) ## Start a local cluster and run a real traffic simulation 
 down: $(ENVIRONMENT) ## Stop the local cluster and everything in it
 	@$(RUN) -m longshore down
 
-test: $(ENVIRONMENT) ## Run the tests; ARGS='-k name' chooses, KUBERNETES=1.35 runs them on the oldest
+test: $(ENVIRONMENT) ## Run the tests in two processes; ARGS='-k name' chooses, in one; KUBERNETES=1.35 runs them on the oldest
 	@.ci/packages
-	@status=0; $(if $(KUBERNETES),LONGSHORE_KUBERNETES=$(KUBERNETES)) $(RUN) -m pytest $(ARGS) || status=$$?; echo "make test took $$SECONDS s"; exit $$status
+	@status=0; $(if $(KUBERNETES),LONGSHORE_KUBERNETES=$(KUBERNETES)) $(RUN) -m pytest $(or $(ARGS),$(IN_TWO)) || status=$$?; echo "make test took $$SECONDS s"; exit $$status
 
 check: $(ENVIRONMENT) ## Lint, formatting, types, import contracts
 	@.venv/bin/ruff check

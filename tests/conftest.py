@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
 import structlog
+from tests import lanes
 
 # of the many processes that tests start each would translate all of our sources anew, which is most of its start
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -25,6 +27,23 @@ def _log_as_at_first() -> Iterator[None]:
         if type(handler) is logging.StreamHandler and handler not in handlers:
             logging.root.removeHandler(handler)
     logging.root.setLevel(level)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
+    """Marked before xdist looks, sorted after all others have."""
+    shared = hasattr(config, "workerinput")  # this is one process of several
+    if shared:
+        lanes.mark(items)
+    yield
+    if shared:
+        lanes.long_first(items)
+
+
+def pytest_configure() -> None:
+    """A shell's `&` has its commands ignore Ctrl-C, and what they start, too: tests are about what it does."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

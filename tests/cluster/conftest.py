@@ -19,6 +19,7 @@ from tests.cluster.lost import lost_node  # noqa: F401 - a fixture
 from tests.cluster.minutes import changed_files, cron_job, evicted_job, failing_job, minute  # noqa: F401 - fixtures
 from tests.cluster.nodes import NODE, node, other_node
 from tests.cluster.space import NOTHING_MOUNTED, Kubectl, Namespace, Raw, Refusal, Refused, Where
+from tests.lanes import lane
 
 from longshore.cli.steps import Steps
 from longshore.cluster import binary
@@ -47,16 +48,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def begun(request: pytest.FixtureRequest) -> None:
-    """What takes a minute of waiting is begun before the first test, and looked at by the last ones."""
-    names = {
-        name
-        for item in request.session.items
-        if (slow := item.get_closest_marker("slow")) and not item.get_closest_marker("skip")
-        for name in slow.args
-    }
-    for name in sorted(names):
+@pytest.fixture(scope="session")
+def slow(request: pytest.FixtureRequest) -> dict[str, set[str]]:
+    """By lane, the fixtures that its tests look at after a minute."""
+    names: dict[str, set[str]] = {}
+    for item in request.session.items:
+        if (marker := item.get_closest_marker("slow")) and not item.get_closest_marker("skip"):
+            names.setdefault(lane(item), set()).update(marker.args)
+    return names
+
+
+@pytest.fixture(autouse=True)
+def begun(request: pytest.FixtureRequest, slow: dict[str, set[str]]) -> None:
+    """What takes a minute of waiting is begun before the first test of its lane, and looked at by the last ones."""
+    for name in sorted(slow.get(lane(request.node), ())):
         with suppress(LongshoreError, AssertionError, TimeoutError):  # the tests that ask for it fail by it, no others
             request.getfixturevalue(name)
 
