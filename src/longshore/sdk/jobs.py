@@ -153,15 +153,18 @@ class Jobs:
         container: str | None = None,
         offset: int | None = None,
         regex: bool = False,
+        late: bool = False,
     ) -> AsyncGenerator[bytes, None]:
         """The log in chunks of bytes; with `follow` until the job has ended.
 
         `since`, `until`: a time, or how long ago ("10m"); `tail`: so many of the last lines; `search`: only lines with
         this text, or with `regex` a match of it (RE2), and `context` lines around each; `previous`: of the attempt
-        before. A connection that breaks is taken up again after the bytes already given; Unavailable where that cannot
-        be.
+        before; `late`: only what came when the log was closed already. A connection that breaks is taken up again after
+        the bytes already given; Unavailable where that cannot be.
         """
-        query = LogQuery(follow, since, until, tail, search, context, timestamps, previous, container, offset, regex)
+        query = LogQuery(
+            follow, since, until, tail, search, context, timestamps, previous, container, offset, regex, late
+        )
         return LogReader(self._transport, job, query).chunks()
 
 

@@ -33,6 +33,7 @@ class LogQuery(Struct, frozen=True):
     container: str | None = None
     offset: int | None = None
     regex: bool = False
+    late: bool = False
 
     @property
     def plain(self) -> bool:

@@ -88,6 +88,8 @@ LOG, FILE = "logs/a/j0/s.main/00000000000000000004.log", "artifacts/a/j0/outputs
         ("records/a/j0.json", "missing", "there is no record", False),
         (LOG, "missing", "has 4 bytes, its record says 8", False),
         ("logs/a/j0/s.main/00000000000000000000.log", "damaged", "hole between bytes 0 and 4", False),
+        ("cut chunk", "damaged", "a chunk of a log is damaged", False),
+        ("other chunk", "damaged", "a chunk of a log is damaged", True),
         (FILE, "missing", "bytes of its file out/r.txt are not there", False),
         ("meta", "missing", "its file out/r.txt is not there", False),
         ("shorter", "damaged", "has not the bytes", False),
@@ -105,6 +107,11 @@ async def test_each_harm_is_found(history: History, harm: str, kind: str, words:
         await history.objects.put(FILE, b"result")
     elif harm == "other":
         await history.objects.put(FILE, b"RESULT of 0")
+        assert await history.wrong() == []
+    elif harm == "cut chunk":
+        await history.objects.put(LOG, (await history.objects.get(LOG))[:-1])
+    elif harm == "other chunk":
+        await history.objects.put(LOG, b"!" + (await history.objects.get(LOG))[1:])
         assert await history.wrong() == []
     elif harm == "unreadable":
         await history.objects.put("records/a/j0.json", b"{")

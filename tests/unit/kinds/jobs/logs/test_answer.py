@@ -1,0 +1,88 @@
+"""What a reader of an archived log is told of parts that came late, and how he reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from longshore.app import open_archive
+from longshore.archive.index import Entry
+from longshore.archive.log_chunk import Chunk, Gap
+from longshore.archive.logs import End
+from longshore.errors import UserMistake
+from longshore.kinds.jobs import model
+from longshore.kinds.jobs.logs.answer import COMPLETE, OFFSET, SIZE, WHY, Wish, respond
+from longshore.kinds.jobs.logs.source import POD_GONE
+from longshore.kinds.jobs.places import INDEXES, ORDERS
+from longshore.kinds.jobs.view import JobRecord, LogView
+from longshore.kinds.kind import Services, Stores
+from longshore.kinds.tenants.model import TENANTS
+from longshore.kube.client import Client
+from longshore.kube.config import Config
+from longshore.kube.objects import JOBS, PODS, SECRETS
+from longshore.kube.store import Store
+from longshore.runtime.bus import Bus
+from longshore.settings import Settings
+from longshore.web.auth import Caller
+
+FIRST, SECOND = "20260101T000000Z.aaaaa.main", "20260101T010000Z.bbbbb.main"
+RECORD = msgspec.convert(
+    {
+        "id": "j1",
+        "uid": "u1",
+        "kind": "job",
+        "tenant": "a",
+        "name": "n",
+        "namespace": "tenant-a",
+        "status": "Succeeded",
+        "reason": "Completed",
+        "message": "",
+        "created": "2026-01-01T00:00:00Z",
+        "image": "x",
+        "command": [],
+        "resources": {"cpu": "1", "memory": "1Gi"},
+    },
+    JobRecord,
+)
+
+
+async def archived(folder: Path) -> Services:
+    """A job of two attempts, of the first of which a part came when the second had been read."""
+    archive = open_archive(folder.as_uri())
+    record = msgspec.structs.replace(RECORD, archived=True, log=LogView(False, POD_GONE, {FIRST: 4, SECOND: 4}))
+    await archive.records.put("a", "j1", msgspec.json.encode(record))
+    entry = Entry("u1", "j1", "job", "a", "n", record.created, record.created, "Succeeded", "Completed")
+    await archive.index.add([entry])
+    await archive.logs.append("a", "j1", FIRST, Chunk(0, b"one\n", [b"t1"]))
+    await archive.logs.close("a", "j1", FIRST, End(4, complete=False, gaps=(Gap(4, POD_GONE),)))
+    await archive.logs.append("a", "j1", SECOND, Chunk(0, b"two\n", [b"t3"]))
+    await archive.logs.close("a", "j1", SECOND, End(4))
+    await archive.logs.keep_late("a", "j1", FIRST, Chunk(4, b"late\nlater\n", [b"t2", b"t2"]))
+    stores = Stores(Store(JOBS, INDEXES, ORDERS), Store(PODS, {"job": model.owner_uid}), Store(TENANTS), Store(SECRETS))
+    client = Client(Config("http://127.0.0.1:9"))  # nobody is there, and nobody is asked
+    return Services(Settings(), client, stores, archive, Bus(), lambda: record.created)
+
+
+async def read(parts: Services, **wish: Any) -> tuple[bytes, dict[str, str]]:
+    answer: Any = await respond(parts, Caller("me", tenant="a"), "j1", Wish(**wish))
+    return b"".join([piece async for piece in answer.body_iterator]), answer.headers
+
+
+async def test_a_late_part_moves_nothing_and_is_read_apart(tmp_path: Path) -> None:
+    parts = await archived(tmp_path)
+    text, headers = await read(parts)
+    assert text == b"one\ntwo\n"
+    assert (headers[COMPLETE], headers[OFFSET], headers[SIZE]) == ("false", "0", "8")
+    assert "11 bytes came when it was closed already, and are read with late=true" in headers[WHY]
+    assert (await read(parts, offset=4))[0] == b"two\n"
+    assert (await read(parts, tail=1))[0] == b"two\n"
+    assert (await read(parts, late=True))[0] == b"late\nlater\n"
+    assert (await read(parts, late=True, search="r$", regex=True))[0] == b"later\n"
+    assert (await read(parts, search="^t", regex=True))[0] == b"two\n"
+    for other in ({"offset": 0}, {"tail": 1}, {"follow": True}):
+        with pytest.raises(UserMistake) as refused:
+            await read(parts, late=True, **other)
+        assert refused.value.field == "late"
