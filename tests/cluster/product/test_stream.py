@@ -85,6 +85,27 @@ async def test_nothing_of_another_tenants_is_ever_sent(new_tenant: NewTenant, ap
                 assert answer.status == status, path
 
 
+async def test_a_replica_answers_once_it_sees_what_another_one_has_told(new_tenant: NewTenant, api: LocalApi) -> None:
+    tenant = await new_tenant()
+    job = await tenant.client.jobs.submit("bash", ["true"])
+    async with (
+        aiohttp.ClientSession(api.url, headers={"X-API-Key": tenant.key}) as session,
+        session.ws_connect("/v1/stream") as socket,
+    ):
+        hello = json.loads((await socket.receive(timeout=30)).data)
+        for known in (f"{job.resource_version}.0", f"0.{2**62}"):
+            await socket.send_json({"type": "subscribe", "id": "all", "after": f"elsewhere-3-{known}"})
+        seen, behind = [json.loads((await socket.receive(timeout=30)).data) for _ in range(2)]
+        assert [each["id"] for each in seen["jobs"]] == [job.id]
+        assert (behind["type"], behind["status"]) == ("error", 503)
+        jobs, pods = hello["position"].split("-")[2].split(".")
+        assert int(pods) > 0, hello
+        assert int(jobs) <= int(seen["position"].split("-")[2].split(".")[0])
+    headers = {"Last-Event-ID": f"elsewhere-3-{2**62}.0", "X-API-Key": tenant.key}
+    async with aiohttp.ClientSession(api.url, headers=headers) as session, session.get("/v1/stream") as refused:
+        assert (refused.status, (await refused.json())["hint"]) == (503, "try again in a moment")
+
+
 async def test_a_revoked_key_ends_its_sockets_within_a_minute(new_tenant: NewTenant, admin: LongshoreClient) -> None:
     tenant = await new_tenant()
     key = await admin.keys.create(tenant.id, name="short")

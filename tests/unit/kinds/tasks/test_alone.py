@@ -7,7 +7,7 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -94,13 +94,26 @@ async def alone(folder: Path, env: Mapping[str, str]) -> AsyncIterator[tuple[Ser
         yield one, asks
 
 
+@asynccontextmanager
+async def two(folder: Path, env: Mapping[str, str]) -> AsyncIterator[list[tuple[Serving, Caller]]]:
+    """Started at the same time."""
+    async with AsyncExitStack() as stack:
+        yield await asyncio.gather(*(stack.enter_async_context(alone(folder, env)) for _ in range(2)))
+
+
 @pytest.fixture(scope="module")
 async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Serving, Caller]]:
     folder = tmp_path_factory.mktemp("alone")
     quick = {"LIMIT_SECONDS": "2", "CHECK_SECONDS": "0.1", "RETRIES": "1"}
-    env = settings(folder, **{f"LONGSHORE_TASK_HEARTBEAT_{name}": value for name, value in quick.items()})
-    async with alone(folder, env) as both:
+    heartbeat = {f"LONGSHORE_TASK_HEARTBEAT_{name}": value for name, value in quick.items()}
+    async with alone(folder, settings(folder, LONGSHORE_TASK_LOCAL_PARALLEL="4", **heartbeat)) as both:
         yield both
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def silent(running: tuple[Serving, Caller]) -> str:
+    """A task that promises heartbeats and sends none; it begins before the others, because its end takes seconds."""
+    return await running[1].submit("sleep 60", heartbeat=True)
 
 
 async def test_a_task_runs_and_is_followed_and_its_output_read(running: tuple[Serving, Caller], tmp_path: Path) -> None:
@@ -161,10 +174,10 @@ async def test_a_donation_runs_once(running: tuple[Serving, Caller], tmp_path: P
     assert (await caller.ask("POST", "/api/tasks/commission", donation_id="d 1"))[0] == 409
 
 
-async def test_a_silent_task_is_tried_again_and_given_up_after_its_retries(running: tuple[Serving, Caller]) -> None:
-    _, caller = running
-    id = await caller.submit("sleep 60", heartbeat=True)
-    document = await caller.over(id)
+async def test_a_silent_task_is_tried_again_and_given_up_after_its_retries(
+    running: tuple[Serving, Caller], silent: str
+) -> None:
+    document = await running[1].over(silent)
     assert (document["status"], document["reason"], document["attempts"]) == ("Failed", "HeartbeatLost", 2)
 
 
@@ -221,7 +234,9 @@ async def test_a_caller_chooses_parameters_and_nothing_else(
     assert refusal["hint"]
 
 
-async def test_at_the_end_of_the_service_its_tasks_end_and_the_next_one_knows_of_them(tmp_path: Path) -> None:
+async def test_what_became_of_its_tasks_when_a_service_ended_or_was_killed_is_told_by_the_next_one(
+    tmp_path: Path,
+) -> None:
     env = settings(tmp_path, LONGSHORE_TASK_LOCAL_PARALLEL="1", LONGSHORE_TASK_LOCAL_QUEUE="1")
     async with alone(tmp_path, env) as (_, caller):
         done = await caller.submit("true")
@@ -233,38 +248,39 @@ async def test_at_the_end_of_the_service_its_tasks_end_and_the_next_one_knows_of
         pid = await _written(tmp_path / "pid")
         assert alive(pid)
     assert not alive(pid)
-    async with alone(tmp_path, env) as (_, caller):
+    async with alone(tmp_path, env) as (killed, caller):
         assert (await caller.ask("GET", f"/api/tasks/{done}"))[1]["status"] == "Succeeded"
         for stopped in (id, waits):
             document = (await caller.ask("GET", f"/api/task-status?job_name={stopped}"))[1]
             assert (document["status"], document["reason"]) == ("Failed", "ServiceStopped")
-
-
-async def test_what_a_service_that_was_killed_ran_is_lost_and_the_next_one_says_who_ran_it_and_until_when(
-    tmp_path: Path,
-) -> None:
-    env = settings(tmp_path)
-    async with alone(tmp_path, env) as (one, caller):
-        id = await caller.submit(f"echo $$ > {tmp_path}/pid; exec sleep 987654")
-        pid = await _written(tmp_path / "pid")
-        document = await _kept(tmp_path, id, "Running")
-        one.process.kill()
-        await one.process.wait()
-    os.kill(pid, signal.SIGKILL)  # nobody else does
+        id = await caller.submit(f"echo $$ > {tmp_path}/left; exec sleep 987654")
+        left = await _written(tmp_path / "left")
+        kept = await _kept(tmp_path, id, "Running")
+        killed.process.kill()
+        await killed.process.wait()
+    os.kill(left, signal.SIGKILL)  # nobody else does
     async with alone(tmp_path, env) as (_, caller):
-        before = (await caller.ask("GET", f"/api/tasks/{id}"))[1]
-        assert before["status"] == "Running", "it may yet be heard of"
-        # as if 90 seconds had gone by
-        heard = datetime.fromisoformat(document["renewed"]) - LOST_AFTER
-        kept = tmp_path / "archive" / "tasks" / "local" / f"{id}.task.json"
-        kept.write_text(json.dumps({**document, "renewed": heard.isoformat()}))
-        assert (await caller.statuses(id)) == ["Failed"]
-        after = (await caller.ask("GET", f"/api/tasks/{id}"))[1]
-        assert (after["status"], after["reason"]) == ("Failed", "Lost")
-        assert datetime.fromisoformat(after["finished"]) == heard
-        assert f"process {one.process.pid} on" in after["message"]
-        assert heard.strftime("%Y-%m-%dT%H:%M:%SZ") in after["message"]
-        assert json.loads(kept.read_text())["status"] == "Running", "who only reads of it writes nothing"
+        await _is_lost(caller, killed, tmp_path, kept)
+
+
+async def _is_lost(caller: Caller, killed: Serving, folder: Path, kept: dict[str, Any]) -> None:
+    """Not at once: it may yet be heard of. Then with who ran it and until when, and without writing that down."""
+    path = f"/api/tasks/{kept['id']}"
+    assert (await caller.ask("GET", path))[1]["status"] == "Running"
+    heard = datetime.fromisoformat(kept["renewed"]) - LOST_AFTER
+    place = _place(folder, kept["id"])
+    place.write_text(json.dumps({**kept, "renewed": heard.isoformat()}))  # as if so much time had gone by
+    assert (await caller.statuses(kept["id"])) == ["Failed"]
+    lost = (await caller.ask("GET", path))[1]
+    assert (lost["status"], lost["reason"]) == ("Failed", "Lost")
+    assert datetime.fromisoformat(lost["finished"]) == heard
+    assert f"process {killed.process.pid} on" in lost["message"]
+    assert heard.strftime("%Y-%m-%dT%H:%M:%SZ") in lost["message"]
+    assert json.loads(_text(place))["status"] == "Running"
+
+
+def _place(folder: Path, id: str) -> Path:
+    return folder / "archive" / "tasks" / "local" / f"{id}.task.json"
 
 
 async def _written(path: Path) -> int:
@@ -283,7 +299,7 @@ async def _kept(folder: Path, id: str, status: str) -> dict[str, Any]:
     """What is on record of a task, once it has this status."""
     async with asyncio.timeout(30):
         while True:
-            document: dict[str, Any] = json.loads(_text(folder / "archive" / "tasks" / "local" / f"{id}.task.json"))
+            document: dict[str, Any] = json.loads(_text(_place(folder, id)))
             if document["status"] == status:
                 return document
             await asyncio.sleep(0.02)
@@ -294,7 +310,7 @@ async def test_two_replicas_share_news_by_redis_and_poll_while_it_is_away(tmp_pa
     await redis.start()
     env = settings(tmp_path, REDIS_URL=f"redis://127.0.0.1:{redis.port}")
     try:
-        async with alone(tmp_path, env) as (first, one), alone(tmp_path, env) as (second, other):
+        async with two(tmp_path, env) as ((first, one), (second, other)):
             await _said(first, "linked to the other replicas", 1)
             await _said(second, "linked to the other replicas", 1)
             id = await one.submit(until(tmp_path / "first"))

@@ -18,7 +18,7 @@ from tests.unit.kinds.tasks.cluster import World
 
 from longshore.app import open_archive
 from longshore.kinds.kind import Services
-from longshore.kinds.tasks import compat, desk, sockets
+from longshore.kinds.tasks import compat, desk, sockets, watching
 from longshore.runtime.bus import Bus
 from longshore.settings import Settings
 from longshore.web import problems
@@ -82,8 +82,10 @@ async def session(world: World, tmp_path: Path, app: FastAPI) -> AsyncIterator[a
 
 
 async def test_while_the_api_server_is_away_sockets_say_so_and_stay_open(
-    world: World, session: aiohttp.ClientSession
+    world: World, session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(watching, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(watching, "PATIENCE_SECONDS", 0.1)
     world.job("t1")
     path = "/api/task-status?job_name=t1"
     async with session.ws_connect("/ws/task-status/t1") as one, asyncio.timeout(60):
