@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from longshore.archive.log_chunk import Gap
 from longshore.archive.logs import End, LogStream, OpenLog
+from longshore.archive.spool import Key
 from longshore.errors import Retry
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.logs.collector import KUBELET_PATIENCE, ended_topic
@@ -31,6 +32,7 @@ RETRY_SECONDS = 5.0
 # pod is gone it has said so at once, if it lives
 PATIENCE = KUBELET_PATIENCE + timedelta(minutes=2)
 GONE_PATIENCE = timedelta(seconds=30)
+HANGING = timedelta(hours=1)  # whoever follows a log of what is over for longer hangs; the archive comes first then
 
 
 async def settled(parts: Services, job: Job, pods: list[Pod]) -> LogView:
@@ -56,11 +58,14 @@ async def settled(parts: Services, job: Job, pods: list[Pod]) -> LogView:
 
 
 async def _end(parts: Services, job: Job, missing: set[str], expected: set[str]) -> None:
-    """Say of the logs that were waited for long enough that they have a gap."""
+    """Say of the logs that were waited for long enough that they have a gap; not while somebody has more of them, who
+    may have waited for the archive all that time."""
     waited = parts.now() - model.ended_at(job, parts.now())
     logs, words = parts.archive.logs, (model.tenant_of(job), job.metadata.name)
     for stream in missing:
         if waited > (PATIENCE if stream in expected else GONE_PATIENCE):
+            if waited < HANGING and await parts.tails.is_collected(Key(*words, stream), job.metadata.uid):
+                continue
             size = await logs.size(*words, stream)
             why = "no collector read it to its end" if stream in expected else POD_GONE
             with contextlib.suppress(OpenLog):  # it has just gone on, so there is somebody who will end it
