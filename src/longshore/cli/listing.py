@@ -11,10 +11,12 @@ from longshore.cli.completion import Status
 from longshore.cli.follow import headline
 from longshore.cli.options import pair
 from longshore.cli.output import duration
+from longshore.errors import Unavailable
 
 if TYPE_CHECKING:
-    from longshore.sdk import Job, JobFilters
+    from longshore.sdk import Job, JobFilters, Page
 
+_AT_ONCE = 200
 _SAID = 120  # letters of a row; `get` shows all
 COLUMNS: Final = ("ID", "NAME", "KIND", "TENANT", "STATUS", "CREATED", "RAN FOR", "MESSAGE")
 WIDE: Final = (*COLUMNS[:-1], "IMAGE", "TAGS", "MESSAGE")
@@ -92,12 +94,36 @@ async def _read(
     call: Call, wanted: "JobFilters", limit: int, cursor: str | None, every: bool
 ) -> tuple[list["Job"], str | None, object]:
     if every and cursor is None:
-        return [job async for job in call.client.jobs.each(**wanted)], None, None
+        return *await _everything(call, wanted), None
     page = await call.client.jobs.list(limit=limit, cursor=cursor, **wanted)
-    if page.archive is not None:
-        since = page.archive.since.astimezone()
-        call.out.say(f"the archive does not answer since {since:%H:%M:%S %Z}: what it alone has is not shown")
+    _say_away(call, page)
     return page.items, page.cursor, page
+
+
+async def _everything(call: Call, wanted: "JobFilters") -> tuple[list["Job"], str | None]:
+    """Every page; while the archive is away those of the cluster, and where the archive's begin."""
+    jobs: list[Job] = []
+    cursor, told = None, False
+    while True:
+        try:
+            page = await call.client.jobs.list(limit=_AT_ONCE, cursor=cursor, **wanted)
+        except Unavailable:
+            if not told:
+                raise
+            return jobs, cursor
+        jobs += page.items
+        told = told or _say_away(call, page)
+        cursor = page.cursor
+        if cursor is None:
+            return jobs, None
+
+
+def _say_away(call: Call, page: "Page") -> bool:
+    if page.archive is None:
+        return False
+    since = page.archive.since.astimezone()
+    call.out.say(f"the archive does not answer since {since:%H:%M:%S %Z}: what it alone has is not shown")
+    return True
 
 
 def row(job: "Job", *, wide: bool = False) -> tuple[object, ...]:

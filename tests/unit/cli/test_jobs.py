@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from longshore.cli import command
+
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Cli
     from tests.unit.conftest import Api
@@ -310,6 +312,37 @@ def test_list_takes_every_filter_and_reads_every_page(cli: Cli, api: Api) -> Non
         "limit": "200",
         "cursor": "c",
     }
+
+
+def test_while_the_archive_is_away_list_shows_what_is_in_the_cluster_and_says_so(cli: Cli, api: Api) -> None:
+    away = {"available": False, "since": "2026-01-01T12:00:00Z", "hint": "wait"}
+    api.on("GET /v1/jobs", {"items": [DONE], "cursor": "c", "archive": away})
+    ran = cli("list", "-q")
+    assert (ran.code, ran.out) == (0, "j1\n")
+    assert "the archive does not answer since 12:00:00 UTC: what it alone has is not shown" in ran.err
+    assert "archive" in cli("list", "--json").json
+
+
+def test_a_list_that_only_the_archive_has_is_refused_while_that_is_away(
+    cli: Cli, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "_PATIENCE", 0.0)
+    api.problem("GET /v1/jobs", 503, "the archive does not answer")
+    ran = cli("list", "--all", "-q")
+    assert (ran.code != 0, ran.out) == (True, "")
+
+
+def test_all_that_is_listed_while_the_archive_is_away_is_the_cluster_s(
+    cli: Cli, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "_PATIENCE", 0.0)
+    away = {"available": False, "since": "2026-01-01T12:00:00Z", "hint": "wait"}
+    api.on("GET /v1/jobs", {"items": [DONE], "cursor": "c", "archive": away})
+    api.problem("GET /v1/jobs", 503, "the archive does not answer")
+    ran = cli("list", "--all", "-q")
+    assert (ran.code, ran.out) == (0, "j1\n")
+    assert "what it alone has is not shown" in ran.err
+    assert "--cursor c" in ran.err
 
 
 def test_list_prints_names_json_and_more_columns(cli: Cli, api: Api) -> None:
