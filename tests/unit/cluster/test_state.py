@@ -1,5 +1,6 @@
 import errno
 import os
+import random
 import shutil
 import socket
 import stat
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from longshore.cluster import state
 from longshore.cluster.state import (
     PORTS,
     Folder,
@@ -121,6 +123,22 @@ def test_kept_ports_stay_and_new_ones_are_free_and_apart() -> None:
     assert len(set(chosen.values())) == 4
     assert chosen["b"] in PORTS
     assert is_free(chosen["b"])
+
+
+@pytest.mark.parametrize(("first", "chosen"), [(2, [20_004, 20_007]), (9_988, [29_988, 20_001])])
+def test_ports_that_are_chosen_together_follow_on_each_other(
+    monkeypatch: pytest.MonkeyPatch, first: int, chosen: list[int]
+) -> None:
+    """Two clusters that choose at the same time, before either listens, then seldom choose the same."""
+    monkeypatch.setattr(state, "is_free", lambda port: port % 3 == 0 and port < 29_990)
+    monkeypatch.setattr(random, "randrange", lambda _: first)
+    assert choose_ports(["a", "b"], {}) == dict(zip("ab", chosen, strict=True))
+
+
+def test_no_free_port_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "is_free", lambda port: port == PORTS.start)
+    with pytest.raises(LongshoreError, match="No free port"):
+        choose_ports(["a", "b"], {})
 
 
 def test_a_port_somebody_listens_on_is_not_free() -> None:
