@@ -15,7 +15,7 @@ from longshore.kinds.jobs.model import is_over
 from longshore.kinds.tenants.model import TENANTS, Tenant
 from longshore.kube.client import Client
 from longshore.kube.config import Config
-from longshore.kube.objects import JOBS, LEASES, NETWORK_POLICIES, PODS, RESOURCE_QUOTAS, SECRETS, Job
+from longshore.kube.objects import JOBS, LEASES, NETWORK_POLICIES, PODS, RESOURCE_QUOTAS, SECRETS, AnyObject, Job
 from longshore.kube.reflector import Reflector
 from longshore.kube.store import Store
 from longshore.runtime.replicas import LABEL as LABEL_REPLICA
@@ -58,6 +58,52 @@ async def test_an_administrator_is_refused_in_a_tenants_namespace_with_the_reaso
     ours = job("x", suspend=True, labels={"longshore.dev/kind": "job"})
     with pytest.raises(errors.Forbidden, match=r"labels and annotations of longshore\.dev"):
         await client.create(JOBS, ours, tenant.namespace)
+
+
+async def test_no_job_of_a_tenant_goes_past_the_scheduler_or_to_the_clusters_own_nodes(
+    new_tenant: NewTenant, client: Client
+) -> None:
+    tenant = await new_tenant()
+    placed: tuple[dict[str, Any], ...] = (
+        {"nodeName": "a-node"},
+        {"nodeSelector": {"node-role.kubernetes.io/control-plane": ""}},
+        {"tolerations": [{"operator": "Exists"}]},
+        {"tolerations": [{"key": "pool", "value": "x"}, {"key": "node.kubernetes.io/unschedulable", "value": "x"}]},
+    )
+    for spec in placed:
+        with pytest.raises(errors.Forbidden, match="goes where the scheduler puts it"):
+            await client.create(JOBS, asking(spec), tenant.namespace)
+    fair = {"tolerations": [{"key": "pool", "value": "x"}], "nodeSelector": {"pool": "x"}}
+    await client.create(JOBS, asking(fair), tenant.namespace)
+
+
+def asking(spec: dict[str, Any]) -> dict[str, Any]:
+    body = job("placed", suspend=True)
+    body["spec"]["template"]["spec"].update(spec)
+    return body
+
+
+async def test_what_says_nothing_of_disk_is_limited_by_its_namespace(
+    new_tenant: NewTenant, client: Client, eventually: Eventually
+) -> None:
+    tenant = await new_tenant()
+    sent = await tenant.client.jobs.submit("bash", ["true"], outputs=["*.txt"])
+
+    async def pod() -> Any:
+        selector = f"batch.kubernetes.io/job-name={sent.id}"
+        return next(
+            iter((await client.list_page(PODS.read_as(AnyObject), tenant.namespace, label_selector=selector)).items),
+            None,
+        )
+
+    spec = (await eventually(pod, deadline=60)).spec
+    limits = {each["name"]: each["resources"]["limits"]["ephemeral-storage"] for each in spec["containers"]}
+    runner = {each["name"]: each["resources"]["limits"]["ephemeral-storage"] for each in spec["initContainers"]}
+    assert (limits, runner) == ({"main": "10Gi"}, {"longshore-send": "64Mi"})
+    allowed = await client.get(NETWORK_POLICIES, "longshore-allow", tenant.namespace)
+    ports = [port for rule in allowed.spec["egress"] for port in rule.get("ports", [])]
+    assert {(port["protocol"], port["port"]) for port in ports} >= {("UDP", 53), ("TCP", 53)}
+    assert len(ports) == 3, "the API's, and no other of longshore's namespace"
 
 
 @pytest.mark.parametrize(

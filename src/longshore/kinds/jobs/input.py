@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from longshore.kinds.jobs import request as asked
+from longshore.kinds.jobs.model import KEPT_LABELS, KEPT_TAINTS
 from longshore.kinds.jobs.pod import HOME, WORKSPACE
 from longshore.kinds.jobs.request import JobRequest
 
@@ -21,15 +22,6 @@ _VALUE = Annotated[str, Field(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9
 _KEY = Annotated[str, Field(max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
 _QUANTITY = Annotated[str, Field(max_length=20)]
 MONTH_SECONDS = 31 * 86400
-# a pod that tolerates these would stay on nodes that are broken, or go to those that run the cluster itself
-_KEPT_TAINTS = (
-    "node.kubernetes.io/",
-    "node-role.kubernetes.io/",
-    "node.cloudprovider.kubernetes.io/",
-    "CriticalAddonsOnly",  # of pools for the cluster's own pods, and of nodes that an autoscaler empties
-    "ToBeDeletedByClusterAutoscaler",
-    "karpenter.sh/",
-)
 _SYSTEM_PLACES = ("/proc", "/sys", "/dev", "/etc", "/usr", "/bin", "/sbin", "/lib", "/lib64", "/var/run", "/run")
 
 
@@ -55,7 +47,7 @@ class ResourcesInput(_Body):
     memory: _QUANTITY = Field("1Gi", description="Memory as Kubernetes writes it: 512Mi, 4Gi.")
     gpu: int = Field(0, ge=0, le=64, description="GPUs.")
     gpu_type: _VALUE = Field("", description="Only nodes with this model of GPU, as their label says.")
-    ephemeral: _QUANTITY = Field("", description="Disk it may fill: 10Gi. Empty: no limit of its own.")
+    ephemeral: _QUANTITY = Field("", description="Disk it may fill: 20Gi. Empty: 10Gi, or what its tenant has.")
 
     @model_validator(mode="after")
     def _type_needs_a_gpu(self) -> ResourcesInput:
@@ -111,7 +103,7 @@ class TolerationInput(_Body):
     @field_validator("key")
     @classmethod
     def _not_of_the_cluster(cls, key: str) -> str:
-        if key.startswith(_KEPT_TAINTS):
+        if key.startswith(KEPT_TAINTS):
             raise ValueError(f"{key} keeps work away from nodes that are broken or the cluster's own")
         return key
 
@@ -156,6 +148,13 @@ class JobInput(_Body):
     tolerations: list[TolerationInput] = Field([], max_length=20, description="Taints that do not keep it away.")
     tags: dict[_NAME, _WORD] = Field({}, description="For people and filters.")
     idempotency_key: str | None = Field(None, min_length=1, max_length=200, description="Or as a header.")
+
+    @field_validator("node_selector")
+    @classmethod
+    def _nodes_for_work(cls, selector: dict[str, str]) -> dict[str, str]:
+        if kept := next((key for key in selector if key.startswith(KEPT_LABELS)), None):
+            raise ValueError(f"{kept} marks the cluster's own nodes: choose by a label of nodes for work")
+        return selector
 
     @field_validator("mounts")
     @classmethod

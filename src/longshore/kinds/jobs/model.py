@@ -53,6 +53,19 @@ MAX_OBJECT_BYTES = 100 * 1024
 SERVICE_ACCOUNT = "longshore-work"
 RUNNER_CPU_MILLIS = 20
 RUNNER_MEMORY_MI = 64
+RUNNER_DISK_MI = 64  # its log; files are in the workspace, which is the pod's
+# disk that a container may fill which says nothing; it asks for as much as the runner
+DISK_GI = 10
+# a pod that tolerates these would stay on nodes that are broken, or go to those that run the cluster itself
+KEPT_TAINTS = (
+    "node.kubernetes.io/",
+    "node-role.kubernetes.io/",
+    "node.cloudprovider.kubernetes.io/",
+    "CriticalAddonsOnly",  # of pools for the cluster's own pods, and of nodes that an autoscaler empties
+    "ToBeDeletedByClusterAutoscaler",
+    "karpenter.sh/",
+)
+KEPT_LABELS = ("node-role.kubernetes.io/", "node-restriction.kubernetes.io/")
 EPOCH = datetime.fromtimestamp(0, UTC)
 
 

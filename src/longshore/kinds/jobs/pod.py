@@ -163,11 +163,13 @@ def _runner_containers(request: JobRequest, id: str, tenant: str, settings: Sett
         "LONGSHORE_OUTPUTS": msgspec.json.encode(request.outputs).decode(),
         **({"LONGSHORE_PROGRESS": msgspec.json.encode(request.progress).decode()} if request.progress else {}),
     }
-    amounts = {"cpu": f"{model.RUNNER_CPU_MILLIS}m", "memory": f"{model.RUNNER_MEMORY_MI}Mi"}
+    # with a limit of disk of its own: the default would be added to what the user's container may fill
+    disk = {"ephemeral-storage": f"{model.RUNNER_DISK_MI}Mi"}
+    amounts = {"cpu": f"{model.RUNNER_CPU_MILLIS}m", "memory": f"{model.RUNNER_MEMORY_MI}Mi", **disk}
     shared = {
         "image": settings.runner_image,
         "env": [{"name": k, "value": v} for k, v in env.items()],
-        "resources": {"requests": amounts, "limits": {"cpu": "1", "memory": "256Mi"}},
+        "resources": {"requests": amounts, "limits": {"cpu": "1", "memory": "256Mi", **disk}},
         "securityContext": _LOCKED_DOWN,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [

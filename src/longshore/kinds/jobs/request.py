@@ -15,7 +15,7 @@ from msgspec import Struct
 class Resources(Struct, frozen=True, omit_defaults=True):
     """What the user's container asks for, as Kubernetes quantities ("500m", "2", "512Mi"); `gpu` counts devices.
 
-    `ephemeral` is disk for logs, the workspace and what else it writes; empty: no limit of its own.
+    `ephemeral` is disk for logs, the workspace and what else it writes; empty: the default of its namespace.
     """
 
     cpu: str = "1"

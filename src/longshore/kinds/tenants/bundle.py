@@ -10,12 +10,14 @@ from typing import Any
 
 import msgspec
 
-from longshore.kinds.jobs.model import RUNNER_CPU_MILLIS, RUNNER_MEMORY_MI, SERVICE_ACCOUNT
+from longshore.kinds.jobs.model import DISK_GI, RUNNER_CPU_MILLIS, RUNNER_DISK_MI, RUNNER_MEMORY_MI, SERVICE_ACCOUNT
 from longshore.kinds.tenants.model import LABEL_TENANT, Tenant, amount_of, namespace_of
 from longshore.kube import objects as kube
 from longshore.kube.objects import Object, Resource
 
 BACKSTOP_PODS = 2
+CONTAINERS = 3  # of a pod at most: the runner's two and the user's
+API_PORT = 8484  # as `settings.port` says where it says nothing else
 
 
 class Bundled(Object, frozen=True, rename="camel"):
@@ -43,16 +45,18 @@ RESOURCES: tuple[Resource[Bundled], ...] = tuple(
 )
 
 
-def manifests(tenant: Tenant, gpu_resource: str = "nvidia.com/gpu") -> list[tuple[Resource[Bundled], dict[str, Any]]]:
+def manifests(
+    tenant: Tenant, gpu_resource: str = "nvidia.com/gpu", api_port: int = API_PORT
+) -> list[tuple[Resource[Bundled], dict[str, Any]]]:
     """The whole bundle in the order in which it is applied: the namespace first."""
     name = tenant.metadata.name
     namespace = namespace_of(name)
     bodies = [
         _namespace(namespace),
         _quota(tenant, gpu_resource),
-        _limit_range(),
+        _limit_range(tenant),
         _network_policy("deny", {"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "ingress": [], "egress": []}),
-        _network_policy("allow", _allowed(namespace)),
+        _network_policy("allow", _allowed(namespace, api_port)),
         {"metadata": {"name": SERVICE_ACCOUNT}, "automountServiceAccountToken": False},
         {"metadata": {"name": "longshore-read"}, "rules": READ_RULES},
         _role_binding(tenant),
@@ -126,13 +130,14 @@ def _quota(tenant: Tenant, gpu_resource: str) -> dict[str, Any]:
     pods = limits.pods * BACKSTOP_PODS
     cpu = int(limits.cpu * 1000) + pods * RUNNER_CPU_MILLIS
     memory = int(limits.memory_gi * 1024) + pods * RUNNER_MEMORY_MI
+    disk = ceil(limits.ephemeral_gi * 1024) + pods * CONTAINERS * RUNNER_DISK_MI
     hard = {
         "requests.cpu": quantity(cpu, "m"),
         "requests.memory": quantity(memory, "Mi"),
         "pods": str(pods + 10),
         "count/jobs.batch": str(limits.objects),
         f"requests.{gpu_resource}": str(limits.gpu),
-        "requests.ephemeral-storage": quantity(ceil(limits.ephemeral_gi * 1024), "Mi"),
+        "requests.ephemeral-storage": quantity(disk, "Mi"),
     }
     return {"metadata": {"name": "longshore"}, "spec": {"hard": hard}}
 
@@ -146,9 +151,17 @@ def quantity(amount: int, unit: str) -> str:
     return f"{amount}{unit}"
 
 
-def _limit_range() -> dict[str, Any]:
-    default = {"cpu": "1", "memory": "512Mi"}
-    limit = {"type": "Container", "default": default, "defaultRequest": {"cpu": "100m", "memory": "128Mi"}}
+def _limit_range(tenant: Tenant) -> dict[str, Any]:
+    """Nobody is without a limit. Of disk a container that says nothing asks for little and may fill more: what it may
+    fill is rarely what it does, and the kubelet evicts who goes beyond."""
+    most = ceil(tenant.spec.limits.ephemeral_gi * 1024)
+    disk, asked = (quantity(min(each, most), "Mi") for each in (DISK_GI * 1024, RUNNER_DISK_MI))
+    limit = {
+        "type": "Container",
+        "default": {"cpu": "1", "memory": "512Mi", "ephemeral-storage": disk},
+        "defaultRequest": {"cpu": "100m", "memory": "128Mi", "ephemeral-storage": asked},
+        "max": {"ephemeral-storage": quantity(max(most, RUNNER_DISK_MI), "Mi")},
+    }
     return {"metadata": {"name": "longshore"}, "spec": {"limits": [limit]}}
 
 
@@ -156,8 +169,12 @@ def _network_policy(name: str, spec: dict[str, Any]) -> dict[str, Any]:
     return {"metadata": {"name": f"longshore-{name}"}, "spec": spec}
 
 
-def _allowed(namespace: str) -> dict[str, Any]:
-    """DNS, the same namespace, and longshore's own API; nothing else in or out."""
+def _allowed(namespace: str, api_port: int) -> dict[str, Any]:
+    """DNS, the same namespace, and the port of longshore's API; nothing else in or out.
+
+    Other ports of longshore's namespace are between replicas (the relay), for who measures them, or somebody else's.
+    longshore itself reaches pods through the API server alone, so none of its own has a way in.
+    """
     same = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}
     system = {"namespaceSelector": {"matchLabels": {"longshore.dev/system": "true"}}}
     dns = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}
@@ -165,8 +182,12 @@ def _allowed(namespace: str) -> dict[str, Any]:
     return {
         "podSelector": {},
         "policyTypes": ["Ingress", "Egress"],
-        "ingress": [{"from": [same, system]}],
-        "egress": [{"to": [dns], "ports": ports}, {"to": [same, system]}],
+        "ingress": [{"from": [same]}],
+        "egress": [
+            {"to": [dns], "ports": ports},
+            {"to": [same]},
+            {"to": [system], "ports": [{"protocol": "TCP", "port": api_port}]},
+        ],
     }
 
 

@@ -36,7 +36,10 @@ def _bundles(parts: Services) -> Controller[str]:
         leaves = tenant is not None and tenant.metadata.deletion_timestamp is not None
         # its jobs matter at its end only, and may be many
         jobs = stores.jobs.by("tenant", name) if leaves else []
-        return reconcile.plan(tenant, present, jobs, now, gpu_resource=parts.settings.gpu_resource)
+        settings = parts.settings
+        return reconcile.plan(
+            tenant, present, jobs, now, gpu_resource=settings.gpu_resource, api_port=settings.port or bundle.API_PORT
+        )
 
     def leaving(job: Job) -> list[str]:
         """A tenant that is being deleted waits for the last of its jobs; for others their jobs change nothing."""

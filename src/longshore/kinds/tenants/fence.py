@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from longshore.kinds.jobs.model import ANNOTATION_HIDDEN
+from longshore.kinds.jobs.model import ANNOTATION_HIDDEN, KEPT_LABELS, KEPT_TAINTS
 from longshore.kinds.tenants.model import KEY_TYPE, LABEL_TENANT
 from longshore.kube.objects import (
     VALIDATING_ADMISSION_POLICIES,
@@ -27,6 +27,15 @@ _TENANTS = {"matchExpressions": [{"key": LABEL_TENANT, "operator": "Exists"}]}
 _WRITTEN = "(request.operation == 'DELETE' ? oldObject : object)"
 _DRY = "(has(request.dryRun) && request.dryRun)"
 _KUBE_SYSTEM = "system:serviceaccount:kube-system:"
+# an empty key tolerates every taint; a node's name passes by the scheduler, taints and all
+_TEMPLATE = "object.spec.template.spec"
+_KEPT = " || ".join(f"t.key.startsWith('{each}')" for each in KEPT_TAINTS)
+_KEPT_NODES = " || ".join(f"k.startsWith('{each}')" for each in KEPT_LABELS)
+_PLACED_FAIRLY = (
+    f"(!has({_TEMPLATE}.nodeName)"
+    f" && (!has({_TEMPLATE}.tolerations) || {_TEMPLATE}.tolerations.all(t, has(t.key) && t.key != '' && !({_KEPT})))"
+    f" && (!has({_TEMPLATE}.nodeSelector) || {_TEMPLATE}.nodeSelector.all(k, !({_KEPT_NODES}))))"
+)
 # each controller of the controller manager is its own account by --use-service-account-credentials
 _JOB_WRITERS = tuple(
     f"{_KUBE_SYSTEM}{name}"
@@ -110,6 +119,10 @@ def _job_rules(control: str, serve: str) -> list[dict[str, str]]:
     create = "request.operation == 'CREATE'"
     update = f"{create} || {writers}"
     return [
+        _rule(
+            f"!({create}) || {_PLACED_FAIRLY}",
+            "a Job of a tenant goes where the scheduler puts it, and not to nodes that are broken or the cluster's own",
+        ),
         _rule(
             f"!({create}) || {_suspend('object')} || {starter}",
             "a Job of a tenant is created suspended and starts when its limits admit it",

@@ -27,6 +27,7 @@ def plan(
     now: datetime,
     *,
     gpu_resource: str = "nvidia.com/gpu",
+    api_port: int = bundle.API_PORT,
 ) -> Plan:
     """Next actions for one tenant; its jobs are looked at only when it is being deleted."""
     if tenant is None:
@@ -41,7 +42,7 @@ def plan(
         return Plan((Create(NAMESPACES, bundle.manifests(tenant)[0][1]),))
     missing: list[Action] = [
         Apply(resource, body, field_manager=FIELD_MANAGER)
-        for resource, body in bundle.manifests(tenant, gpu_resource)
+        for resource, body in bundle.manifests(tenant, gpu_resource, api_port)
         if bundle.drifted(body, present.get((resource.kind, body["metadata"]["name"])))
     ]
     if missing:

@@ -64,6 +64,7 @@ def test_every_field_arrives_in_the_request() -> None:
         ("mounts", [{"claim": "c", "path": "/var/run/secrets/longshore"}]),
         ("mounts", [{"claim": "c", "path": "/data"}, {"claim": "d", "path": "/data/"}]),
         ("tolerations", [{"key": ""}]),
+        ("node_selector", {"node-role.kubernetes.io/control-plane": ""}),
         ("tolerations", [{"key": "node.kubernetes.io/unreachable", "operator": "Exists"}]),
         ("tolerations", [{"key": "node-role.kubernetes.io/control-plane"}]),
         ("tolerations", [{"key": "CriticalAddonsOnly", "operator": "Exists"}]),

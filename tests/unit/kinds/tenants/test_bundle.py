@@ -7,7 +7,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longshore.kinds.tenants import bundle
+from longshore.kinds.tenants import bundle, model
 from longshore.kinds.tenants.bundle import Bundled
 from longshore.kinds.tenants.model import Limits, Tenant, TenantSpec
 from longshore.kube.objects import ObjectMeta
@@ -84,3 +84,27 @@ def test_a_change_of_nothing_but_the_version_is_none() -> None:
     assert bundle.alike(old, new)
     assert not bundle.alike(old, msgspec.structs.replace(new, spec={}))
     assert not bundle.alike(old, msgspec.structs.replace(new, metadata=ObjectMeta(name=resource.plural)))
+
+
+def test_a_container_that_says_nothing_of_disk_has_a_limit_within_its_tenants() -> None:
+    for has, default, asked in ((100.0, "10Gi", "64Mi"), (2.0, "2Gi", "64Mi"), (0.01, "11Mi", "11Mi")):
+        spec = TenantSpec("acme", limits=Limits(ephemeral_gi=has))
+        bodies = {r.kind: b for r, b in bundle.manifests(Tenant(metadata=ObjectMeta(name="acme"), spec=spec))}
+        (limit,) = bodies["LimitRange"]["spec"]["limits"]
+        assert (limit["default"]["ephemeral-storage"], limit["defaultRequest"]["ephemeral-storage"]) == (default, asked)
+        most, quota = limit["max"]["ephemeral-storage"], bodies["ResourceQuota"]["spec"]["hard"]
+        assert model.disk_bytes(most) >= model.disk_bytes(default)
+        # all that is admitted fits, with what pods ask for that were not counted
+        pods = Limits().pods * 3 * model.disk_bytes("64Mi")
+        assert model.disk_bytes(quota["requests.ephemeral-storage"]) >= int(has * (1 << 30)) + pods
+
+
+def test_pods_reach_one_port_of_longshore_and_longshore_reaches_no_pod() -> None:
+    bodies = {b["metadata"]["name"]: b for r, b in bundle.manifests(TENANT, api_port=9000) if r.kind == "NetworkPolicy"}
+    allowed = bodies["longshore-allow"]["spec"]
+    ours = {"namespaceSelector": {"matchLabels": {"longshore.dev/system": "true"}}}
+    same = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "tenant-acme"}}}
+    assert allowed["ingress"] == [{"from": [same]}]
+    assert [rule["ports"] for rule in allowed["egress"] if ours in rule["to"]] == [[{"protocol": "TCP", "port": 9000}]]
+    # a rule without ports opens all of them: within the tenant only
+    assert [rule["to"] for rule in allowed["egress"] if "ports" not in rule] == [[same]]
