@@ -96,6 +96,7 @@ async def test_a_scenario_that_sumo_rejects_fails_with_sumos_own_words(
         (packed(**{"../evil__sumocfg": CONFIG}), "evil"),
         (packed(a__sumocfg=CONFIG, bomb="0" * 50_000_000), "bomb"),
     ],
+    ids=["no ZIP", "no configuration", "no network", "outside", "bomb"],  # a ZIP has the time in it
 )
 async def test_a_bad_upload_is_refused_naming_what_is_wrong(
     new_tenant: NewTenant, tmp_path: Path, content: bytes, what: str
