@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import math
 import os
 import signal
@@ -54,6 +55,7 @@ from longshore.kube.objects import JOBS, LEASES, PODS, SECRETS, Lease
 from longshore.kube.reflector import Reflector
 from longshore.kube.store import Store
 from longshore.kube.warmup import warmed_up
+from longshore.runtime import bus_redis
 from longshore.runtime.bus import Bus
 from longshore.runtime.bus_redis import RedisLink
 from longshore.runtime.bus_relay import RelayLink
@@ -140,8 +142,11 @@ async def services(settings: Settings, *, role: Role) -> AsyncIterator[Services]
         replicas = Replicas(leases, name)
         presence = Presence(client, settings.namespace, role, name, relay.address)
         bus = Bus()
-        link = RedisLink(bus, settings.redis_url.get_secret_value()) if settings.redis_url else None
-        linked = link.run() if link else RelayLink(bus, relay, replicas).run()
+        if settings.redis_url:
+            url = settings.redis_url.get_secret_value()
+            linked = RedisLink(bus, url, lambda: relay.key_for(bus_redis.PURPOSE)).run()
+        else:
+            linked = RelayLink(bus, relay, replicas).run()
         known = (replicas.run(), presence.run(replicas), relay.learn(client, settings.namespace), linked)
         explain = {kind.name: kind.explain for kind in KINDS if kind.explain}
         archive = open_archive(settings.archive)
@@ -249,9 +254,11 @@ async def _serve_alone(settings: Settings) -> None:
             "without a cluster nobody is known who could call", hint="set LONGSHORE_ADMIN_TOKEN_FILE to a file"
         )
     bus = Bus()
+    # there is no Secret: the processes know each other by the administrator's token, which they share
+    key = hmac.digest(settings.admin_token_file.read_bytes().strip(), bus_redis.PURPOSE.encode(), "sha256")
     async with asyncio.TaskGroup() as tasks, desk.opened(settings, None, bus, utc_now) as tasks_desk:
         linked = (
-            tasks.create_task(RedisLink(bus, settings.redis_url.get_secret_value()).run())
+            tasks.create_task(RedisLink(bus, settings.redis_url.get_secret_value(), lambda: key).run())
             if settings.redis_url
             else None
         )

@@ -2,7 +2,8 @@
 
 It knows neither topics nor logs. Who owns what: `kinds.jobs.logs.collector` offers "log", the live tail of a container;
 the link of `runtime.bus` offers "bus", its topics; both call the same name at others, whom `runtime.replicas` lists.
-Only replicas may call: they know the secret that `install` made, and what is asked for may be any tenant's.
+Only replicas may call: each call is signed with the secret that `install` made (`seal`), which is never sent, and what
+is asked for may be any tenant's. It is not encrypted: who can read the traffic between longshore's pods reads it.
 
 On the wire a message is its length in 4 bytes, big-endian, and its bytes; 0 is a sign of life, _END a proper end.
 """
@@ -18,12 +19,14 @@ from types import TracebackType
 from typing import Self
 
 import aiohttp
+import msgspec
 import structlog
 from aiohttp import web
 
 from longshore.errors import Forbidden, LongshoreError, NotFound, TooManyRequests, Unavailable
 from longshore.kube.client import Client
 from longshore.kube.objects import SECRETS
+from longshore.runtime.seal import Seal
 
 SECRET = "longshore-relay"  # noqa: S105 - the name of the Secret, not what is in it
 BEAT_SECONDS = 5.0
@@ -34,6 +37,7 @@ MOST_CALLS = 2000
 MOST_BYTES = 16 << 20  # of one message
 LEARN_AGAIN_SECONDS = 2.0
 _END = 0xFFFFFFFF
+_SIGNED = "Longshore-Signed"
 log = structlog.get_logger(__name__)
 
 Offer = Callable[[Mapping[str, str]], AsyncGenerator[bytes, None]]
@@ -46,6 +50,7 @@ class Relay:
         self.address = ""  # host:port, once it listens
         self._host, self._port = host, port
         self._secret: bytes | None = None
+        self._seal: Seal | None = None
         self._offers: dict[str, Offer] = {}
         self._calls = 0
         self._runner: web.AppRunner | None = None
@@ -58,6 +63,7 @@ class Relay:
     def trust(self, secret: bytes) -> None:
         """The secret by which replicas know each other."""
         self._secret = secret
+        self._seal = Seal(hmac.digest(secret, b"calls", "sha256"))
 
     def key_for(self, purpose: str) -> bytes | None:
         """A key that every replica derives alike from the secret, for this alone; None until that is known."""
@@ -82,11 +88,11 @@ class Relay:
 
         Raises NotFound when it has no such thing, Unavailable when it is away, has broken off or is silent.
         """
-        if self._session is None or self._secret is None:
+        if self._session is None or self._seal is None:
             raise Unavailable("this replica does not know yet how to reach the others", retry_after=2)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
-        headers = {"Authorization": f"Bearer {self._secret.hex()}"}
         url = f"http://{address}/relay/{name}"
+        headers = {_SIGNED: self._seal.sign(_said(address, name, params)).hex()}
         try:
             async with self._session.get(url, params=params, headers=headers, timeout=timeout) as answer:
                 if answer.status != 200:
@@ -121,8 +127,7 @@ class Relay:
             await self._runner.cleanup()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        given = request.headers.get("Authorization", "")
-        if self._secret is None or not hmac.compare_digest(given.encode(), f"Bearer {self._secret.hex()}".encode()):
+        if not self._signed(request):
             return web.Response(status=403, text="only replicas may ask here")
         offer = self._offers.get(request.match_info["name"])
         if offer is None:
@@ -134,6 +139,14 @@ class Relay:
             return await self._stream(request, offer)
         finally:
             self._calls -= 1
+
+    def _signed(self, request: web.Request) -> bool:
+        try:
+            signature = bytes.fromhex(request.headers.get(_SIGNED, ""))
+        except ValueError:
+            return False
+        said = _said(self.address, request.match_info["name"], request.query)
+        return self._seal is not None and self._seal.holds(signature, said)
 
     async def _stream(self, request: web.Request, offer: Offer) -> web.StreamResponse:
         answer = web.StreamResponse()
@@ -155,6 +168,11 @@ class Relay:
                     return answer
             await _send(answer, None)
         return answer
+
+
+def _said(address: str, name: str, params: Mapping[str, str]) -> bytes:
+    """What a call's signature is for: this replica, this name, these parameters."""
+    return msgspec.json.encode((address, name, sorted(params.items())))
 
 
 async def _send(answer: web.StreamResponse, message: bytes | None) -> None:

@@ -11,12 +11,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from redis.asyncio import Redis as AnyRedis
 from tests.redis_server import Redis
 
 from longshore.errors import UserMistake
 from longshore.runtime.bus import Bus
 from longshore.runtime.bus_link import Outbox, decode, encode
-from longshore.runtime.bus_redis import RedisLink
+from longshore.runtime.bus_redis import CHANNEL, RedisLink
+
+KEY = b"key of the replicas"
 
 
 @pytest.fixture
@@ -28,10 +31,11 @@ async def redis(tmp_path: Path) -> AsyncIterator[Redis]:
 
 
 @asynccontextmanager
-async def linked(redis: Redis) -> AsyncIterator[Bus]:
+async def linked(redis: Redis, key: bytes = KEY) -> AsyncIterator[Bus]:
     """The bus of one replica."""
     bus = Bus()
-    running = asyncio.create_task(RedisLink(bus, f"redis://127.0.0.1:{redis.port}/0").run())
+    link = RedisLink(bus, f"redis://127.0.0.1:{redis.port}/0", lambda: key)
+    running = asyncio.create_task(link.run())
     try:
         yield bus
     finally:
@@ -69,9 +73,34 @@ async def test_news_travel_and_redis_may_go_and_come_back(redis: Redis) -> None:
         assert other.latest("private/j") is None
 
 
+async def test_what_no_replica_has_signed_is_not_believed_and_is_counted(redis: Redis) -> None:
+    """A stranger with another key, and one who writes what he likes, beside two replicas."""
+    bus = Bus()
+    link = RedisLink(bus, f"redis://127.0.0.1:{redis.port}/0", lambda: KEY)
+    running = asyncio.create_task(link.run())
+    try:
+        async with linked(redis, b"a guess") as stranger, linked(redis) as friend:
+            await until(lambda: all(each.hears_since is not None for each in (bus, stranger, friend)))
+            greeted = link.dropped
+            stranger.publish("progress/j", "forged")
+            await until(lambda: link.dropped > greeted)
+            async with AnyRedis(port=redis.port) as raw:
+                before = link.dropped
+                for message in (b"", b"x" * 1000, encode("me", "progress/j", "forged")):
+                    await raw.publish(CHANNEL, message)
+                await until(lambda: link.dropped >= before + 3)
+            friend.publish("progress/k", "true")
+            await until(lambda: bus.latest("progress/k") == "true")
+            assert bus.latest("progress/j") is None
+            assert stranger.latest("progress/k") is None
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+
+
 def test_a_bad_address_is_refused_without_showing_it() -> None:
     with pytest.raises(UserMistake) as refused:
-        RedisLink(Bus(), "http://user:secret@host")
+        RedisLink(Bus(), "http://user:secret@host", lambda: KEY)
     assert "secret" not in f"{refused.value} {refused.value.hint}"
 
 

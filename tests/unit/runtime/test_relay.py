@@ -1,15 +1,18 @@
 """Messages between two relays, over real connections."""
 
 import asyncio
+import hmac
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from longshore.errors import Forbidden, NotFound, Unavailable
 from longshore.runtime import relay as module
 from longshore.runtime.relay import Relay
+from longshore.runtime.seal import Seal
 
 
 @pytest.fixture
@@ -70,6 +73,42 @@ async def test_nobody_without_the_secret_is_answered(here: Relay, there: Relay) 
         untold.offer("count", count)
         with pytest.raises(Forbidden):
             await called(here, untold.address, to="3")
+
+
+async def test_a_call_that_was_overheard_opens_nothing_again_and_does_not_hold_the_secret(
+    here: Relay, there: Relay
+) -> None:
+    overheard: list[tuple[str, dict[str, str]]] = []
+
+    async def listens(request: web.Request) -> web.Response:
+        overheard.append((request.path_qs, dict(request.headers)))
+        return web.Response(status=503)
+
+    app = web.Application()
+    app.router.add_get("/{all:.*}", listens)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    listener = f"127.0.0.1:{runner.addresses[0][1]}"
+    with pytest.raises(Unavailable):
+        await called(here, listener, to="3")
+    ((path, headers),) = overheard
+    assert b"secret".hex() not in str(headers)
+    signed = {"Longshore-Signed": headers["Longshore-Signed"]}
+    seal = Seal(hmac.digest(b"secret", b"calls", "sha256"))
+    ours = {"Longshore-Signed": seal.sign(module._said(there.address, "count", {"to": "3"})).hex()}
+    async with aiohttp.ClientSession() as session:
+
+        async def status(path: str, headers: dict[str, str]) -> int:
+            async with session.get(f"http://{there.address}{path}", headers=headers) as answer:
+                return answer.status
+
+        assert await status(path, signed) == 403, "it was for another replica"
+        assert await status("/relay/count?to=4", ours) == 403, "it was for other parameters"
+        assert await status("/relay/count?to=3", {"Longshore-Signed": "no hex"}) == 403
+        assert await status("/relay/count?to=3", ours) == 200
+        assert await status("/relay/count?to=3", ours) == 403, "it was used"
+    await runner.cleanup()
 
 
 async def test_silence_is_filled_with_signs_of_life_and_a_caller_that_leaves_ends_the_stream(
