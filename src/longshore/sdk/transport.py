@@ -65,7 +65,10 @@ class Transport:
         repeatable: bool = True,
         patience: float | None = None,
     ) -> T:
-        """Send and decode the answer. `repeatable`: the server does the same thing once, however often it is asked."""
+        """Send and decode the answer. `repeatable`: the server does the same thing once, however often it is asked.
+
+        `patience`: for this call at least so much, if the client has less.
+        """
         async with self.open(
             method, path, params=params, body=body, headers=headers, repeatable=repeatable, patience=patience
         ) as response:
@@ -94,7 +97,7 @@ class Transport:
         patience: float | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer with its body unread; `endless`: its body may be silent for as long as it likes."""
-        deadline = asyncio.get_running_loop().time() + (self._patience if patience is None else patience)
+        deadline = asyncio.get_running_loop().time() + max(self._patience, patience or 0.0)
         pause = _FIRST_PAUSE
         while True:
             try:

@@ -8,6 +8,7 @@ import pytest
 
 from longshore import errors
 from longshore.sdk import LongshoreClient
+from longshore.sdk.answers import Job
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Api
@@ -63,6 +64,13 @@ async def test_the_key_goes_in_its_header_and_the_tenant_in_the_query(api: Api) 
         assert (await client.me()).admin
     assert api.asked[0].headers["X-API-Key"] == "ls_key"
     assert api.asked[0].query == {"tenant": "demo"}
+
+
+async def test_a_client_that_was_told_to_be_patient_is_so_in_calls_that_ask_for_less(api: Api) -> None:
+    api.problem("GET /v1/jobs/j1", 503, "not synced", headers={"Retry-After": "0.1"})
+    api.on("GET /v1/jobs/j1", JOB)
+    async with LongshoreClient(api.url, patience=30) as client:
+        assert (await client.jobs._transport.call("GET", "/v1/jobs/j1", Job, patience=0.01)).id == "j1"
 
 
 async def test_503_is_asked_again_after_the_time_that_the_server_named(api: Api) -> None:

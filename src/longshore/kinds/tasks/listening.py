@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from longshore.errors import LongshoreError
 from longshore.kinds.jobs.find import progress_topic
@@ -176,7 +176,7 @@ class Subscriptions:
         """Do what a message asks for, and say so."""
         try:
             message = _message_decoder.decode(text)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             self._refuse(None, 'send {"type": "subscribe"|"unsubscribe"|"ping", "task_id": "..."}')
             return
         if message.type == "ping":
@@ -231,7 +231,7 @@ class Message(Struct, frozen=True):
     """What a client of /ws/tasks says."""
 
     type: Literal["subscribe", "unsubscribe", "ping"]
-    task_id: str = ""
+    task_id: Annotated[str, Meta(max_length=300)] = ""
 
 
 _message_decoder = msgspec.json.Decoder(Message)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -12,8 +11,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from longshore.errors import LongshoreError
 from longshore.web.stream.messages import Code
+from longshore.web.stream.wire import wire_of
 
-SEND_SECONDS = 20.0
+SEND_SECONDS = 20.0  # for one message
+MOST_WAITING = 4_000
 CLOSED_WELL, TRY_AGAIN = 1000, 1013
 _encoder = msgspec.json.Encoder()
 log = structlog.get_logger(__name__)
@@ -27,9 +28,15 @@ class Outbox:
         self._waiting: dict[str, Any] = {}
         self._closing: tuple[int, str] | None = None
         self._sending: asyncio.Task[None] | None = None
+        self._let_go = False
 
     def put(self, about: str, message: Any) -> None:
         """Send this; what waits about the same thing is out of date and is not."""
+        if self._let_go:
+            return
+        if len(self._waiting) >= MOST_WAITING and about not in self._waiting:
+            self._cut()
+            return
         self._waiting.pop(about, None)
         self._waiting[about] = message
         self._wake()
@@ -51,18 +58,24 @@ class Outbox:
 
     async def _send(self) -> None:
         try:
-            async with asyncio.timeout(SEND_SECONDS):
-                while self._waiting:
-                    message = self._waiting.pop(next(iter(self._waiting)))
+            while self._waiting:
+                message = self._waiting.pop(next(iter(self._waiting)))
+                async with asyncio.timeout(SEND_SECONDS):
                     await self._socket.send_text(_encoder.encode(message).decode())
-                if self._closing is not None:
+            if self._closing is not None:
+                async with asyncio.timeout(SEND_SECONDS):
                     await self._socket.close(*self._closing)
         except TimeoutError:
-            log.info("a socket read too slowly and was let go")
-            with suppress(WebSocketDisconnect, RuntimeError):
-                await self._socket.close(Code.TOO_SLOW, "you read too slowly: connect again")
+            self._cut()
         except (WebSocketDisconnect, RuntimeError):
             return  # it has gone; whoever waits for its end is told so
+
+    def _cut(self) -> None:
+        """Without waiting for who does not read, as a close by ASGI would."""
+        log.info("a socket read too slowly and was let go")
+        self._let_go = True
+        self._waiting.clear()
+        wire_of(self._socket.scope).cut(Code.TOO_SLOW, "you read too slowly: connect again")
 
 
 def reason(error: LongshoreError) -> str:

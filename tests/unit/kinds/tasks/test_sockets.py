@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -15,17 +16,21 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from tests.unit.kinds.tasks.cluster import World
+from tests.unit.web.stream.raw import Raw
 
 from longshore.app import open_archive
 from longshore.kinds.kind import Services
-from longshore.kinds.tasks import compat, desk, sockets, watching
+from longshore.kinds.tasks import compat, desk, outbox, sockets, watching
 from longshore.runtime.bus import Bus
 from longshore.settings import Settings
 from longshore.web import problems
 from longshore.web.auth import Authentication, Caller, PodIdentity
+from longshore.web.stream import wire
 from longshore.web.stream.audience import Audience
+from longshore.web.stream.messages import Code
 from longshore.web.stream.socket import Stage
 from longshore.web.stream.tickets import Tickets
+from longshore.web.stream.wire import Wire
 
 CROWD = 300
 
@@ -70,7 +75,8 @@ async def session(world: World, tmp_path: Path, app: FastAPI) -> AsyncIterator[a
     app.include_router(sockets.router)
     problems.install(app)
     listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", ws=Wire))
+    app.state.server = server
     async with desk.opened(settings, parts, bus, parts.now) as app.state.tasks:
         serving = asyncio.ensure_future(server.serve(sockets=[listening]))
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
@@ -231,3 +237,38 @@ async def test_sockets_of_one_caller_are_counted_and_room_is_given_back(
                 assert more.close_code == 4429
         while len(stage.audience):  # noqa: ASYNC110 - the server's own clean-up
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    "nonsense", ["[" * 4000, "{", '{"type": "shout"}', '{"type": "ping", "task_id": "%s"}' % ("x" * 400), ""]
+)
+async def test_what_is_no_message_is_answered_and_the_socket_stays(
+    session: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture, nonsense: str
+) -> None:
+    async with session.ws_connect("/ws/tasks") as ws, asyncio.timeout(30):
+        await ws.send_str(nonsense)
+        assert (await ws.receive_json())["type"] == "error"
+        await ws.send_json({"type": "ping"})
+        assert await ws.receive_json() == {"type": "pong"}
+    assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize(("seconds", "waiting"), [(0.2, 1_000_000), (600.0, 50)])
+async def test_who_asks_and_does_not_read_is_cut_off_with_a_code(
+    session: aiohttp.ClientSession, app: FastAPI, monkeypatch: pytest.MonkeyPatch, seconds: float, waiting: int
+) -> None:
+    monkeypatch.setattr(outbox, "SEND_SECONDS", seconds)
+    monkeypatch.setattr(outbox, "MOST_WAITING", waiting)
+    monkeypatch.setattr(wire, "CUT_SECONDS", 60.0)
+    assert session._base_url is not None
+    one = await Raw.connect(session._base_url.port or 0, "/ws/tasks", "good")
+    asleep = one.sleep()
+    async with asyncio.timeout(60):
+        for number in range(30_000):  # whose answers are more than the kernel takes
+            one.say(type="unsubscribe", task_id=f"{number}{'x' * 280}")
+            await one.writer.drain()
+        connections = app.state.server.server_state.connections
+        while not any(each.close_sent for each in connections):  # noqa: ASYNC110 - the server's own doing
+            await asyncio.sleep(0.01)
+        asleep.resume_reading()
+        assert await one.end() == Code.TOO_SLOW

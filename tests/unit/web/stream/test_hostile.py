@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import struct
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 from tests.unit.web.stream.board import Place, place
+from tests.unit.web.stream.raw import CONT, FIN, PING, PONG, TEXT, Raw
 
 from longshore.web.stream import wire
 from longshore.web.stream.messages import MOST_BYTES, Code
 from longshore.web.stream.socket import MOST_SUBSCRIPTIONS
-
-TEXT, CONT, CLOSE, PING, PONG, FIN = 0x1, 0x0, 0x8, 0x9, 0xA, 0x80
 
 
 @pytest.fixture
@@ -28,55 +25,10 @@ async def here(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Place]:
     assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
 
 
-class Raw:
-    """A socket whose frames are made by hand."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-
-    @classmethod
-    async def connect(cls, here: Place) -> Raw:
-        port = int(here.url.rpartition(":")[2])
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        head = (
-            f"GET /ws HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-            "X-API-Key: a\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        )
-        writer.write(head.encode())
-        await reader.readuntil(b"\r\n\r\n")
-        one = cls(reader, writer)
-        assert json.loads((await one.frame())[1])["type"] == "hello"
-        return one
-
-    def send(self, opcode: int, data: bytes = b"") -> None:
-        size = len(data)
-        head = bytes([size | 0x80]) if size < 126 else bytes([0xFF]) + struct.pack("!Q", size)
-        self.writer.write(bytes([opcode]) + head + bytes(4) + data)
-
-    def say(self, **message: Any) -> None:
-        self.send(FIN | TEXT, json.dumps(message).encode())
-
-    async def frame(self) -> tuple[int, bytes]:
-        async with asyncio.timeout(30):
-            first, size = await self.reader.readexactly(2)
-            if size == 126:
-                size = int.from_bytes(await self.reader.readexactly(2))
-            elif size == 127:
-                size = int.from_bytes(await self.reader.readexactly(8))
-            return first & 0xF, await self.reader.readexactly(size)
-
-    async def hear(self) -> dict[str, Any]:
-        opcode, data = await self.frame()
-        assert opcode == TEXT, (opcode, data)
-        said: dict[str, Any] = json.loads(data)
-        return said
-
-    async def end(self) -> int:
-        """The code that it is closed with."""
-        while (got := await self.frame())[0] != CLOSE:
-            pass
-        self.writer.close()
-        return int.from_bytes(got[1][:2])
+async def connected(here: Place) -> Raw:
+    one = await Raw.connect(int(here.url.rpartition(":")[2]), "/ws", "a")
+    assert (await one.hear())["type"] == "hello"
+    return one
 
 
 async def alone(here: Place) -> None:
@@ -88,10 +40,10 @@ async def alone(here: Place) -> None:
 
 
 async def test_a_giant_frame_ends_its_socket_before_it_is_read(here: Place) -> None:
-    one = await Raw.connect(here)
+    one = await connected(here)
     one.writer.write(bytes([FIN | TEXT, 0xFF]) + struct.pack("!Q", 1 << 40) + bytes(4))
     assert await one.end() == 1009
-    two = await Raw.connect(here)
+    two = await connected(here)
     two.send(TEXT, b" " * MOST_BYTES)
     two.send(FIN | CONT, b"{}")
     assert await two.end() == 1009
@@ -99,7 +51,7 @@ async def test_a_giant_frame_ends_its_socket_before_it_is_read(here: Place) -> N
 
 
 async def test_fragments_without_end_are_not_collected(here: Place) -> None:
-    one = await Raw.connect(here)
+    one = await connected(here)
     one.send(TEXT)
     for _ in range(wire.MOST_FRAGMENTS + 10):
         one.send(CONT)
@@ -109,7 +61,7 @@ async def test_fragments_without_end_are_not_collected(here: Place) -> None:
 
 @pytest.mark.parametrize("pieces", [[b"\xff\xfe"], [b'{"type": "ping", "id": "\xe2\x82', b'"}'], [b"\xed\xa0\x80"]])
 async def test_a_text_that_is_no_utf8_ends_its_socket_and_is_not_logged(here: Place, pieces: list[bytes]) -> None:
-    one = await Raw.connect(here)
+    one = await connected(here)
     for number, piece in enumerate(pieces):
         one.send((CONT if number else TEXT) | (FIN if piece is pieces[-1] else 0), piece)
     assert await one.end() == 1007
@@ -117,7 +69,7 @@ async def test_a_text_that_is_no_utf8_ends_its_socket_and_is_not_logged(here: Pl
 
 
 async def test_a_character_may_lie_across_two_fragments(here: Place) -> None:
-    one = await Raw.connect(here)
+    one = await connected(here)
     one.send(TEXT, b'{"type": "ping", "id": "\xe2\x82')
     one.send(FIN | CONT, b'\xac"}')
     assert await one.hear() == {"type": "pong", "id": "€"}
@@ -126,14 +78,14 @@ async def test_a_character_may_lie_across_two_fragments(here: Place) -> None:
 
 @pytest.mark.parametrize("opcode", [0x3, 0xB, 0x40 | FIN | TEXT, CONT])
 async def test_a_frame_of_no_known_kind_ends_its_socket(here: Place, opcode: int) -> None:
-    one = await Raw.connect(here)
+    one = await connected(here)
     one.send(FIN | opcode, b"x")
     assert await one.end() == 1002
     await alone(here)
 
 
 async def test_of_ten_thousand_subscriptions_64_are_had_and_each_is_answered(here: Place) -> None:
-    one = await Raw.connect(here)
+    one = await connected(here)
 
     async def ask() -> None:
         for number in range(10_000):
@@ -153,7 +105,7 @@ async def test_of_ten_thousand_subscriptions_64_are_had_and_each_is_answered(her
 
 
 async def test_a_storm_of_coming_and_going_leaves_nothing_behind(here: Place) -> None:
-    one = await Raw.connect(here)
+    one = await connected(here)
     here.board.put("a1", 1)
     for number in range(500):
         one.say(type="subscribe", id="s")
@@ -170,14 +122,12 @@ async def test_pings_are_answered_and_a_flood_of_them_by_who_does_not_read_costs
     here: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wire, "CUT_SECONDS", 0.2)
-    one = await Raw.connect(here)
+    one = await connected(here)
     one.send(FIN | PING, b"here")
     assert await one.frame() == (PONG, b"here")
     (connection,) = here.server.server_state.connections
     assert isinstance(connection, wire.Wire)
-    asleep = one.writer.transport
-    assert isinstance(asleep, asyncio.Transport)
-    asleep.pause_reading()
+    one.sleep()
     ping = bytes([FIN | PING, 0x80 | 125]) + bytes(4) + b"x" * 125
     most = 0
     async with asyncio.timeout(30):
