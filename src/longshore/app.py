@@ -69,6 +69,7 @@ from longshore.settings import Settings
 from longshore.telemetry import configure_logging
 from longshore.web import auth, problems
 from longshore.web.answers import answer
+from longshore.web.doorway import Doorway
 from longshore.web.hosts import AllowedHosts
 from longshore.web.methods import JsonBodies, Methods
 from longshore.web.serving import Server, allow_many_connections
@@ -279,6 +280,7 @@ async def _answer_calls(app: FastAPI, settings: Settings, farewell: Callable[[],
         timeout_graceful_shutdown=DRAIN_SECONDS,
         server_header=False,
         lifespan="off",
+        http=Doorway,
         ws=Wire,
         ws_max_size=MOST_BYTES,
         ws_per_message_deflate=False,  # it costs each socket more memory than all the rest
