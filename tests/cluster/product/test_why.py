@@ -285,7 +285,7 @@ async def simulated_node(client: Client, *taints: dict[str, str]) -> AsyncIterat
     name = f"sim-{uuid4().hex[:8]}"
     body = {"metadata": {"name": name, "labels": {"sim": name}}, "spec": {"taints": list(taints)}}
     await client.create(NODES, body)
-    has = {"cpu": "64", "memory": "64Gi", "pods": "110"}
+    has = {"cpu": "64", "memory": "64Gi", "ephemeral-storage": "64Gi", "pods": "110"}
     ready = {"type": "Ready", "status": "True", "reason": "Simulated", "lastHeartbeatTime": stamp()}
     status = {"status": {"capacity": has, "allocatable": has, "conditions": [ready]}}
     await client.patch(NODES, name, status, type=Patch.STRATEGIC, subresource="status")
