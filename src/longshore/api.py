@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
 from longshore import __version__
 from longshore.kinds.kind import Kind
 from longshore.kinds.registry import KINDS
-from longshore.web import openapi
+from longshore.web import asking, openapi
 
 ABOUT: Final = (
     "Work on Kubernetes for many tenants. Errors are problem documents (RFC 9457) with a `hint`; "
@@ -40,10 +40,12 @@ def routed(kinds: Sequence[Kind] = KINDS) -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=openapi.operation_id,
     )
+    operations = {route: each for kind in kinds for route, each in kind.operations.items()}
+    ours = [Depends(asking.checked(operations))]
     for kind in kinds:
         for router in kind.routers:
-            app.include_router(router)
-    operations = {route: each for kind in kinds for route, each in kind.operations.items()}
+            strict = f"{router.prefix}/".startswith(openapi.OURS)
+            app.include_router(router, dependencies=ours if strict else None)
     words = {name: says for kind in kinds for name, says in kind.words.items()}
     openapi.install(app, operations, words, TAGS)
     return app

@@ -36,6 +36,10 @@ class TooLarge(UserMistake):
     """More bytes than are taken here."""
 
 
+class NotAcceptable(UserMistake):
+    """The answer is asked for in a form that it does not have."""
+
+
 class Unauthenticated(LongshoreError):
     """Nobody knows who asks: no credential, or a wrong one."""
 

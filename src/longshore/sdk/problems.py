@@ -12,6 +12,7 @@ _BY_STATUS: Final[Mapping[int, type[errors.LongshoreError]]] = {
     401: errors.Unauthenticated,
     403: errors.Forbidden,
     404: errors.NotFound,
+    406: errors.NotAcceptable,
     409: errors.Conflict,
     410: errors.Gone,
     413: errors.TooLarge,

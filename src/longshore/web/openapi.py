@@ -20,6 +20,8 @@ from longshore.web.problem_types import BY_STATUS, TYPES, ProblemType
 
 JSON: Final = "application/json"
 PROBLEM: Final = "application/problem+json"
+ANY: Final = "application/octet-stream"  # a file, of whatever type it is
+OURS: Final = "/v1/"  # where `asking` refuses what a route does not know
 _REF: Final = "#/components/schemas/{name}"
 _OPEN: Final = "health"  # the tag of routes that ask for no credential
 _SECURITY: Final[list[dict[str, list[str]]]] = [{"ApiKey": []}, {"Bearer": []}]
@@ -81,6 +83,11 @@ Operations = Mapping[str, Operation]
 def operation_id(route: APIRoute) -> str:
     """`jobs.submit`: the tag and the function; stable, for clients that are made from the document."""
     return f"{route.tags[0] if route.tags else 'api'}.{route.name.rstrip('_')}"
+
+
+def media_of(operation: Operation) -> set[str]:
+    """The types of the bodies that it answers with."""
+    return {answer.media for answer in operation.answers.values() if answer.schema is not None}
 
 
 def install(app: FastAPI, operations: Operations, words: Mapping[str, str], tags: Mapping[str, str]) -> None:
@@ -172,6 +179,8 @@ def _describe(
             if known.request is not None:
                 media["example"] = known.request
     refused = sorted({*_usual(described, path), *(known.problems if known else ())})
+    if path.startswith(OURS) and known and ANY not in (media := media_of(known)) and media:
+        refused = sorted({*refused, 406})
     refusals = {str(status): {"$ref": f"#/components/responses/{BY_STATUS[status].slug}"} for status in refused}
     described["responses"] = answers | {status: each for status, each in refusals.items() if status not in answers}
 
@@ -196,7 +205,7 @@ def _usual(described: Mapping[str, Any], path: str) -> set[int]:
     """The problems that a route has by its nature: it asks who calls, it has a path with names, it takes a body."""
     if "security" not in described:
         return set()
-    takes = bool(described.get("parameters")) or "requestBody" in described
+    takes = bool(described.get("parameters")) or "requestBody" in described or path.startswith(OURS)
     usual = {401, 403, 421, 503} | ({422} if takes else set())
     if re.search(r"{.+}", path) or any(each["name"] == "tenant" for each in described.get("parameters", ())):
         usual |= {404}

@@ -65,6 +65,13 @@ TYPES: Final = (
         "Use one of the methods in the `Allow` header.",
     ),
     ProblemType(
+        406,
+        "not-acceptable",
+        "Not acceptable",
+        "`Accept` leaves out every form that this route answers in.",
+        "Name one that `detail` tells, or send no `Accept`.",
+    ),
+    ProblemType(
         409,
         "conflict",
         "Conflict",
@@ -110,8 +117,8 @@ TYPES: Final = (
         422,
         "invalid",
         "Invalid",
-        "The request can be read, but a field of it cannot be meant; `field` and `errors` say which.",
-        "Mend the field and send it again.",
+        "The request can be read, but a field of it cannot be meant or is not known; `field` and `errors` say which.",
+        "Mend it and send it again.",
     ),
     ProblemType(
         429,

@@ -25,6 +25,7 @@ log = structlog.get_logger(__name__)
 STATUS: tuple[tuple[type[errors.LongshoreError], int], ...] = (
     (errors.TooLarge, 413),
     (errors.BadUpload, 400),
+    (errors.NotAcceptable, 406),
     (errors.UserMistake, 422),
     (errors.Unauthenticated, 401),
     (errors.Forbidden, 403),
