@@ -1,7 +1,7 @@
 """`longshore tenants ...`: who may use this cluster, how much of it, and with which keys."""
 
 import re
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -10,12 +10,32 @@ from longshore.cli.output import cell
 
 if TYPE_CHECKING:
     from longshore.sdk import Tenant
+    from longshore.sdk.tenants import TenantFields
 
 app = typer.Typer(help="Tenants, their limits and API keys.", no_args_is_help=True)
 keys = typer.Typer(help="API keys of a tenant.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+LIMITS: Final[dict[str, Any]] = {
+    "cpu": Annotated[float | None, typer.Option("--cpu", help="Cores in use at once.")],
+    "memory_gi": Annotated[float | None, typer.Option("--memory-gi", help="GiB of memory in use at once.")],
+    "concurrent_jobs": Annotated[int | None, typer.Option("--concurrent-jobs", help="Jobs running at once.")],
+    "queued_jobs": Annotated[int | None, typer.Option("--queued-jobs", help="Jobs that may wait.")],
+    "objects": Annotated[int | None, typer.Option("--objects", help="Jobs that may exist in its namespace.")],
+    "pods": Annotated[int | None, typer.Option("--pods", help="Pods in use at once.")],
+    "gpu": Annotated[int | None, typer.Option("--gpu", help="GPUs in use at once.")],
+    "ephemeral_gi": Annotated[float | None, typer.Option("--ephemeral-gi", help="GiB of disk in use at once.")],
+}
+SETTINGS: Final[dict[str, Any]] = {
+    "display_name": Annotated[str | None, typer.Option("--display-name", help="Name for people.")],
+    **LIMITS,
+    "overflow": Annotated[str | None, typer.Option("--overflow", help="Over the limit: queue or reject.")],
+    "retention_days": Annotated[
+        int | None, typer.Option("--retention-days", min=0, help="Days that finished work is kept; 0: for ever.")
+    ],
+}
 
 TenantId = Annotated[str, typer.Argument(metavar="TENANT", help="The tenant's id.")]
 
@@ -28,38 +48,33 @@ def lifetime(text: str) -> int:
     return int(match[1]) * _UNITS[match[2] or "s"]
 
 
-@command(app, "create")
-async def create(
-    call: Call,
-    tenant_id: TenantId,
-    display_name: Annotated[str | None, typer.Option(help="Name for people.")] = None,
-    cpu: Annotated[float | None, typer.Option(help="Cores in use at once.")] = None,
-    memory_gi: Annotated[float | None, typer.Option(help="GiB of memory in use at once.")] = None,
-    concurrent_jobs: Annotated[int | None, typer.Option(help="Jobs running at once.")] = None,
-    queued_jobs: Annotated[int | None, typer.Option(help="Jobs that may wait.")] = None,
-    objects: Annotated[int | None, typer.Option(help="Kubernetes objects at once.")] = None,
-    overflow: Annotated[str | None, typer.Option(help="Over the limit: queue or reject.")] = None,
-    retention_days: Annotated[int | None, typer.Option(min=0, help="Days that finished work is kept.")] = None,
-) -> None:
+@command(app, "create", options=SETTINGS)
+async def create(call: Call, tenant_id: TenantId, **said: Any) -> None:
     """Make a tenant; limits that are not named get the server's defaults."""
-    limits = {
-        "cpu": cpu,
-        "memory_gi": memory_gi,
-        "concurrent_jobs": concurrent_jobs,
-        "queued_jobs": queued_jobs,
-        "objects": objects,
-    }
-    chosen = {name: value for name, value in limits.items() if value is not None}
-    tenant = await call.client.tenants.create(
-        tenant_id,
-        display_name=display_name,
-        limits=chosen or None,
-        overflow=overflow,
-        retention_days=retention_days,
-    )
+    tenant = await call.client.tenants.create(tenant_id, **_chosen(said))
     _show(call, tenant)
     if not call.out.json:
         call.out.say(f"next: longshore tenants keys create {tenant.id}")
+
+
+@command(app, "set", options=SETTINGS)
+async def set_(call: Call, tenant_id: TenantId, **said: Any) -> None:
+    """Change what is named of a tenant, and leave the rest as it is; what is admitted already goes on."""
+    chosen = _chosen(said)
+    if all(value is None for value in chosen.values()):
+        raise typer.BadParameter("say what to change, such as --cpu 16")
+    _show(call, await call.client.tenants.change(tenant_id, **chosen))
+
+
+def _chosen(said: dict[str, Any]) -> "TenantFields":
+    """What was said, in the API's words."""
+    limits = {name: said[name] for name in LIMITS if said.get(name) is not None}
+    return {
+        "display_name": said.get("display_name"),
+        "limits": limits or None,
+        "overflow": said.get("overflow"),
+        "retention_days": said.get("retention_days"),
+    }
 
 
 @command(app, "list")
@@ -162,11 +177,20 @@ def _show(call: Call, tenant: "Tenant") -> None:
             ("message", tenant.message),
             ("cpu", _of(tenant.use.cpu, tenant.limits.cpu)),
             ("memory", _of(tenant.use.memory_gi, tenant.limits.memory_gi, " GiB")),
+            ("gpu", _of(tenant.use.gpu, tenant.limits.gpu) if tenant.use.gpu or tenant.limits.gpu else None),
+            ("pods", _of(tenant.use.pods, tenant.limits.pods)),
+            ("disk", _of(tenant.use.ephemeral_gi, tenant.limits.ephemeral_gi, " GiB")),
             ("running", _of(tenant.use.running, tenant.limits.concurrent_jobs)),
             ("queued", _of(tenant.use.queued, tenant.limits.queued_jobs)),
+            ("overflow", tenant.overflow),
+            ("keeps", _kept(tenant.retention_days)),
             ("created", tenant.created),
         )
     )
+
+
+def _kept(days: int | None) -> str | None:
+    return None if days is None else f"{days} days after the end" if days else "for ever"
 
 
 def _of(used: float, limit: float | None, unit: str = "") -> str:

@@ -22,6 +22,9 @@ class Limits(Struct, frozen=True, kw_only=True, gc=False):
     concurrent_jobs: int | None = None
     queued_jobs: int | None = None
     objects: int | None = None
+    pods: int | None = None
+    gpu: int | None = None
+    ephemeral_gi: float | None = None
 
 
 class Use(Struct, frozen=True, kw_only=True, gc=False):
@@ -31,6 +34,9 @@ class Use(Struct, frozen=True, kw_only=True, gc=False):
     memory_gi: float = 0
     running: int = 0
     queued: int = 0
+    pods: int = 0
+    gpu: int = 0
+    ephemeral_gi: float = 0
 
 
 class Tenant(Struct, frozen=True, kw_only=True):

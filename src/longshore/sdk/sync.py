@@ -124,6 +124,7 @@ class SyncTenants:
 
     def __init__(self, tenants: Tenants, loop: LoopThread) -> None:
         self.create = loop.blocking(tenants.create)
+        self.change = loop.blocking(tenants.change)
         self.list = loop.blocking(tenants.list)
         self.get = loop.blocking(tenants.get)
         self.delete = loop.blocking(tenants.delete)

@@ -1,11 +1,25 @@
 """Tenants and their API keys, for administrators; `sdk.client` hands these out."""
 
 from collections.abc import Mapping
+from typing import TypedDict, Unpack
 
 import msgspec
 
 from longshore.sdk.answers import Key, NewKey, Tenant
 from longshore.sdk.transport import Transport, json_body, segment
+
+
+class TenantFields(TypedDict, total=False):
+    """What of a tenant can be said; what is left out or None has its default, or stays as it is.
+
+    limits: as in `Limits`. overflow: "queue" or "reject" what is over them. retention_days: how long finished work is
+    kept; 0: for ever.
+    """
+
+    display_name: str | None
+    limits: Mapping[str, float] | None
+    overflow: str | None
+    retention_days: int | None
 
 
 class _Tenants(msgspec.Struct, frozen=True):
@@ -22,20 +36,15 @@ class Tenants:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    async def create(
-        self,
-        tenant: str,
-        *,
-        display_name: str | None = None,
-        limits: Mapping[str, float] | None = None,
-        overflow: str | None = None,
-        retention_days: int | None = None,
-    ) -> Tenant:
-        """Make a tenant; it is `ready` a moment later. `limits`: as in `Limits`. Raises Conflict when it exists."""
-        wanted: dict[str, object] = {"id": tenant, "display_name": display_name, "limits": limits}
-        wanted |= {"overflow": overflow, "retention_days": retention_days}
-        body, headers = json_body(wanted)
+    async def create(self, tenant: str, **fields: Unpack[TenantFields]) -> Tenant:
+        """Make a tenant; it is `ready` a moment later. Raises Conflict when it exists."""
+        body, headers = json_body({"id": tenant, **fields})
         return await self._transport.call("POST", "/v1/tenants", Tenant, body=body, headers=headers, repeatable=False)
+
+    async def change(self, tenant: str, **fields: Unpack[TenantFields]) -> Tenant:
+        """Change what is named and leave the rest as it is, also each limit; in force a moment later."""
+        body, headers = json_body(fields)
+        return await self._transport.call("PATCH", _path(tenant), Tenant, body=body, headers=headers)
 
     async def list(self) -> list[Tenant]:
         """Every tenant that the caller may see."""

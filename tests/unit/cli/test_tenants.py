@@ -22,6 +22,21 @@ def test_create_sends_the_limits_that_were_named(cli: Cli, api: Api) -> None:
     assert "longshore tenants keys create demo" in ran.err
 
 
+def test_set_changes_what_is_named_and_nothing_else(cli: Cli, api: Api) -> None:
+    api.on("PATCH /v1/tenants/demo", TENANT | {"retention_days": 0, "overflow": "queue"}, status=202)
+    ran = cli("tenants", "set", "demo", "--cpu", "10", "--concurrent-jobs", "2", "--retention-days", "0")
+    assert ran.code == 0
+    assert api.asked[0].json == {"limits": {"cpu": 10.0, "concurrent_jobs": 2}, "retention_days": 0}
+    assert "for ever" in ran.out
+    assert "2 of 10" in ran.out
+
+
+def test_set_without_anything_to_change_asks_what(cli: Cli, api: Api) -> None:
+    ran = cli("tenants", "set", "demo")
+    assert (ran.code, api.asked) == (2, [])
+    assert "say what to change" in ran.err
+
+
 def test_a_tenant_that_exists_is_refused(cli: Cli, api: Api) -> None:
     api.problem("POST /v1/tenants", 409, "tenant 'demo' exists", hint="choose another id")
     assert cli("tenants", "create", "demo").code == 2

@@ -47,3 +47,10 @@ async def test_keys_are_listed_and_revoked(api: Api) -> None:
         assert [key.id for key in await client.keys.list("demo")] == ["k1"]
         await client.keys.revoke("demo", "k1")
     assert api.asked[-1].method == "DELETE"
+
+
+async def test_what_is_named_of_a_tenant_is_changed(api: Api) -> None:
+    api.on("PATCH /v1/tenants/demo", TENANT, status=202)
+    async with LongshoreClient(api.url) as client:
+        assert (await client.tenants.change("demo", limits={"cpu": 10}, retention_days=0)).limits.cpu == 10
+    assert api.asked[0].json == {"limits": {"cpu": 10}, "retention_days": 0}

@@ -43,8 +43,15 @@ async def create(client: Client, tenant_id: str, spec: Mapping[str, Any]) -> Ten
 
 
 async def change(client: Client, tenant: Tenant, spec: Mapping[str, Any]) -> Tenant:
-    """Merge these fields into the tenant's spec."""
-    return await client.patch(TENANTS, tenant.metadata.name, {"metadata": {"uid": tenant.metadata.uid}, "spec": spec})
+    """Merge these fields into the tenant's spec: whoever changes others at the same time is not undone by that. Raises
+    Conflict where another tenant has taken the id meanwhile."""
+    try:
+        return await client.patch(
+            TENANTS, tenant.metadata.name, {"metadata": {"uid": tenant.metadata.uid}, "spec": spec}
+        )
+    except Conflict:
+        hint = f"see what it is now with 'longshore tenants get {tenant.id}'"
+        raise Conflict(f"tenant {tenant.id} is another one than it was", hint=hint) from None
 
 
 async def delete(client: Client, tenant: Tenant, *, live_jobs: int, force: bool) -> None:

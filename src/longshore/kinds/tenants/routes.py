@@ -132,8 +132,12 @@ async def get_tenant(tenant_id: str, who: Who, parts: Parts, min_resource_versio
 
 @router.patch("/tenants/{tenant_id}")
 async def change_tenant(tenant_id: str, body: TenantChange, who: Who, parts: Parts) -> Response:
+    """Change what is named and leave the rest as it is; priorities and accounts are replaced as a whole."""
     who.require_admin()
     tenant = await commands.change(parts.client, find(tenant_id, who, parts), body.spec())
+    # so that the next request about it, here, finds it so
+    with suppress(Unavailable):
+        await parts.stores.tenants.wait_for(tenant.metadata.resource_version)
     return answer(_view(tenant, parts), 202)
 
 
