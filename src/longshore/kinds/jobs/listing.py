@@ -135,7 +135,7 @@ async def _page(parts: Services, wanted: Filter, limit: int, at: Cursor | None, 
     if cold.reached is not None:  # what comes after that is not known yet, so nothing of it is shown yet
         edge = sortable(cold.reached[0]), cold.reached[1]
         rows = [row for row in rows if (row[0] >= edge if descending else row[0] <= edge)]
-        if len(rows) <= limit:
+        if len(rows) < limit or (len(rows) == limit and hot.next is None):
             return Page([row for _, row in rows], Cursor(order, *edge).encode())
     more = len(rows) > limit or hot.next is not None
     rows = rows[:limit]

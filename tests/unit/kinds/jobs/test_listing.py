@@ -210,6 +210,23 @@ async def test_a_rare_one_is_found_over_pages_that_each_look_at_little(
     assert first.cursor is not None
 
 
+@pytest.mark.parametrize("sort", ["-created", "created"])
+async def test_live_ones_that_fill_a_page_are_not_passed_over_where_the_archive_was_looked_through_further(
+    sort: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(Index.scan.__kwdefaults__ or {}, "most", 3)
+    world = World(str(tmp_path))
+    world.writer.replace([], 1)
+    live = range(20, 26) if sort == "-created" else range(6)
+    for n in range(26):
+        one = world.put(job(n, n, over=True, tags={"rare": "yes"} if n in live else {}))
+        if n not in live:
+            await world.archive(one)
+            world.drop(one)
+    rare = Filter("a", tags=(("rare", "yes"),))
+    assert await world.pages(rare, 2, sort) == [f"j{n:03d}" for n in (live if sort == "created" else reversed(live))]
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     places=st.lists(st.sampled_from(["live", "both", "archived"]), min_size=1, max_size=9),
