@@ -81,12 +81,13 @@ async def respond(
         parts.tails.check_room(found.tenant, attempts[-1].key if attempts else None)
     headers = await _headers(parts, found, attempts, wish)
     start = wish.offset or 0
+    counted, before = all(attempt.end for attempt in attempts[:-1]), 0
     if wish.tail is not None:
         attempts, before = attempts[-1:], sum(a.end.size for a in attempts[:-1] if a.end)
         start = await _start_of_tail(parts, attempts, wish.tail) if lines.every_line else 0
+    whole = lines.plain if wish.tail is None else lines.every_line
+    if whole and (counted or wish.offset is not None):  # how long an attempt gets that still grows is not known
         headers[OFFSET] = str(before + start)
-    elif lines.plain and (wish.offset is not None or all(attempt.end for attempt in attempts[:-1])):
-        headers[OFFSET] = str(start)
     shown = _Reading(parts, found, wish, lines).shown(attempts, start)
     if wish.tail is not None and not lines.every_line:
         shown = _last(shown, wish.tail)

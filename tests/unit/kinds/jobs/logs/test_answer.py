@@ -86,3 +86,16 @@ async def test_a_late_part_moves_nothing_and_is_read_apart(tmp_path: Path) -> No
         with pytest.raises(UserMistake) as refused:
             await read(parts, late=True, **other)
         assert refused.value.field == "late"
+
+
+async def test_a_tail_has_no_offset_while_an_earlier_attempt_may_still_grow(tmp_path: Path) -> None:
+    parts = await archived(tmp_path)
+    third = "20260101T020000Z.ccccc.main"
+    await parts.archive.logs.append("a", "j1", third, Chunk(0, b"three\nfour\n", [b"t4", b"t5"]))
+    await parts.archive.logs.close("a", "j1", third, End(11))
+    counted: Any = await respond(parts, Caller("me", tenant="a"), "j1", Wish(tail=1))
+    assert counted.headers[OFFSET] == str(4 + 4 + 6)
+    await parts.archive.logs.append("a", "j1", "20260101T003000Z.ddddd.main", Chunk(0, b"grows\n", [b"t2"]))
+    text, headers = await read(parts, tail=1)
+    assert text == b"four\n"
+    assert OFFSET not in headers  # nobody knows yet how much comes before it
