@@ -178,7 +178,7 @@ def _meant_for(token: str, audience: str) -> bool:
     try:
         payload = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
         claims = msgspec.json.decode(payload, type=_Claims)
-    except (ValueError, msgspec.DecodeError):
+    except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
         return False
     of_pod = bool(claims.cluster.pod.uid) and claims.sub.startswith(
         f"system:serviceaccount:{claims.cluster.namespace}:"

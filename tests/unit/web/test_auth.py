@@ -121,6 +121,8 @@ async def test_what_cannot_be_a_pods_token_is_never_sent_on(reviews: Reviews) ->
         for claims in wrong:
             assert await pods(token(**claims)) is None
         assert await pods("ls_key") is None
+        deep = base64.urlsafe_b64encode(b'{"x":' + b"[" * 5000).decode().rstrip("=")
+        assert await pods(f"e30.{deep}.0") is None, "whoever nests without end is refused as anybody else"
         assert reviews.asked == 0
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 from starlette.responses import Response, StreamingResponse
@@ -37,7 +39,8 @@ StillKnown = Callable[[], Awaitable[bool]]
 READER_SECONDS = 60.0
 # of the last lines that were chosen among others, which can only be known when all have been seen
 TAIL_BYTES = 16 << 20
-_SEARCHES = asyncio.Semaphore(2)  # of regular expressions, at a time
+# regular expressions have threads of their own: a reader that has left gives none back before its search is through
+_SEARCHES = ThreadPoolExecutor(2, thread_name_prefix="search")
 COMPLETE = "X-Longshore-Log-Complete"
 WHY = "X-Longshore-Log-Gaps"
 OFFSET = "X-Longshore-Log-Offset"
@@ -197,7 +200,7 @@ class _Reading:
                         yield piece
                     if self._lines.over:
                         return
-            if piece := self._lines.rest():
+            if piece := await _rest(self._lines):
                 yield piece
             if attempt.end is None and not self._wish.follow and self._wish.offset is not None:
                 return  # what would come next has no offset yet
@@ -230,16 +233,24 @@ async def _late(parts: Services, attempts: list[Attempt], lines: Lines) -> Async
     for attempt in attempts:
         async for chunk in parts.archive.logs.late(*attempt.key.words):
             yield await _fed(lines, chunk)
-        yield lines.rest()
+        yield await _rest(lines)
 
 
 async def _fed(lines: Lines, chunk: Chunk) -> bytes:
     """What is to be shown of it. Regular expressions run beside everything else, in few threads: they let go of the
     interpreter while they search."""
+    return await _beside(lines, partial(lines.feed, chunk))
+
+
+async def _rest(lines: Lines) -> bytes:
+    """What is to be shown of the last line, which may be as long as any."""
+    return await _beside(lines, lines.rest)
+
+
+async def _beside(lines: Lines, work: Callable[[], bytes]) -> bytes:
     if not lines.slow:
-        return lines.feed(chunk)
-    async with _SEARCHES:
-        return await asyncio.to_thread(lines.feed, chunk)
+        return work()
+    return await asyncio.get_running_loop().run_in_executor(_SEARCHES, work)
 
 
 async def _last(shown: AsyncIterator[bytes], lines: int) -> AsyncGenerator[bytes, None]:

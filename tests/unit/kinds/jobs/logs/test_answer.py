@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +101,26 @@ async def test_a_tail_has_no_offset_while_an_earlier_attempt_may_still_grow(tmp_
     text, headers = await read(parts, tail=1)
     assert text == b"four\n"
     assert OFFSET not in headers  # nobody knows yet how much comes before it
+
+
+async def test_no_line_is_matched_where_everybody_else_would_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last line of an attempt has no end, is as long as a job likes, and may take a pattern seconds."""
+    parts = await archived(tmp_path)
+    await parts.archive.logs.keep_late("a", "j1", SECOND, Chunk(4, b"cut", [b"t4"]))
+    await parts.archive.logs.append("a", "j1", "20260101T020000Z.ccccc.main", Chunk(0, b"cut", [b"t5"]))
+    where: list[str] = []
+
+    def hits(_line: bytes) -> bool:
+        where.append(threading.current_thread().name)
+        return True
+
+    def matcher(_pattern: str) -> Callable[[bytes], bool]:
+        return hits
+
+    monkeypatch.setattr("longshore.kinds.jobs.logs.answer.matcher", matcher)
+    assert (await read(parts, search="x", regex=True))[0] == b"one\ntwo\ncut"
+    assert (await read(parts, search="x", regex=True, late=True))[0] == b"late\nlater\ncut"
+    assert len(where) == 6
+    assert all(name.startswith("search") for name in where)
