@@ -61,6 +61,11 @@ class Settings(BaseSettings):
     ttl_seconds: int = Field(
         default=3600, ge=60, description="How long a finished Job stays in the cluster once archived."
     )
+    schedule_to_start_seconds: int = Field(
+        default=3600,
+        ge=0,
+        description="How long a job that names no schedule_to_start may hold a place and not start; 0: for ever.",
+    )
     upload_max_mb: int = Field(default=100, ge=1, description="Largest scenario upload, in MB.")
     job_files_max_gb: int = Field(
         default=100, ge=1, description="Bytes of inputs and outputs that one job may have, in GB."

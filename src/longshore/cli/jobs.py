@@ -59,6 +59,7 @@ async def why(call: Call, job_id: JobId) -> None:
             ("since", reason.since if reason and not job.final else None),
             ("ahead", reason.ahead if reason and not job.final else None),
             ("starts about", f"{local(reason.eta.at)} ({reason.eta.basis})" if reason and reason.eta else None),
+            ("ended", f"{local(reason.until)}, if it does not run by then" if reason and reason.until else None),
             ("waited", _waited(job)),
             ("last lines", job.log_tail if failed else None),
         )

@@ -116,6 +116,7 @@ class Services:
             nodes=stores.nodes,
             others=stores.others,
             claims=stores.claims,
+            start_within=self.settings.schedule_to_start_seconds,
         )
 
 

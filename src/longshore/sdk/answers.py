@@ -108,7 +108,8 @@ class Eta(Struct, frozen=True, kw_only=True):
 class Why(Struct, frozen=True, kw_only=True):
     """Why a job is not running yet; once it runs or is over, what it waited for.
 
-    `ahead` is how many jobs start before it, `queued` and `pending` the seconds it waited for its turn and its pod.
+    `ahead` is how many jobs start before it, `queued` and `pending` the seconds it waited for its turn and its pod,
+    `until` when it is ended if it does not run by then.
     """
 
     reason: str | None = None
@@ -118,6 +119,7 @@ class Why(Struct, frozen=True, kw_only=True):
     eta: Eta | None = None
     queued: float | None = None
     pending: float | None = None
+    until: datetime | None = None
 
 
 class Outputs(Struct, frozen=True, kw_only=True):

@@ -39,8 +39,9 @@ def controllers(parts: Services) -> Sequence[Runs]:
         if job is None or not model.tenant_of(job):
             return Plan()
         pods = stores.pods.by("job", job.metadata.uid)
-        parts.facts.note(job, pods, now)
-        return reconcile.plan(job, pods, now, ttl_seconds=parts.settings.ttl_seconds)
+        why = parts.facts.note(job, pods, now)
+        until = why.until if why else None
+        return reconcile.plan(job, pods, now, ttl_seconds=parts.settings.ttl_seconds, until=until)
 
     async def hide(effect: HideEntry) -> None:
         await parts.archive.index.hide(model.tenant_of(effect.job), effect.job.metadata.uid)

@@ -135,7 +135,10 @@ class JobInput(_Body):
     timeout: int | None = Field(None, ge=1, le=MONTH_SECONDS, description="Seconds it may run.")
     priority: str = Field("", max_length=63, description="One of the tenant's; empty: normal.")
     schedule_to_start: int | None = Field(
-        None, ge=1, le=MONTH_SECONDS, description="Seconds from its turn by which it must run; empty: however long."
+        None,
+        ge=1,
+        le=MONTH_SECONDS,
+        description="Seconds from its turn by which it must run; empty: the service's own.",
     )
     completions: int | None = Field(None, ge=1, le=10_000, description="How many times it runs, each with an index.")
     parallelism: int = Field(1, ge=1, le=1000, description="How many of these at the same time.")

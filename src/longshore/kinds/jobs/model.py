@@ -360,6 +360,18 @@ def _as_told(failed: Condition) -> State:
     return State(Status.FAILED, failed.reason, failed.message)
 
 
+def run_by(job: Job, pods: Iterable[Pod]) -> datetime | None:
+    """When it must run by its own `schedule_to_start`; None where it names none, has run, or its turn has not come.
+
+    The time counts from its turn, which is when the Job controller sets startTime: waiting for the tenant's limits is
+    not a matter of placement.
+    """
+    seconds, begun = request_of(job).schedule_to_start, job.status.start_time
+    if seconds is None or begun is None or has_started(job, pods):
+        return None
+    return begun + timedelta(seconds=seconds)
+
+
 def has_started(job: Job, pods: Iterable[Pod]) -> bool:
     """Whether any of its pods ever ran."""
     counted = job.status.ready + job.status.succeeded + job.status.failed

@@ -41,8 +41,11 @@ class PurgeJob(Effect, frozen=True):
     job: Job
 
 
-def plan(job: Job | None, pods: Sequence[Pod], now: datetime, *, ttl_seconds: int) -> Plan:
-    """Next actions for one job; nothing for what is gone, or released and not to be purged."""
+def plan(
+    job: Job | None, pods: Sequence[Pod], now: datetime, *, ttl_seconds: int, until: datetime | None = None
+) -> Plan:
+    """Next actions for one job; nothing for what is gone, or released and not to be purged. `until` is when its place
+    is taken from it if it does not run by then."""
     if job is None:
         return Plan()
     if model.FINALIZER not in job.metadata.finalizers:
@@ -53,29 +56,30 @@ def plan(job: Job | None, pods: Sequence[Pod], now: datetime, *, ttl_seconds: in
         return Plan((stop(job, now, "Deleted while it was not over; stopped."),))
     if model.stop_requested(job):
         return Plan(tuple(_hurry(pod) for pod in pods if _lingers(pod)))
-    return _begin(job, pods, now)
+    return _begin(job, pods, now, until)
 
 
-def _begin(job: Job, pods: Sequence[Pod], now: datetime) -> Plan:
-    """End a job that cannot start: because its image insists on root, or because it was to run by now.
-
-    The time counts from its turn, which is when the Job controller sets startTime: waiting for the tenant's limits is
-    not a matter of placement.
-    """
-    if job.spec.suspend or model.has_started(job, pods):
+def _begin(job: Job, pods: Sequence[Pod], now: datetime, until: datetime | None) -> Plan:
+    """End a job that cannot start: because its image insists on root, or because it was to run by now."""
+    if job.spec.suspend:
         return Plan()
     cause = obstacle(pods)
-    if cause is not None and cause.reason == NEEDS_ROOT:
+    if cause is not None and cause.reason == NEEDS_ROOT and not model.has_started(job, pods):
         return Plan((stop(job, now, cause.message, cause.reason),))
-    seconds, begun = model.request_of(job).schedule_to_start, job.status.start_time
-    if seconds is None or begun is None:
+    own = model.run_by(job, pods)
+    ends = own or until
+    if ends is None:
         return Plan()
-    left = (begun + timedelta(seconds=seconds) - now).total_seconds()
+    left = (ends - now).total_seconds()
     if left > 0:
         return Plan(requeue_after=left)
     cause = cause or Cause(UNSCHEDULABLE, "Nothing says what kept it.")
-    why = f"It did not run within {seconds} s of its turn. {cause.message}"
+    why = f"{_late(job) if own else 'It kept its place for too long without running.'} {cause.message}"
     return Plan((stop(job, now, why, cause.reason),))
+
+
+def _late(job: Job) -> str:
+    return f"It did not run within {model.request_of(job).schedule_to_start} s of its turn."
 
 
 def stop(job: Job, now: datetime, message: str, reason: str = model.REASON_STOPPED) -> PatchObject:

@@ -81,7 +81,7 @@ class WhyView(Struct, frozen=True):
     """Why a job is not running yet, in one sentence; once it runs or is over, what it waited for (`jobs.waiting.why`).
 
     `since` is when this cause began, `ahead` how many jobs start before it, `queued` and `pending` the seconds that it
-    waited for its turn and then for its pod.
+    waited for its turn and then for its pod. `until` is when it is ended if it does not run by then.
     """
 
     reason: str
@@ -91,6 +91,7 @@ class WhyView(Struct, frozen=True):
     eta: EtaView | None = None
     queued: float | None = None
     pending: float | None = None
+    until: datetime | None = None
 
 
 class LogView(Struct, frozen=True):
@@ -275,7 +276,7 @@ _HINTS = {
     "OOMKilled": "it used more memory than it asked for: ask for more with resources.memory",
     "DeadlineExceeded": "raise its timeout, or make it do less",
     "Evicted": "it took more of the disk than it may, or its node ran short: the message says which",
-    "ImagePull": "check the image's name, and with image_pull_secrets the credentials to pull it",
+    "ImagePull": "check the image's name, and with image_pull_secrets the credentials to pull it; then run it again",
     "NeedsRoot": "use an image that runs as user 1000: longshore runs nothing as root",
     "NodeLost": "its node went away: set retries, or run it again",
     "Preempted": "work of higher priority took its place: run it again",

@@ -17,12 +17,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from longshore.kinds.jobs import model
-from longshore.kinds.jobs.model import State
+from longshore.kinds.jobs.model import State, Status
 from longshore.kinds.jobs.places import TURN
 from longshore.kinds.jobs.view import WhyView, finished_at
-from longshore.kinds.jobs.waiting import obstacles
+from longshore.kinds.jobs.waiting import obstacles, patience
 from longshore.kinds.jobs.waiting.placement import Bookings, Room, rooms
-from longshore.kinds.jobs.waiting.why import Known, Reason, Turn, Workload, in_line, kept, resumed_at, why_of
+from longshore.kinds.jobs.waiting.why import Idle, Known, Reason, Turn, Workload, in_line, kept, resumed_at, why_of
 from longshore.kinds.tenants.admit import entry_for, excesses, use_of
 from longshore.kinds.tenants.model import Tenant, namespace_of
 from longshore.kube.objects import PERSISTENT_VOLUME_CLAIMS, Claim, Event, Job, Node, Pod
@@ -32,6 +32,8 @@ from longshore.kube.store import PAGE_MAX, Overflowed, Store
 CLAIMS = PERSISTENT_VOLUME_CLAIMS.read_as(Claim)
 TURN_SECONDS = 1.0
 ROOMS_SECONDS = 2.0
+# what came so lately may be about to start
+STARTS_WITHIN = timedelta(seconds=10)
 SAMPLES = 50  # last durations kept of each tenant
 MAX_NOTED = 50_000
 # of these nothing is worth keeping: they say no more than the record's times
@@ -64,10 +66,12 @@ class Facts:
         nodes: Store[Node],
         others: Store[Pod],
         claims: Store[Claim],
+        start_within: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._jobs, self._pods, self._tenants = jobs, pods, tenants
         self._events, self._nodes, self._others, self._claims = events, nodes, others, claims
+        self._start_within = start_within
         self._clock = clock
         # Kueue's, where it is installed
         self.workloads: Store[Workload] | None = None
@@ -96,7 +100,9 @@ class Facts:
             claim=lambda name: self._claims.get(name, job.metadata.namespace),
             workload=self._workload(job),
         )
-        return why_of(known, state, obstacles.of)
+        found = why_of(known, state, obstacles.of)
+        until = patience.until(known, found, self._start_within) if found and state.status is Status.PENDING else None
+        return replace(found, until=until) if found and until else found
 
     def told(self, uid: str) -> list[Event]:
         """The Events about an object, the newest first."""
@@ -137,16 +143,17 @@ class Facts:
             self._rooms = (self._clock(), rooms(self._nodes.list(), list(self._bookings.values())))
         return self._rooms[1]
 
-    def note(self, job: Job, pods: Sequence[Pod], now: datetime) -> None:
-        """Remember what this job waits for now; the latest that says more than that it waits is what is kept."""
+    def note(self, job: Job, pods: Sequence[Pod], now: datetime) -> WhyView | None:
+        """What this job waits for now, which is remembered; the latest that says more than that it waits is kept."""
         if model.is_over(job):
-            return
+            return None
         found = self.why(job, pods, model.state_of(job, pods), now)
         if found is not None and found.reason not in _PASSING:
             self._noted.pop(job.metadata.uid, None)
             self._noted[job.metadata.uid] = found
             if len(self._noted) > MAX_NOTED:
                 del self._noted[next(iter(self._noted))]
+        return found
 
     def kept(self, job: Job, pods: Sequence[Pod], now: datetime) -> WhyView:
         """What a job that is over had waited for, for its record; from Events and times where nothing was noted."""
@@ -218,18 +225,32 @@ class Facts:
         last = self._durations.get(name, ())
         typical = median(last) if last else None
         called, priority = (model.request_of(first).name, model.priority_of(first)) if first else ("", 0)
-        return Turn(excess, called, priority, uids, self._ends(tenant, typical, now), typical, len(last))
+        idle, ends = self._places(tenant, typical, now)
+        return Turn(excess, called, priority, uids, ends, typical, len(last), idle)
 
-    def _ends(self, tenant: Tenant, typical: float | None, now: datetime) -> tuple[datetime, ...]:
-        """When what is admitted will end, if it takes as long as the tenant's last jobs did."""
-        if typical is None:
-            return ()
-        ends = []
+    def _places(
+        self, tenant: Tenant, typical: float | None, now: datetime
+    ) -> tuple[tuple[Idle, ...], tuple[datetime, ...]]:
+        """The admitted jobs that hold their place and cannot start, and when the others will end, if they take as long
+        as the tenant's last jobs did."""
+        idle, ends = [], []
         for entry in tenant.status.admitted:
             job = self._jobs.get(entry.name, namespace_of(tenant.metadata.name))
             begun = resumed_at(job) if job else None
-            ends.append((begun or now) + timedelta(seconds=typical))
-        return tuple(sorted(ends))
+            late = job is not None and begun is not None and now - begun > STARTS_WITHIN
+            if stuck := self._stuck(job, now) if job is not None and late else None:
+                idle.append(stuck)
+            elif typical is not None:
+                ends.append((begun or now) + timedelta(seconds=typical))
+        return tuple(idle), tuple(sorted(ends))
+
+    def _stuck(self, job: Job, now: datetime) -> Idle | None:
+        if job.spec.suspend or job.status.ready:
+            return None
+        pods = self._pods.by("job", job.metadata.uid)
+        found = self.why(job, pods, model.state_of(job, pods), now)
+        stuck = found is not None and found.reason in patience.STUCK
+        return Idle(model.request_of(job).name, found.reason) if found and stuck else None
 
     def _workload(self, job: Job) -> Workload | None:
         if self.workloads is None:

@@ -21,6 +21,8 @@ from longshore.kube.objects import Claim, Condition, Event, Job, Object, Pod
 
 # so many measured ends make an expectation
 MIN_SAMPLES = 3
+# so many of those that hold places without running are called by name
+NAMED = 3
 
 
 class Reason(StrEnum):
@@ -60,12 +62,19 @@ class Workload(Object, frozen=True):
     status: WorkloadStatus = WorkloadStatus()
 
 
+class Idle(Struct, frozen=True, gc=False):
+    """A job that holds a place of its tenant and cannot start: the name that people gave it, and what keeps it."""
+
+    name: str
+    reason: str
+
+
 class Turn(Struct, frozen=True):
     """How it stands with a tenant's line: what keeps its first job from starting, and how long its jobs take.
 
     `first` is the name that people gave that job, `priority` what its own counts.
     `admitted` are uids, `ends` when what is admitted may be expected to end, soonest first, `typical` the median of
-    the last `samples` durations in seconds.
+    the last `samples` durations in seconds. `idle` are those of the admitted that cannot start; they have no end.
     """
 
     excess: tuple[Excess, ...] = ()
@@ -75,6 +84,7 @@ class Turn(Struct, frozen=True):
     ends: tuple[datetime, ...] = ()
     typical: float | None = None
     samples: int = 0
+    idle: tuple[Idle, ...] = ()
 
 
 class Known(Struct, frozen=True):
@@ -199,8 +209,17 @@ def in_line(known: Known) -> WhyView:
         sentence = f"The tenant's limits have room, its turn is about to come{': ' if line else ''}{line}."
         return WhyView(Reason.COMING, sentence, since, ahead)
     limits = " and ".join(_limit(excess) for excess in turn.excess)
-    sentence = f"Waits for the tenant's turn: {limits}{', ' if line else ''}{line}."
+    sentence = f"Waits for the tenant's turn: {limits}{', ' if line else ''}{line}.{_idle(turn)}"
     return WhyView(Reason.TENANT_LIMIT, sentence, since, ahead, _eta(known))
+
+
+def _idle(turn: Turn) -> str:
+    """Who of those that have their turn makes no use of it."""
+    if not turn.idle:
+        return ""
+    named = ", ".join(f"{idle.name!r} ({idle.reason})" for idle in turn.idle[:NAMED])
+    more = f" and {len(turn.idle) - NAMED} more" if len(turn.idle) > NAMED else ""
+    return f" {len(turn.idle)} of {len(turn.admitted)} places are held by jobs that cannot start: {named}{more}."
 
 
 def _limit(excess: Excess) -> str:
@@ -220,6 +239,8 @@ def _eta(known: Known) -> EtaView | None:
         f"half of this tenant's last {turn.samples} jobs took {span(turn.typical)} or less; "
         f"{len(turn.ends)} run at once, {ahead} start before it"
     )
+    if turn.idle:
+        basis += f"; {len(turn.idle)} places are left out, as their jobs cannot start"
     return EtaView(at.replace(microsecond=0), basis)
 
 

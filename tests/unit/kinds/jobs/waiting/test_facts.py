@@ -74,9 +74,9 @@ class World:
         spec = TenantSpec("a", limits=Limits(concurrent_jobs=1))
         self.put("tenants", Tenant(ObjectMeta(name="a", uid="t"), spec, TenantStatus(admitted=entries)))
 
-    def why(self, name: str) -> WhyView:
+    def why(self, name: str, now: datetime = T0) -> WhyView:
         found = job(name)
-        seen = self.facts.why(found, [], model.state_of(found, []), T0)
+        seen = self.facts.why(found, [], model.state_of(found, []), now)
         assert seen is not None
         return seen
 
@@ -126,6 +126,39 @@ async def test_how_long_jobs_take_is_learned_from_those_that_end() -> None:
     eta = world.why("waiting").eta
     assert eta is not None
     assert eta.at == T0 + timedelta(seconds=20)
+    learning.cancel()
+
+
+async def test_those_that_cannot_start_are_named_to_those_behind_and_nothing_is_expected_of_their_places() -> None:
+    world = World()
+    for name, took in (("d1", 10), ("d2", 20), ("d3", 90)):
+        world.put("jobs", job(name, took=took))
+    learning = asyncio.create_task(world.facts.follow(durations=True))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    for name in ("runs", "stuck"):
+        world.put("jobs", job(name, suspend=False))
+    owner = OwnerReference(kind="Job", name="stuck", uid="uid-stuck", controller=True)
+    labels = {model.LABEL_TENANT: "a"}
+    meta = ObjectMeta(name="p", namespace="tenant-a", uid="p", labels=labels, owner_references=(owner,))
+    said = Condition("PodScheduled", "False", "Unschedulable", "0/1 nodes are available: 1 Insufficient cpu.", T0)
+    world.put("pods", Pod(meta, status=PodStatus(conditions=(said,))))
+    world.put("jobs", job("first"))
+    world.put("jobs", job("second"))
+    world.tenant("runs", "stuck")
+    later = T0 + timedelta(seconds=15)
+    one, two = world.why("first", later), world.why("second", later)
+    assert one.sentence.endswith(" 1 of 2 places are held by jobs that cannot start: 'STUCK' (NoNodeFits).")
+    # one place for both of them: the second waits for the first one's end
+    assert one.eta is not None
+    assert two.eta is not None
+    assert (one.eta.at, two.eta.at) == (T0 + timedelta(seconds=20), T0 + timedelta(seconds=40))
+    assert "1 run at once" in two.eta.basis
+    assert "1 places are left out" in two.eta.basis
+    world.tenant("stuck")
+    alone = world.why("first", later)
+    assert "1 of 1 places" in alone.sentence
+    assert alone.eta is None
     learning.cancel()
 
 
