@@ -6,7 +6,7 @@ Nothing here fits on a node or is let start for long, so the tests cost what it 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from longshore.cli.local import LocalApi
+from longshore.kinds.jobs import reconcile
 from longshore.kube.client import Client
 from longshore.kube.objects import (
     CUSTOM_RESOURCE_DEFINITIONS,
@@ -29,6 +30,7 @@ from longshore.kube.objects import (
     Pod,
     Resource,
 )
+from longshore.runtime.executor import Executor
 from longshore.sdk.answers import Job, Why
 
 NewTenant = Callable[..., Awaitable[Any]]
@@ -145,6 +147,40 @@ async def test_when_it_may_start_is_reckoned_from_what_the_tenants_last_jobs_too
     assert "last 3 jobs" in why.eta.basis
     assert why.eta.at >= why.since
     await end(tenant, waiting, *running)
+
+
+async def test_jobs_that_cannot_start_are_named_to_those_behind_and_told_when_they_give_up_their_places(
+    new_tenant: NewTenant, waits: Any, client: Client, eventually: Eventually
+) -> None:
+    tenant = await new_tenant(concurrent_jobs=2)
+    selector = {"example.com/no": "such"}
+    stuck = [
+        await tenant.client.jobs.submit("bash", ["true"], name=name, cpu=0.1, node_selector=selector)
+        for name in ("one", "two")
+    ]
+    for each in stuck:
+        why = await waits(tenant, each, "NoMatchingNode")
+        assert why.until is not None
+        assert why.until - why.since >= timedelta(minutes=59)
+    behind = await tenant.client.jobs.submit("bash", ["true"], cpu=0.1)
+    held = await waits(tenant, behind, "TenantLimit", "2 of 2 places are held by jobs that cannot start")
+    assert "'one' (NoMatchingNode)" in held.sentence
+    assert "'two' (NoMatchingNode)" in held.sentence
+    assert held.eta is None
+
+    # what the leader does when that time has come, on the same objects
+    job, pod = (
+        await client.get(JOBS, stuck[0].id, tenant.namespace),
+        await pod_of(client, eventually, tenant.namespace, stuck[0]),
+    )
+    now = datetime.now(UTC)
+    (ending,) = reconcile.plan(job, [pod], now, ttl_seconds=60, until=now).actions
+    await Executor(client).execute(ending)
+    done = await tenant.client.jobs.wait(stuck[0].id, deadline=60)
+    assert (done.status, done.reason) == ("Failed", "Unschedulable")
+    assert "kept its place for too long" in (done.message or "")
+    assert (await tenant.client.jobs.wait(behind.id, deadline=60)).status == "Succeeded"
+    await end(tenant, stuck[1])
 
 
 async def test_the_namespaces_quota_and_how_much_of_it_is_used(
