@@ -57,10 +57,13 @@ _SHARED: Final = {
 Handler = Callable[..., Awaitable[int | None]]
 
 
-def command(app: typer.Typer, name: str, *, options: Mapping[str, Any] | None = None) -> Callable[[Handler], Handler]:
+def command(
+    app: typer.Typer, name: str, *, options: Mapping[str, Any] | None = None, for_good: bool = False
+) -> Callable[[Handler], Handler]:
     """Register an async function as a command: it takes a Call first and returns the exit code (None is 0).
 
-    `options`: more of them by name, each None where it is not given, for its `**said`.
+    `options`: more of them by name, each None where it is not given, for its `**said`. `for_good`: what it does to
+    a job cannot be undone, so that a name or a few letters of the id are too little to say which.
     """
 
     def register(handler: Handler) -> Handler:
@@ -69,7 +72,7 @@ def command(app: typer.Typer, name: str, *, options: Mapping[str, Any] | None = 
         ) -> None:
             from longshore.sdk.target import Target
 
-            code = _run(handler, own, Target.choose(url, key, cluster), tenant, Output(json=json))
+            code = _run(handler, own, for_good, Target.choose(url, key, cluster), tenant, Output(json=json))
             if code:
                 raise typer.Exit(code)
 
@@ -97,14 +100,17 @@ def _signature(handler: Handler, options: Mapping[str, Any]) -> inspect.Signatur
     return inspect.Signature([each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own] + shared)
 
 
-def _run(handler: Handler, own: dict[str, Any], target: "Target", tenant: str | None, out: Output) -> int:
+def _run(
+    handler: Handler, own: dict[str, Any], for_good: bool, target: "Target", tenant: str | None, out: Output
+) -> int:
+    from longshore.cli.naming import resolved
     from longshore.sdk import LongshoreClient
 
     call = Call(LongshoreClient(target.url, target.key, tenant=tenant, patience=_PATIENCE), out, tenant)
 
     async def opened() -> int | None:
         async with call.client:
-            return await handler(call, **own)
+            return await handler(call, **await resolved(call.client, own, for_good=for_good))
 
     try:
         return asyncio.run(opened()) or 0

@@ -48,8 +48,20 @@ def complete_status(incomplete: str) -> list[str]:
     return [incomplete + status[len(incomplete) :] for status in found]
 
 
-JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.", autocompletion=complete_jobs)]
-JobIds = Annotated[list[str], typer.Argument(metavar="JOB...", help="Ids of jobs.", autocompletion=complete_jobs)]
+JobId = Annotated[
+    str,
+    typer.Argument(
+        metavar="JOB",
+        help="The job's id, 4 letters or more that only it begins with, or its name.",
+        autocompletion=complete_jobs,
+    ),
+]
+JobIds = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="JOB...", help="Ids of jobs, what these begin with, or names.", autocompletion=complete_jobs
+    ),
+]
 Status: Final = typer.Option(
     "--status",
     help="Queued, Pending, Running, Succeeded, Failed or Stopped, in capitals or not.",

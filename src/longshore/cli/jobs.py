@@ -30,9 +30,9 @@ def register(group: typer.Typer) -> None:
     command(group, "events")(events)
     wait.register(group)
     watch.register(group)
-    command(group, "stop")(stop)
+    command(group, "stop", for_good=True)(stop)
     command(group, "rerun")(rerun)
-    command(group, "delete")(delete)
+    command(group, "delete", for_good=True)(delete)
 
 
 async def get(call: Call, job_id: JobId) -> None:

@@ -8,7 +8,8 @@ from typing import TypedDict
 class JobFilters(TypedDict, total=False):
     """Each narrows; what is left out or None narrows nothing.
 
-    kind: job, simulation, ... status: in capitals or not. name: what it begins with. tags: each must be there.
+    kind: job, simulation, ... status: in capitals or not. name: what it begins with. called: what the id begins with,
+    or the whole name. tags: each must be there.
     created_after, created_before: accepted not before, or before, this time. archived: False for only what is still in
     the cluster. sort: "-created" is the default, newest first; "created" is oldest first.
     """
@@ -16,6 +17,7 @@ class JobFilters(TypedDict, total=False):
     kind: str | None
     status: str | None
     name: str | None
+    called: str | None
     tags: Mapping[str, str] | None
     created_after: datetime | str | None
     created_before: datetime | str | None

@@ -115,3 +115,33 @@ async def test_programs_that_are_not_async_see_a_job_through(new_tenant: NewTena
     assert (status, log) == ("Succeeded", b"1\n2\n3\n")
     assert seen[0] == "snapshot"
     assert len(listed) == 1
+
+
+async def test_a_job_is_meant_by_the_beginning_of_its_id_or_by_its_name(longshore: Longshore) -> None:
+    first = (await longshore("submit", "-i", "bash", "-n", "hello", "--wait", "--", "true")).out.strip()
+    other = (await longshore("submit", "-i", "bash", "-n", "hello-2", "--", "sleep", "300")).out.strip()
+    for typed in (first, first[:12], "hello"):
+        assert f"{first} " in (await longshore("get", typed)).out.replace("\n", " "), typed
+    assert (await longshore("list", "--live", "-q", "--name", "hello")).out.split() == [other, first]
+    named = await longshore("stop", "hello-2")
+    assert (named.code, other in named.err) == (2, True), "a name is too little to end a job by"
+    assert (await longshore("get", other, "--json")).json["status"] not in ("Stopped", "Failed")
+    assert (await longshore("stop", other[:12], "--wait")).code == 0
+
+    again = (await longshore("rerun", "hello", "--wait")).out.strip()
+    ambiguous = await longshore("why", "hello")
+    assert ambiguous.code == 2
+    assert first in ambiguous.err
+    assert again in ambiguous.err
+
+
+async def test_a_tenant_is_changed_by_what_is_named(
+    new_tenant: NewTenant, longshore: Longshore, api: LocalApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant = await new_tenant(cpu=3, concurrent_jobs=1)
+    monkeypatch.setenv("LONGSHORE_API_KEY", tenant.key)
+    assert (await longshore("tenants", "set", tenant.id, "--cpu", "9")).code == 2, "administrators only"
+    monkeypatch.setenv("LONGSHORE_API_KEY", api.admin_token)
+    assert (await longshore("tenants", "set", tenant.id, "--concurrent-jobs", "2", "--retention-days", "7")).code == 0
+    now = (await longshore("tenants", "get", tenant.id, "--json")).json
+    assert (now["limits"]["cpu"], now["limits"]["concurrent_jobs"], now["retention_days"]) == (3, 2, 7)

@@ -88,7 +88,7 @@ def test_times_are_in_the_readers_zone(cli: Cli, api: Api, local_zone: None) -> 
 def test_logs_are_the_bytes_of_the_job(cli: Cli, api: Api) -> None:
     api.on("GET /v1/jobs/j1/logs", body=b"one\ntwo")
     assert cli("jobs", "logs", "j1", "--tail", "2").out == "one\ntwo"
-    assert api.asked[0].query == {"tail": "2"}
+    assert api.asked_for("GET /v1/jobs/j1/logs")[0].query == {"tail": "2"}
     assert cli("jobs", "logs", "j1", "--json").lines == [{"log": "one"}, {"log": "two"}]
 
 
@@ -359,7 +359,7 @@ def test_logs_asks_for_a_part(cli: Cli, api: Api) -> None:
     api.on("GET /v1/jobs/j1/logs", body=b"x\n")
     said = ("--since", "10m", "--until", "1m", "--search", "err", "--context", "2", "--previous", "--container", "c")
     assert cli("logs", "j1", *said).out == "x\n"
-    assert api.asked[0].query == {
+    assert api.asked_for("GET /v1/jobs/j1/logs")[0].query == {
         "since": "10m",
         "until": "1m",
         "search": "err",
@@ -413,7 +413,7 @@ def test_ctrl_c_ends_the_waiting_and_not_the_job(cli: Cli, api: Api) -> None:
     api.on("GET /v1/jobs/j1", RUNNING)
     with subprocess.Popen([*LONGSHORE, "wait", "j1"], stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 60
-        while not api.asked and time.monotonic() < deadline:
+        while not api.asked_for("GET /v1/jobs/j1") and time.monotonic() < deadline:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=60)[1]

@@ -28,7 +28,8 @@ from longshore.kube.store import Listing, Position, created, sortable
 
 @dataclass(frozen=True)
 class Filter:
-    """What a list is narrowed to; None narrows nothing. `name` is a prefix of the job's name; times are inclusive
+    """What a list is narrowed to; None narrows nothing. `name` is a prefix of the job's name; `called` one of
+    its id, or the whole name; times are inclusive
     after and exclusive before; every one of `tags` must be there; `archived`: only what is in the archive and no
     more in the cluster, or only what is in the cluster."""
 
@@ -40,6 +41,7 @@ class Filter:
     created_after: datetime | None = None
     created_before: datetime | None = None
     archived: bool | None = None
+    called: str | None = None
 
 
 SORTS = ("-created", "created", "-name", "name")
@@ -148,6 +150,8 @@ def _words(wanted: Filter) -> list[bytes]:
     words = [b'"%s":%s' % (field.encode(), msgspec.json.encode(value)) for field, value in said.items() if value]
     if wanted.name:
         words.append(b'"name":' + msgspec.json.encode(wanted.name)[:-1])
+    if wanted.called:  # id or name: both are texts that begin so
+        words.append(b":" + msgspec.json.encode(wanted.called)[:-1])
     return words + [msgspec.json.encode(dict([tag]))[1:-1] for tag in wanted.tags]
 
 
@@ -197,10 +201,14 @@ class _Live:
 
     def _is_named(self, job: Job) -> bool:
         wanted = self._wanted
-        if wanted.name is None and not wanted.tags:
+        if wanted.name is None and not wanted.tags and wanted.called is None:
             return True
         request = model.request_of(job)
-        return (wanted.name is None or request.name.startswith(wanted.name)) and _tagged(wanted, request.tags)
+        return (
+            (wanted.name is None or request.name.startswith(wanted.name))
+            and _tagged(wanted, request.tags)
+            and _called(wanted, job.metadata.name if model.tenant_of(job) else "", request.name)
+        )
 
     def _is_somebodys(self, job: Job) -> bool:
         """Of the list of all tenants: neither deleted, nor of a namespace that only looks like a tenant's."""
@@ -213,6 +221,10 @@ class _Live:
 
 def _tagged(wanted: Filter, tags: Mapping[str, str]) -> bool:
     return all(tags.get(key) == value for key, value in wanted.tags)
+
+
+def _called(wanted: Filter, id: str, name: str) -> bool:
+    return wanted.called is None or id.startswith(wanted.called) or name == wanted.called
 
 
 def _cold_filter(parts: Services, wanted: Filter, shown: Set[str]) -> Callable[[Entry], bool]:
@@ -229,6 +241,7 @@ def _cold_filter(parts: Services, wanted: Filter, shown: Set[str]) -> Callable[[
             and (wanted.created_after is None or entry.created >= wanted.created_after)
             and (wanted.created_before is None or entry.created < wanted.created_before)
             and _tagged(wanted, entry.tags)
+            and _called(wanted, entry.id, entry.name)
             and entry.uid not in shown
             and not any(job.metadata.uid == entry.uid for job in parts.stores.jobs.by("id", entry.id))
         )

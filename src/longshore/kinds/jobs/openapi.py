@@ -23,6 +23,7 @@ WORDS: Final = {
     "kind": "Only this kind of work: job, simulation, task.",
     "status": "Only work in this state.",
     "name": "Only work whose name begins so; in a path: the name of a file.",
+    "called": "Only work whose id begins so, or whose whole name this is.",
     "tag": "Only work with this tag, as key=value; repeatable.",
     "created_after": "Only work that was accepted after this time (RFC 3339).",
     "created_before": "Only work that was accepted before this time (RFC 3339).",

@@ -69,6 +69,9 @@ async def list_jobs(
         list[_TAG] | None, Query(max_length=20, description="key=value; several: each of them must be there.")
     ] = None,
     name: Annotated[str | None, Query(max_length=200, description="What the name begins with.")] = None,
+    called: Annotated[
+        str | None, Query(min_length=1, max_length=200, description="What the id begins with, or the whole name.")
+    ] = None,
     created_after: Annotated[datetime | None, Query(description="Not before this time.")] = None,
     created_before: Annotated[datetime | None, Query(description="Before this time.")] = None,
     archived: Annotated[bool | None, Query(description="false: only what is still in the cluster.")] = None,
@@ -86,7 +89,7 @@ async def list_jobs(
     scope = None if who.admin and asked is None else who.tenant_for(asked)
     tags = tuple(_pair(each) for each in tag or ())
     after, before = _aware(created_after), _aware(created_before)
-    wanted = Filter(scope, kind, _status(status), name, tags, after, before, archived)
+    wanted = Filter(scope, kind, _status(status), name, tags, after, before, archived, called)
     found = await page(parts, wanted, limit=limit, cursor=cursor, sort=sort)
     store = parts.stores.jobs
     return answer(
