@@ -114,6 +114,8 @@ class EventStream(Response):
         self._news.set()
 
     def _put(self, change: Change) -> bool:
+        if self._closing is not None:  # whoever comes again is told, from the position that he has
+            return True
         if not self._outbox.put(change):
             self._too_slow()
         self._news.set()
@@ -123,6 +125,7 @@ class EventStream(Response):
         self.let_go(Code.TOO_SLOW, "you read too slowly: connect again")
 
     def _restart(self) -> None:
+        self._outbox.clear()  # these are numbered as before
         self.let_go(Code.GOING_AWAY, "this replica begins anew: connect again")
 
 

@@ -75,6 +75,19 @@ async def test_a_snapshot_then_each_change_and_what_was_missed_by_its_last_id(he
         assert (await stream.next())["type"] == "snapshot"
 
 
+async def test_when_numbers_begin_anew_nobody_is_given_a_place_among_them_that_he_has_not_reached(here: Place) -> None:
+    async with events(here) as stream:
+        await stream.next()
+        before = stream.last_id
+        here.board.put("a1", 1)
+        here.board.hub.restart()
+        here.board.put("a1", 2)
+        assert (await stream.next())["code"] == Code.GOING_AWAY
+        assert stream.last_id == before
+    async with events(here, stream.last_id) as stream:
+        assert (await stream.next())["things"] == {"a1": 2}
+
+
 async def test_who_has_gone_is_forgotten(here: Place) -> None:
     async with events(here) as stream:
         await stream.next()
