@@ -110,10 +110,11 @@ class Feed:
                                 take(obj)
 
     def _know(self, store: Store[T], objects: Iterable[T]) -> None:
-        """How far what was told goes; bookmarks do not count, which no two replicas get alike."""
+        """How far what was told goes; bookmarks do not count, which no two replicas get alike. No further than the
+        store: when a backup of the cluster was put back, nobody could ever see what was before."""
         plural = store.resource.plural
         if plural in self._newest:
-            self._newest[plural] = max([self._newest[plural], *map(version_of, objects)])
+            self._newest[plural] = min(store.version, max([self._newest[plural], *map(version_of, objects)]))
             self.hub.known = known_of(self._newest.values())
 
     def _take_event(self, event: Event) -> None:
