@@ -18,7 +18,7 @@ from longshore.kinds.jobs import model as jobs
 from longshore.kinds.jobs.request import JobRequest
 from longshore.kinds.tenants.model import TENANTS, Admitted, Limits, Tenant, cpu_millis, disk_bytes, memory_bytes
 from longshore.kube.objects import JOBS, Job
-from longshore.runtime.plan import Effect, PatchObject, Plan
+from longshore.runtime.plan import Action, Effect, PatchObject, Plan
 
 GIB = 1 << 30
 # how long what is over may stay in the fence, which then says more than runs, never less
@@ -116,9 +116,10 @@ def plan(tenant: Tenant | None, tenant_jobs: Sequence[Job], jobs_version: int, n
     if new or any(job is None or now - jobs.ended_at(job, jobs.EPOCH) >= LINGER for job in over):
         return Plan((_write_fence(tenant, [*kept, *new]),))
     starting = [job for e in kept if _starts(job := by_uid.get(e.uid)) and job is not None]
-    first = tuple(job for job in starting if job.status.start_time is None)
-    actions = (*((LookUp(first),) if first else ()), *(_unsuspend(job) for job in starting))
-    return Plan(actions, requeue_after=LINGER.total_seconds() if over else None)
+    actions: list[Action] = [_unsuspend(job) for job in starting if not _is_doubtful(job)]
+    if doubtful := tuple(job for job in starting if _is_doubtful(job)):  # last, for it ends there without the archive
+        actions += [LookUp(doubtful), *(_unsuspend(job) for job in doubtful)]
+    return Plan(tuple(actions), requeue_after=LINGER.total_seconds() if over else None)
 
 
 def admits(tenant: Tenant, tenant_jobs: Sequence[Job], job: Job, jobs_version: int) -> bool:
@@ -158,6 +159,11 @@ def _newly_admitted(limits: Limits, kept: Sequence[Admitted], tenant_jobs: Seque
 
 def _starts(job: Job | None) -> bool:
     return job is not None and job.spec.suspend and not jobs.is_over(job) and not jobs.stop_requested(job)
+
+
+def _is_doubtful(job: Job) -> bool:
+    """Whether it may have been there before, and the archive must say."""
+    return job.status.start_time is None and not jobs.is_first(job)
 
 
 def _write_fence(tenant: Tenant, entries: Sequence[Admitted]) -> PatchObject:

@@ -1,8 +1,7 @@
 """Keeps a job from being run twice: before a first start the archive is asked whether it has ended before.
 
 Submission looks for an earlier job of the same key too, but may be held up between that and its write for as long as
-the earlier one takes to run, to be archived and to go. A job that was made just after its key has none. The admission
-controller carries `LookUp` out with this.
+the earlier one takes to run, to be archived and to go. The admission controller carries `LookUp` out with this.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import msgspec
 import structlog
 
 from longshore.errors import Conflict
-from longshore.kinds.jobs.model import FINALIZER, is_first, tenant_of
+from longshore.kinds.jobs.model import FINALIZER, tenant_of
 from longshore.kinds.kind import Services
 from longshore.kinds.tenants.admit import LookUp
 from longshore.kube.objects import JOBS, Job
@@ -31,9 +30,8 @@ class Repeats:
 
     async def __call__(self, effect: LookUp) -> None:
         """Raises Conflict when one had ended before: it is taken back, and the rest is planned again."""
-        jobs = [job for job in effect.jobs if not is_first(job)]  # those start also while the archive is away
-        for start in range(0, len(jobs), LOOK_UPS):
-            some = jobs[start : start + LOOK_UPS]
+        for start in range(0, len(effect.jobs), LOOK_UPS):
+            some = effect.jobs[start : start + LOOK_UPS]
             ended = await asyncio.gather(*(self._ended_before(job) for job in some))
             for job in (job for job, before in zip(some, ended, strict=True) if before):
                 await self._take_back(job)

@@ -86,6 +86,17 @@ def test_nothing_is_unsuspended_before_the_fence_names_it() -> None:
     assert (unsuspend.uid, unsuspend.resource_version) == ("uid-1", "101")
 
 
+def test_what_needs_the_archive_before_it_starts_keeps_nothing_else_from_starting() -> None:
+    known, other = job(1), job(2)
+    marks = {**other.metadata.annotations, jobs.ANNOTATION_KEY_MADE: str(other.metadata.creation_timestamp)}
+    new = msgspec.structs.replace(other, metadata=msgspec.structs.replace(other.metadata, annotations=marks))
+    again = msgspec.structs.replace(job(3), status=JobStatus(start_time=START))
+    held = tuple(admit.entry_for(each) for each in (known, new, again))
+    plan = admit.plan(tenant(Limits(), held), [known, new, again], 1000, NOW)
+    said = [each.name if isinstance(each, PatchObject) else each for each in plan.actions]
+    assert said == ["j002", "j003", admit.LookUp((known,)), "j001"]
+
+
 def test_what_is_over_makes_room_for_the_next() -> None:
     held = (admit.entry_for(job(1)),)
     plan = admit.plan(tenant(Limits(concurrent_jobs=1), held), [job(1, suspend=False, over=True), job(2)], 1000, NOW)
