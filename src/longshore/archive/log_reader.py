@@ -113,7 +113,8 @@ class LogReader:
         return decode(kept.start, await self._objects.get(kept.path))
 
     async def opened(self, kept: Kept, end: int | None = None) -> Chunk:
-        """The whole chunk; in place of one that stays damaged a line that says so, up to where the next one begins."""
+        """The whole chunk; in place of one that stays damaged a line that says so, up to where the next one begins, or
+        would as its own end says."""
         for number in range(TRIES):
             try:
                 return await self.open(kept)
@@ -123,7 +124,9 @@ class LogReader:
                 if number < TRIES - 1:
                     await asyncio.sleep(AGAIN_SECONDS)
         log.error("a chunk of a log is damaged", path=kept.path, hint=_HOLE)
-        return lost(kept.start, kept.start + kept.bytes if end is None else end)
+        if end is None:
+            end = kept.start + min((await self.about(kept)).size, kept.bytes)
+        return lost(kept.start, end)
 
     async def newest(self, chunks: list[Kept]) -> Chunk:
         """The last of these, to go on after. What a damaged one held is read again, and comes after its place."""

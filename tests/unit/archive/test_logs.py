@@ -242,3 +242,14 @@ async def test_names_stay_within_their_folder(objects: Objects) -> None:
     for words in (("..", "j1", MAIN), ("acme", "a/b", MAIN), ("acme", "j1", "../x")):
         with pytest.raises(UserMistake):
             await Logs(objects).chunks(*words)
+
+
+async def test_the_newest_chunk_of_a_log_that_goes_on_is_as_long_as_it_was_when_it_is_damaged(objects: Objects) -> None:
+    logs = Logs(objects)
+    await write(logs, 0, 5000)
+    newest = (await logs.chunks(*JOB, MAIN))[0]
+    await objects.put(newest.path, b"?" + (await objects.get(newest.path))[1:])
+    told = await everything(logs)
+    assert len(told) == 5000 == await logs.size(*JOB, MAIN) == (await logs.newest([newest])).end
+    await write(logs, 5000, 6000)
+    assert await everything(logs, len(told)) == TEXT[5000:6000]
