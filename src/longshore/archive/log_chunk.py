@@ -108,6 +108,13 @@ class Chunk(msgspec.Struct, frozen=True):
             gaps=self.gaps,
         )
 
+    def upto(self, end: int | None) -> Chunk:
+        """The same without what lies from offset `end` on; None cuts nothing."""
+        if end is None or end >= self.end:
+            return self
+        text = self.text[: max(0, end - self.start)]
+        return msgspec.structs.replace(self, text=text, times=self.times[: lines_begun(text, self.within)])
+
 
 def joined(chunks: list[Chunk]) -> Chunk:
     """Chunks that lie end to end as one."""

@@ -143,7 +143,7 @@ class LogReader:
         self, tenant: str, id: str, stream: str, start: int = 0, until: int | None = None
     ) -> AsyncGenerator[Chunk, None]:
         """What there is from offset `start` on, chunk after chunk; nothing where nothing is. `until`: the size that a
-        stream has that is over."""
+        stream has that is over; what someone put below it who had more, where chunks were merged, does not go on."""
         at, again, holes = start, True, 0
         while again:
             again = False
@@ -159,7 +159,7 @@ class LogReader:
                         yield filler
                     at, holes = kept.start, 0
                 try:
-                    chunk = await self.opened(kept, end)
+                    chunk = (await self.opened(kept, end)).upto(until)
                 except NotFound:  # merged into the one before it meanwhile
                     again = True
                     break
@@ -204,7 +204,7 @@ class LogReader:
         chunks = await self.chunks(tenant, id, stream, until)
         found, start = 0, 0
         for number, kept in enumerate(reversed(chunks)):
-            chunk = await self.opened(kept)
+            chunk = (await self.opened(kept)).upto(until)
             if number == 0:
                 start = chunk.end
             if lines <= 0:

@@ -253,3 +253,16 @@ async def test_the_newest_chunk_of_a_log_that_goes_on_is_as_long_as_it_was_when_
     assert len(told) == 5000 == await logs.size(*JOB, MAIN) == (await logs.newest([newest])).end
     await write(logs, 5000, 6000)
     assert await everything(logs, len(told)) == TEXT[5000:6000]
+
+
+async def test_what_is_put_below_the_end_where_chunks_were_merged_does_not_go_past_it(objects: Objects) -> None:
+    logs = Logs(objects)
+    await write(logs, 0, 3000, 5000)
+    end = End(5000, complete=False, gaps=(Gap(5000, "gone"),))
+    await logs.close(*JOB, MAIN, end)
+    await logs.merge(*JOB, MAIN)
+    await logs.append(*JOB, MAIN, chunk(LOG, 3000, 7000))  # by someone who has not heard of it
+    assert b"".join([piece.text async for piece in logs.read(*JOB, MAIN, 0, end.size)]) == TEXT[:5000]
+    assert b"".join([piece.text async for piece in logs.read(*JOB, MAIN, 4000, end.size)]) == TEXT[4000:5000]
+    last = TEXT[:5000].splitlines(keepends=True)[-1]
+    assert await logs.start_of_last(*JOB, MAIN, 1, end.size) == (5000 - len(last), 1)
