@@ -56,6 +56,9 @@ JobId = Annotated[
         autocompletion=complete_jobs,
     ),
 ]
+JobIdForGood = Annotated[
+    str, typer.Argument(metavar="JOB", help="The job's id, or 8 letters or more of it.", autocompletion=complete_jobs)
+]
 JobIds = Annotated[
     list[str],
     typer.Argument(

@@ -8,7 +8,7 @@ import typer
 
 from longshore.cli import artifacts, listing, logs, submit, wait, watch
 from longshore.cli.command import Call, command
-from longshore.cli.completion import JobId
+from longshore.cli.completion import JobId, JobIdForGood
 from longshore.cli.follow import headline
 from longshore.cli.output import Output, duration, local
 from longshore.cli.submit import submitted
@@ -80,7 +80,7 @@ async def events(call: Call, job_id: JobId) -> None:
 
 async def stop(
     call: Call,
-    job_id: JobId,
+    job_id: JobIdForGood,
     wait_for_end: Annotated[bool, typer.Option("--wait", help="Until its processes are gone.")] = False,
 ) -> None:
     """End a job; its log and what it has written so far are kept."""
@@ -109,7 +109,7 @@ async def rerun(
 
 async def delete(
     call: Call,
-    job_id: JobId,
+    job_id: JobIdForGood,
     purge: Annotated[bool, typer.Option("--purge", help="Record, log and files too; for ever.")] = False,
 ) -> None:
     """Stop a job where needed, and show it no more; its record stays in the archive, unless purged."""

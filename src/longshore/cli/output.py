@@ -106,8 +106,8 @@ def cell(value: object) -> Text:
 
 
 def local(moment: datetime) -> str:
-    """A time in the reader's zone."""
-    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+    """A time in the reader's zone, which is named: who passes it on may have a reader in another."""
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S %Z}"
 
 
 def duration(start: datetime | None, end: datetime | None) -> str | None:

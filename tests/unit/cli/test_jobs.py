@@ -82,7 +82,7 @@ def test_list_for_programs_is_one_document_with_times_in_utc(cli: Cli, api: Api)
 
 def test_times_are_in_the_readers_zone(cli: Cli, api: Api, local_zone: None) -> None:
     api.on("GET /v1/jobs/j1", DONE)
-    assert "2026-11-21 01:30:00" in cli("jobs", "get", "j1").out
+    assert "2026-11-21 01:30:00 IST" in cli("jobs", "get", "j1").out
 
 
 def test_logs_are_the_bytes_of_the_job(cli: Cli, api: Api) -> None:
