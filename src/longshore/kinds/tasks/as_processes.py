@@ -30,6 +30,7 @@ from longshore.kinds.tasks.turns import Turns
 from longshore.kinds.tasks.view import Word
 from longshore.runner.lines import JsonLines
 from longshore.runtime.bus import Bus
+from longshore.runtime.outcome import is_cancelled
 from longshore.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -231,7 +232,7 @@ class Processes:
                 self._set(running, reason="CannotStart", message=mistake.message)
                 code = None
             except asyncio.CancelledError:
-                if not running.silent:
+                if not running.silent or is_cancelled():
                     await _ended(running.attempt)
                     raise
                 self._set(running, reason="HeartbeatLost", message="It promised heartbeats and fell silent.")
