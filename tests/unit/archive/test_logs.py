@@ -266,3 +266,6 @@ async def test_what_is_put_below_the_end_where_chunks_were_merged_does_not_go_pa
     assert b"".join([piece.text async for piece in logs.read(*JOB, MAIN, 4000, end.size)]) == TEXT[4000:5000]
     last = TEXT[:5000].splitlines(keepends=True)[-1]
     assert await logs.start_of_last(*JOB, MAIN, 1, end.size) == (5000 - len(last), 1)
+    for lines in range(1, 90):
+        start, _ = await logs.start_of_last(*JOB, MAIN, lines, end.size)
+        assert len(TEXT[start:5000].splitlines()) == lines
