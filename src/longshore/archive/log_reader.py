@@ -205,7 +205,7 @@ class LogReader:
         found, start = 0, 0
         for number, kept in enumerate(reversed(chunks)):
             chunk = (await self.opened(kept)).upto(until)
-            until = kept.start  # one that others were merged into holds what was counted in these, if they are still there
+            until = kept.start  # what is merged into this one may still be there, and was counted
             if number == 0:
                 start = chunk.end
             if lines <= 0:
