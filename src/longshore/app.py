@@ -180,6 +180,7 @@ def open_archive(url: str) -> Archive:
     records, index, artifacts = Records(objects), Index(objects), Artifacts(objects)
     removal = Removal(objects, records, index)
     return Archive(
+        answers=objects.answers,
         records=records,
         logs=Logs(objects),
         artifacts=artifacts,

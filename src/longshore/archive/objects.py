@@ -173,6 +173,10 @@ class Objects:
                 for path in some:
                     await self.delete(path)
 
+    async def answers(self) -> None:
+        """Ask for something small. Raises Unavailable where that cannot be answered."""
+        await self.size("check/answers")
+
     async def check(self) -> None:
         """Write, read and remove one small object; Unavailable when the store cannot be used within 10 s."""
         path = f"check/{uuid4().hex}"

@@ -1,7 +1,8 @@
 """Whether the archive answers, and since when it does not: who can say something without it need not wait for it.
 
 Each process of `serve` has one. While the archive is known to be away one caller at a time tries again, for a short
-while and not often; the others hear at once that it is away.
+while and not often, by a small question; the others hear at once that it is away. Whose own question takes too long is
+refused alone, as long as small ones are answered.
 """
 
 from __future__ import annotations
@@ -22,34 +23,63 @@ HINT = "what is still in the cluster is shown; ask again for the rest when the a
 
 
 class Presence:
-    """`now` tells people since when, `clock` counts seconds."""
+    """`now` tells people since when, `clock` counts seconds, `probe` asks something small."""
 
-    def __init__(self, now: Callable[[], datetime], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        now: Callable[[], datetime],
+        probe: Callable[[], Awaitable[object]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.away_since: datetime | None = None
         self._now = now
+        self._probe = probe
         self._clock = clock
         self._asked_again = 0.0
         self._asking = False
 
     async def ask(self, asking: Callable[[], Awaitable[T]]) -> T:
         """What the archive answers. Raises Unavailable while it is away, and at once where that is known."""
-        known = self.away_since is not None
-        if known and (self._asking or self._clock() - self._asked_again < AGAIN):
-            raise self._away()
-        if known:
-            self._asking = True
+        if self.away_since is not None:
+            await self._return()
         try:
-            async with asyncio.timeout(AWAY_PATIENCE if known else PATIENCE):
-                answer = await asking()
-        except (Unavailable, TimeoutError) as error:
-            self.away_since = self.away_since or self._now()
-            self._asked_again = self._clock()
-            raise self._away() from error
+            async with asyncio.timeout(PATIENCE):
+                return await asking()
+        except Unavailable as error:
+            raise self._gone() from error
+        except TimeoutError as error:
+            if not await self._answers():
+                raise self._gone() from error
+            raise Unavailable(
+                f"the archive took longer than {PATIENCE:.0f} s for this",
+                hint="ask for less of it: fewer rows, a shorter span of time, or archived=false",
+                retry_after=5,
+            ) from error
+
+    async def _return(self) -> None:
+        """Passes when the archive is back."""
+        if self._asking or self._clock() - self._asked_again < AGAIN:
+            raise self._away()
+        self._asking = True
+        try:
+            if not await self._answers():
+                raise self._gone()
         finally:
-            if known:
-                self._asking = False
+            self._asking = False
         self.away_since = None
-        return answer
+
+    async def _answers(self) -> bool:
+        try:
+            async with asyncio.timeout(AWAY_PATIENCE):
+                await self._probe()
+        except (Unavailable, TimeoutError):
+            return False
+        return True
+
+    def _gone(self) -> Unavailable:
+        self.away_since = self.away_since or self._now()
+        self._asked_again = self._clock()
+        return self._away()
 
     def _away(self) -> Unavailable:
         assert self.away_since is not None

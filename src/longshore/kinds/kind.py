@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -44,8 +44,9 @@ from longshore.web.openapi import Operations
 
 @dataclass(frozen=True)
 class Archive:
-    """The cold half of the truth, by what is kept."""
+    """The cold half of the truth, by what is kept; `answers` asks it something small."""
 
+    answers: Callable[[], Awaitable[None]]
     records: Records
     logs: Logs
     artifacts: Artifacts
@@ -102,7 +103,7 @@ class Services:
     @cached_property
     def presence(self) -> Presence:
         """Whether the archive answers."""
-        return Presence(self.now)
+        return Presence(self.now, self.archive.answers)
 
     @cached_property
     def facts(self) -> Facts:

@@ -19,9 +19,10 @@ class World:
         self.seconds = 0.0
         self.asked = 0
         self.away = False
-        self.presence = Presence(lambda: START + timedelta(seconds=self.seconds), lambda: self.seconds)
+        self.presence = Presence(lambda: START + timedelta(seconds=self.seconds), self.asking, lambda: self.seconds)
 
     async def asking(self) -> str:
+        """Something large or the small question, both of which cost one."""
         self.asked += 1
         if self.away:
             raise Unavailable("away")
@@ -46,36 +47,54 @@ async def test_one_that_is_away_is_asked_seldom_and_it_is_told_since_when() -> N
     world.away = False
     world.seconds += AGAIN
     assert await world.ask() == "here"
-    assert world.presence.away_since is None
+    assert (world.asked, world.presence.away_since) == (5, None)
 
 
 async def test_one_that_does_not_answer_is_away_and_one_caller_alone_waits_for_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(presence, "PATIENCE", 0.0)
-    world, never = World(), asyncio.Event()
+    monkeypatch.setattr(presence, "AWAY_PATIENCE", 0.0)
+    never = asyncio.Event()
+    world = World()
+    silent = Presence(lambda: START, never.wait, lambda: world.seconds)
     with pytest.raises(Unavailable, match="since"):
-        await world.presence.ask(never.wait)
+        await silent.ask(never.wait)
     world.seconds += AGAIN
-    waiting = asyncio.ensure_future(world.presence.ask(never.wait))
+    monkeypatch.setattr(presence, "AWAY_PATIENCE", 60.0)
+    monkeypatch.setattr(presence, "PATIENCE", 60.0)
+    waiting = asyncio.ensure_future(silent.ask(world.asking))
     await asyncio.sleep(0)
     with pytest.raises(Unavailable, match="since"):
-        await world.ask()
+        await silent.ask(world.asking)
     assert world.asked == 0
     never.set()
-    assert await waiting
+    assert await waiting == "here"
+    assert await silent.ask(world.asking) == "here"
+
+
+async def test_whose_own_question_takes_too_long_is_refused_and_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, never = World(), asyncio.Event()
+    monkeypatch.setattr(presence, "PATIENCE", 0.0)
+    with pytest.raises(Unavailable, match="took longer") as refused:
+        await world.presence.ask(never.wait)
+    assert "ask for less" in (refused.value.hint or "")
+    assert world.presence.away_since is None
+    monkeypatch.setattr(presence, "PATIENCE", 60.0)
     assert await world.ask() == "here"
 
 
 async def test_who_gives_up_waiting_leaves_the_turn_to_the_next() -> None:
     world, never = World(), asyncio.Event()
+    turns = Presence(lambda: START, never.wait, lambda: world.seconds)
     world.away = True
     with pytest.raises(Unavailable):
-        await world.ask()
+        await turns.ask(world.asking)
     world.seconds += AGAIN
-    waiting = asyncio.ensure_future(world.presence.ask(never.wait))
+    waiting = asyncio.ensure_future(turns.ask(world.asking))
     await asyncio.sleep(0)
     waiting.cancel()
     await asyncio.wait([waiting])
     world.away = False
-    assert await world.ask() == "here"
+    never.set()
+    assert await turns.ask(world.asking) == "here"

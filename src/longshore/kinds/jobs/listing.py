@@ -89,7 +89,8 @@ async def page(parts: Services, wanted: Filter, *, limit: int, cursor: str | Non
     try:
         return await _page(parts, wanted, limit, at, descending)
     except Unavailable:
-        if wanted.archived or (at is not None and at.order == ARCHIVE):
+        only_there = wanted.archived or (at is not None and at.order == ARCHIVE)
+        if only_there or parts.presence.away_since is None:  # or it is there, and this alone takes too long
             raise
         began = (at.key, at.uid) if at else START
         return _apart(parts, wanted, limit, Cursor(CREATED, *began, missed=began), descending)
