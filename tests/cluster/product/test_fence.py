@@ -67,14 +67,21 @@ async def test_no_job_of_a_tenant_goes_past_the_scheduler_or_to_the_clusters_own
     placed: tuple[dict[str, Any], ...] = (
         {"nodeName": "a-node"},
         {"nodeSelector": {"node-role.kubernetes.io/control-plane": ""}},
+        {"affinity": required("node-role.kubernetes.io/control-plane", "Exists")},
         {"tolerations": [{"operator": "Exists"}]},
         {"tolerations": [{"key": "pool", "value": "x"}, {"key": "node.kubernetes.io/unschedulable", "value": "x"}]},
     )
     for spec in placed:
         with pytest.raises(errors.Forbidden, match="goes where the scheduler puts it"):
             await client.create(JOBS, asking(spec), tenant.namespace)
-    fair = {"tolerations": [{"key": "pool", "value": "x"}], "nodeSelector": {"pool": "x"}}
+    away = required("node-role.kubernetes.io/control-plane", "DoesNotExist")
+    fair = {"tolerations": [{"key": "pool", "value": "x"}], "nodeSelector": {"pool": "x"}, "affinity": away}
     await client.create(JOBS, asking(fair), tenant.namespace)
+
+
+def required(key: str, operator: str) -> dict[str, Any]:
+    term = {"matchExpressions": [{"key": key, "operator": operator}]}
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}}
 
 
 def asking(spec: dict[str, Any]) -> dict[str, Any]:

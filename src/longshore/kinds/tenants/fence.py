@@ -31,10 +31,16 @@ _KUBE_SYSTEM = "system:serviceaccount:kube-system:"
 _TEMPLATE = "object.spec.template.spec"
 _KEPT = " || ".join(f"t.key.startsWith('{each}')" for each in KEPT_TAINTS)
 _KEPT_NODES = " || ".join(f"k.startsWith('{each}')" for each in KEPT_LABELS)
+# affinity says in another way what a selector says; a wish only (preferred) chooses among nodes that are for work
+_REQUIRED = f"{_TEMPLATE}.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution"
+_KEPT_TERMS = " || ".join(f"e.key.startsWith('{each}')" for each in KEPT_LABELS)
 _PLACED_FAIRLY = (
     f"(!has({_TEMPLATE}.nodeName)"
     f" && (!has({_TEMPLATE}.tolerations) || {_TEMPLATE}.tolerations.all(t, has(t.key) && t.key != '' && !({_KEPT})))"
-    f" && (!has({_TEMPLATE}.nodeSelector) || {_TEMPLATE}.nodeSelector.all(k, !({_KEPT_NODES}))))"
+    f" && (!has({_TEMPLATE}.nodeSelector) || {_TEMPLATE}.nodeSelector.all(k, !({_KEPT_NODES})))"
+    f" && (!has({_TEMPLATE}.affinity) || !has({_TEMPLATE}.affinity.nodeAffinity) || !has({_REQUIRED})"
+    f" || {_REQUIRED}.nodeSelectorTerms.all(each, !has(each.matchExpressions)"
+    f" || each.matchExpressions.all(e, e.operator in ['NotIn', 'DoesNotExist'] || !({_KEPT_TERMS})))))"
 )
 # each controller of the controller manager is its own account by --use-service-account-credentials
 _JOB_WRITERS = tuple(
