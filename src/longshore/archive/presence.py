@@ -1,8 +1,8 @@
 """Whether the archive answers, and since when it does not: who can say something without it need not wait for it.
 
 Each process of `serve` has one. While the archive is known to be away one caller at a time tries again, for a short
-while and not often, by a small question; the others hear at once that it is away. Whose own question takes too long is
-refused alone, as long as small ones are answered.
+while and not often, by a small question; the others hear at once that it is away. Whose own question takes too long or
+cannot be answered is refused alone, as long as small ones are answered.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Presence:
     ) -> None:
         self.away_since: datetime | None = None
         self._now = now
-        self._probe = probe
+        self.probe = probe
         self._clock = clock
         self._asked_again = 0.0
         self._asking = False
@@ -45,11 +45,11 @@ class Presence:
         try:
             async with asyncio.timeout(PATIENCE):
                 return await asking()
-        except Unavailable as error:
-            raise self._gone() from error
-        except TimeoutError as error:
+        except (Unavailable, TimeoutError) as error:
             if not await self._answers():
                 raise self._gone() from error
+            if isinstance(error, Unavailable):
+                raise
             raise Unavailable(
                 f"the archive took longer than {PATIENCE:.0f} s for this",
                 hint="ask for less of it: fewer rows, a shorter span of time, or archived=false",
@@ -71,7 +71,7 @@ class Presence:
     async def _answers(self) -> bool:
         try:
             async with asyncio.timeout(AWAY_PATIENCE):
-                await self._probe()
+                await self.probe()
         except (Unavailable, TimeoutError):
             return False
         return True

@@ -39,15 +39,15 @@ async def test_one_that_is_away_is_asked_seldom_and_it_is_told_since_when() -> N
     for _ in range(5):
         with pytest.raises(Unavailable, match="since 2026-11-28T12:00:00Z"):
             await world.ask()
-    assert world.asked == 2
+    assert world.asked == 3  # and whether it is there at all
     world.seconds += AGAIN
     with pytest.raises(Unavailable, match="since 2026-11-28T12:00:00Z"):
         await world.ask()
-    assert (world.asked, world.presence.away_since) == (3, START)
+    assert (world.asked, world.presence.away_since) == (4, START)
     world.away = False
     world.seconds += AGAIN
     assert await world.ask() == "here"
-    assert (world.asked, world.presence.away_since) == (5, None)
+    assert (world.asked, world.presence.away_since) == (6, None)
 
 
 async def test_one_that_does_not_answer_is_away_and_one_caller_alone_waits_for_it(

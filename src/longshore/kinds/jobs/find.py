@@ -80,6 +80,13 @@ def find_foreign(parts: Services, who: Caller, tenant_id: str, name: str) -> Fou
     return Found(f"{tenant_id}/{model.kind_of(job)}/{name}", tenant, job)
 
 
+async def known(parts: Services, result: Submitted) -> None:
+    """Wait, for a moment at most, until this replica knows the job, so that its caller's next request finds it."""
+    if result.job is not None:
+        with suppress(Unavailable):
+            await parts.stores.jobs.wait_for(result.job.metadata.resource_version)
+
+
 async def accepted(parts: Services, result: Submitted) -> Response:
     """202 for a new job, 200 for the one that the same key made before.
 
@@ -88,8 +95,7 @@ async def accepted(parts: Services, result: Submitted) -> Response:
     """
     if result.job is None:
         return answer(result.record)
-    with suppress(Unavailable):
-        await parts.stores.jobs.wait_for(result.job.metadata.resource_version)
+    await known(parts, result)
     record = live_record(parts, result.job)
     return answer(record, 202 if result.created else 200, headers={"Location": record.links["self"]})
 

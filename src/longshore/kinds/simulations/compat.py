@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from longshore.errors import BadUpload, NotFound, TooLarge, UserMistake
-from longshore.kinds.jobs.find import find, full_record
+from longshore.kinds.jobs.find import find, full_record, known
 from longshore.kinds.jobs.logs import answer as log
 from longshore.kinds.jobs.model import Status
 from longshore.kinds.kind import Parts
@@ -42,6 +42,7 @@ async def submit(request: Request, who: Who, parts: Parts, tenant: str | None = 
         raise
     except UserMistake as mistake:
         raise BadUpload(mistake.message, hint=mistake.hint, field=mistake.field) from None
+    await known(parts, result)
     body = {"job_id": result.id, "status": "PENDING", "config_file": upload.config}
     return answer(body, headers={"Location": f"/jobs/{result.id}"})
 

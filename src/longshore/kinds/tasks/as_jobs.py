@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Any
 
 from longshore.errors import Conflict, Forbidden, NotFound, Unavailable, UserMistake
@@ -60,9 +60,7 @@ class TaskJobs:
         if not template.image:
             raise UserMistake("TASK_TEMPLATE names no image, which a Job needs", hint="the operator adds one to it")
         made = await self._submit(who, tenant, template, asked, id)
-        if made.job is not None:
-            with suppress(Unavailable):  # so that the caller's next request here finds it
-                await self.parts.stores.jobs.wait_for(made.job.metadata.resource_version)
+        await find.known(self.parts, made)
         return made.created
 
     async def _submit(self, who: Caller, tenant: Tenant, template: Template, asked: Asked, id: str) -> Submitted:

@@ -258,6 +258,7 @@ def test_while_the_archive_is_away_the_live_ones_are_listed_and_the_rest_follows
             while asked == 0 or cursor is not None:
                 gone = goes <= asked < goes + comes
                 world.parts.archive.index.scan = away if gone else scan  # type: ignore[method-assign]
+                world.parts.presence.probe = away if gone else world.parts.archive.answers
                 world.parts.presence.away_since = world.parts.presence.away_since if gone else None
                 asked += 1
                 try:
@@ -290,6 +291,9 @@ async def test_only_what_is_in_the_archive_alone_is_refused_while_it_is_away(
         raise Unavailable("away")
 
     monkeypatch.setattr(world.parts.archive.index, "scan", away)
+    with pytest.raises(Unavailable, match=r"^away$"):  # it alone: the archive is there
+        await page(world.parts, MINE, limit=1, cursor=None)
+    monkeypatch.setattr(world.parts.presence, "probe", away)
     found = await page(world.parts, MINE, limit=1, cursor=None)
     assert [ids(row) for row in found.items] == ["j001"]
     assert found.archive is not None
