@@ -22,7 +22,7 @@ from longshore.cluster.node.attempts import kill_leftovers
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.logs.answer import COMPLETE, OFFSET, SIZE, WHY
 from longshore.kube.client import Client
-from longshore.kube.objects import JOBS, LEASES, NODES, PODS
+from longshore.kube.objects import JOBS, LEASES, NODES, PODS, Patch
 from longshore.runtime.replicas import LABEL, LEASE_SECONDS, Replica, owner
 
 NewTenant = Callable[..., Awaitable[Any]]
@@ -228,7 +228,7 @@ async def test_a_node_is_killed_and_comes_back_and_then_is_gone_for_good(
     await node.start()
     await label(client, node.name, logs="here")
     await node.open()
-    job = await tenant.client.jobs.submit("bash", printing(1000), node_selector={"logs": "here"})
+    job = await tenant.client.jobs.submit("bash", printing(1000), node_selector={"logs": "here"}, schedule_to_start=30)
     async with reading(api, tenant.key) as reader:
         following = asyncio.ensure_future(reader.follow(job.id))
 
@@ -248,6 +248,9 @@ async def test_a_node_is_killed_and_comes_back_and_then_is_gone_for_good(
         await client.delete(NODES, node.name)
         page = await client.list_page(PODS, tenant.namespace, label_selector=f"{model.LABEL_JOB_NAME}={job.id}")
         pod = page.items[0].metadata.name  # the pod garbage collector does the same, a minute later
+        gone = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC", "message": "no such node"}
+        failed = {"status": {"phase": "Failed", "conditions": [gone]}}
+        await client.patch(PODS, pod, failed, tenant.namespace, type=Patch.STRATEGIC, subresource="status")
         await client.patch(PODS, pod, {"metadata": {"finalizers": []}}, tenant.namespace)
         await client.delete(PODS, pod, tenant.namespace, grace_period_seconds=0)
 
@@ -255,7 +258,10 @@ async def test_a_node_is_killed_and_comes_back_and_then_is_gone_for_good(
             return True if "vanished" in (await reader.get(job.id))[1].get(WHY, "") else None
 
         await eventually(named, deadline=60)
-        await tenant.client.jobs.stop(job.id)  # what was lost with a node is tried again, and no other node is there
+        # what was lost with a node is tried again, and no other node is there
+        done = await tenant.client.jobs.wait(job.id, deadline=90)
+        assert (done.status, done.reason) == ("Failed", "NodeLost")
+        assert f"Its node {node.name} went away" in (done.message or "")
         read = await following
         await eventually(archived(tenant, job.id), deadline=90)
         kept, headers = await reader.get(job.id)

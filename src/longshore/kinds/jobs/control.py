@@ -11,7 +11,7 @@ from longshore.kinds.jobs.housekeeping import Housekeeping
 from longshore.kinds.jobs.logs.collector import Collector
 from longshore.kinds.jobs.reconcile import ArchiveJob, HideEntry, PurgeJob
 from longshore.kinds.kind import Lives, Runs, Services
-from longshore.kube.objects import Event, Job, Pod
+from longshore.kube.objects import Event, Job, Object, Pod
 from longshore.runtime.controller import Controller
 from longshore.runtime.executor import Executor
 from longshore.runtime.plan import Plan
@@ -41,7 +41,9 @@ def controllers(parts: Services) -> Sequence[Runs]:
         pods = stores.pods.by("job", job.metadata.uid)
         why = parts.facts.note(job, pods, now)
         until = why.until if why else None
-        return reconcile.plan(job, pods, now, ttl_seconds=parts.settings.ttl_seconds, until=until)
+        return reconcile.plan(
+            job, pods, now, ttl_seconds=parts.settings.ttl_seconds, until=until, lost=parts.facts.lost(job)
+        )
 
     async def hide(effect: HideEntry) -> None:
         await parts.archive.index.hide(model.tenant_of(effect.job), effect.job.metadata.uid)
@@ -55,6 +57,9 @@ def controllers(parts: Services) -> Sequence[Runs]:
     controller.watch(stores.pods, _job_of)
     for told in (stores.events, stores.scale_ups, stores.nominations):
         controller.watch(told, waiting_job)
+    # what they say is read where a job waits; that they changed is seen when the job is looked at again
+    controller.watch(stores.nodes, _nothing)
+    controller.watch(stores.claims, _nothing)
     return (controller, Housekeeping(parts))
 
 
@@ -70,3 +75,7 @@ def _own_key(job: Job) -> list[Key]:
 def _job_of(pod: Pod) -> list[Key]:
     name = pod.metadata.labels.get(model.LABEL_JOB_NAME)
     return [(pod.metadata.namespace, name)] if name else []
+
+
+def _nothing(_: Object) -> list[Key]:
+    return []

@@ -13,6 +13,7 @@ from longshore.kube.objects import ContainerStatus, Pod
 
 UNSCHEDULABLE = "Unschedulable"
 NEEDS_ROOT = "NeedsRoot"
+NODE_LOST = "NodeLost"
 # what the Job controller itself gives as reason says nothing of the pods (Kubernetes API reference, batch/v1)
 COUNTED = ("BackoffLimitExceeded", "PodFailurePolicy", "FailedIndexes", "MaxFailedIndexesExceeded")
 # reasons of a kubelet that ended a pod because its node went (pkg/kubelet/nodeshutdown, node lifecycle controller)
@@ -43,6 +44,12 @@ def cause_of(pods: Sequence[Pod], main: str) -> Cause | None:
     return None
 
 
+def lost(pods: Sequence[Pod], main: str) -> Cause | None:
+    """That the newest pod that failed went with its node; such a pod is deleted soon after."""
+    cause = cause_of([pod for pod in pods if pod.status.phase == "Failed" or _disruption(pod)], main)
+    return cause if cause is not None and cause.reason == NODE_LOST else None
+
+
 def obstacle(pods: Iterable[Pod]) -> Cause | None:
     """What keeps pods from starting: no node, no image, or an image that insists on root."""
     for pod in pods:
@@ -55,7 +62,7 @@ def _of(pod: Pod, main: str) -> Cause | None:
     status = pod.status
     if status.phase == "Failed" and status.reason:
         reason = "NodeLost" if status.reason in _NODE_WENT else status.reason
-        return Cause(reason, status.message or f"Its pod was ended: {status.reason}.")
+        return _cause(pod, reason, status.message or f"Its pod was ended: {status.reason}.")
     end = next((c.state.terminated for c in status.container_statuses if c.name == main), None)
     if end is not None and end.reason == "OOMKilled":
         return Cause("OOMKilled", "The command used more memory than it may, and was killed by signal 9.")
@@ -74,8 +81,14 @@ def _disruption(pod: Pod) -> Cause | None:
     for condition in pod.status.conditions:
         if condition.type == "DisruptionTarget" and condition.status == "True":
             reason = _DISRUPTED.get(condition.reason, condition.reason)
-            return Cause(reason, condition.message or f"Its pod was ended from outside: {condition.reason}.")
+            return _cause(pod, reason, condition.message or f"Its pod was ended from outside: {condition.reason}.")
     return None
+
+
+def _cause(pod: Pod, reason: str, message: str) -> Cause:
+    """The node is named where it is what was lost: its pods go with it, and nothing else will tell."""
+    node = pod.spec.node_name
+    return Cause(reason, f"Its node {node} went away: {message}" if reason == NODE_LOST and node else message)
 
 
 def _unplaced(pod: Pod) -> Cause | None:

@@ -367,9 +367,12 @@ def run_by(job: Job, pods: Iterable[Pod]) -> datetime | None:
     not a matter of placement.
     """
     seconds, begun = request_of(job).schedule_to_start, job.status.start_time
+    pods = tuple(pods)
     if seconds is None or begun is None or has_started(job, pods):
         return None
-    return begun + timedelta(seconds=seconds)
+    # of a pod that went with its node nothing is left: the time of its successor counts from when that was made
+    made = min((pod.metadata.creation_timestamp or begun for pod in pods), default=begun)
+    return max(begun, made) + timedelta(seconds=seconds)
 
 
 def has_started(job: Job, pods: Iterable[Pod]) -> bool:

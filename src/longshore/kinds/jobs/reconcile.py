@@ -42,10 +42,19 @@ class PurgeJob(Effect, frozen=True):
 
 
 def plan(
-    job: Job | None, pods: Sequence[Pod], now: datetime, *, ttl_seconds: int, until: datetime | None = None
+    job: Job | None,
+    pods: Sequence[Pod],
+    now: datetime,
+    *,
+    ttl_seconds: int,
+    until: datetime | None = None,
+    lost: Cause | None = None,
 ) -> Plan:
-    """Next actions for one job; nothing for what is gone, or released and not to be purged. `until` is when its place
-    is taken from it if it does not run by then."""
+    """Next actions for one job; nothing for what is gone, or released and not to be purged.
+
+    `until` is when its place is taken from it if it does not run by then, `lost` how an attempt went with its node,
+    which its pods tell no more.
+    """
     if job is None:
         return Plan()
     if model.FINALIZER not in job.metadata.finalizers:
@@ -56,10 +65,10 @@ def plan(
         return Plan((stop(job, now, "Deleted while it was not over; stopped."),))
     if model.stop_requested(job):
         return Plan(tuple(_hurry(pod) for pod in pods if _lingers(pod)))
-    return _begin(job, pods, now, until)
+    return _begin(job, pods, now, until, lost)
 
 
-def _begin(job: Job, pods: Sequence[Pod], now: datetime, until: datetime | None) -> Plan:
+def _begin(job: Job, pods: Sequence[Pod], now: datetime, until: datetime | None, lost: Cause | None) -> Plan:
     """End a job that cannot start: because its image insists on root, or because it was to run by now."""
     if job.spec.suspend:
         return Plan()
@@ -75,6 +84,8 @@ def _begin(job: Job, pods: Sequence[Pod], now: datetime, until: datetime | None)
         return Plan(requeue_after=left)
     cause = cause or Cause(UNSCHEDULABLE, "Nothing says what kept it.")
     why = f"{_late(job) if own else 'It kept its place for too long without running.'} {cause.message}"
+    if lost is not None:
+        return Plan((stop(job, now, f"{lost.message.rstrip('.')}. No attempt could start since. {why}", lost.reason),))
     return Plan((stop(job, now, why, cause.reason),))
 
 

@@ -17,6 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from longshore.kinds.jobs import model
+from longshore.kinds.jobs.failure import Cause, lost
 from longshore.kinds.jobs.model import State, Status
 from longshore.kinds.jobs.places import TURN
 from longshore.kinds.jobs.view import WhyView, finished_at
@@ -80,6 +81,7 @@ class Facts:
         self._bookings: dict[Store[Pod], Bookings] = {}
         self._durations: dict[str, deque[float]] = {}
         self._noted: dict[str, WhyView] = {}
+        self._lost: dict[str, Cause] = {}
 
     def why(self, job: Job, pods: Sequence[Pod], state: State, now: datetime) -> WhyView | None:
         """Why this job does not run; what it waited for once it does; None when it is over."""
@@ -147,6 +149,12 @@ class Facts:
         """What this job waits for now, which is remembered; the latest that says more than that it waits is kept."""
         if model.is_over(job):
             return None
+        if gone := lost(model.attempts(pods), model.MAIN_CONTAINER):
+            self._lost[job.metadata.uid] = gone
+            if len(self._lost) > MAX_NOTED:
+                del self._lost[next(iter(self._lost))]
+        elif any(pod.status.phase == "Running" for pod in pods):
+            self._lost.pop(job.metadata.uid, None)
         found = self.why(job, pods, model.state_of(job, pods), now)
         if found is not None and found.reason not in _PASSING:
             self._noted.pop(job.metadata.uid, None)
@@ -161,7 +169,12 @@ class Facts:
         known = Known(job, pods, now, told=self.told)
         return kept(job, pods, last or obstacles.last_told(known))
 
+    def lost(self, job: Job) -> Cause | None:
+        """How an attempt of this job went with its node, if this process saw it."""
+        return self._lost.get(job.metadata.uid)
+
     def forget(self, job: Job) -> None:
+        self._lost.pop(job.metadata.uid, None)
         self._noted.pop(job.metadata.uid, None)
 
     async def follow(self, *, durations: bool) -> None:

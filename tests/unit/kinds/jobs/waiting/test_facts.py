@@ -27,6 +27,7 @@ from longshore.kube.objects import (
     ObjectReference,
     OwnerReference,
     Pod,
+    PodSpec,
     PodStatus,
 )
 from longshore.kube.recent import Recent
@@ -183,3 +184,19 @@ def test_what_a_job_waited_for_is_kept_until_it_is_forgotten_and_events_stand_in
     event = Event(meta, about, "Warning", "FailedMount", "no such volume", first_timestamp=T0)
     world.put("events", event)
     assert world.facts.kept(done, [pod], T0).reason == "MountFailed"
+
+
+def test_a_node_that_took_a_pod_is_remembered_until_an_attempt_runs_again() -> None:
+    world = World()
+    world.tenant("one")
+    one = job("one", suspend=False)
+    told = Condition("DisruptionTarget", "True", "DeletionByTaintManager", "taint", T0)
+    meta = ObjectMeta(name="one-x", namespace="tenant-a", uid="pod", creation_timestamp=T0)
+    taken = Pod(meta, PodSpec(node_name="n1"), PodStatus("Running", conditions=(told,)))
+    world.facts.note(one, [taken], T0)
+    world.facts.note(one, [], T0)
+    cause = world.facts.lost(one)
+    assert cause is not None
+    assert (cause.reason, cause.message) == ("NodeLost", "Its node n1 went away: taint")
+    world.facts.note(one, [Pod(meta, status=PodStatus("Running"))], T0)
+    assert world.facts.lost(one) is None

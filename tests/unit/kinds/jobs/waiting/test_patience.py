@@ -3,8 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from longshore.kinds.jobs import model
+from longshore.kinds.jobs.failure import lost
 from longshore.kinds.jobs.reconcile import plan
 from longshore.kinds.jobs.waiting import obstacles
 from longshore.kinds.jobs.waiting.patience import until
@@ -139,3 +141,31 @@ def test_it_is_ended_then_and_not_before_with_what_kept_it_also_after_an_attempt
     (target,) = action.patch["status"]["conditions"]
     assert target["reason"] == "ImagePull"
     assert target["message"] == "It kept its place for too long without running. not found"
+
+
+def gone(created: float) -> Pod:
+    told = Condition("DisruptionTarget", "True", "DeletionByPodGC", "no such node")
+    made = pod(created, PodStatus("Failed", conditions=(told,)))
+    return replace(made, spec=replace(made.spec, node_name="node-7"))
+
+
+def test_what_was_lost_with_its_node_and_finds_no_other_ends_as_that_with_the_nodes_name() -> None:
+    cause = lost([ended(0, 5), gone(10)], model.MAIN_CONTAINER)
+    assert cause is not None
+    assert (cause.reason, cause.message) == ("NodeLost", "Its node node-7 went away: no such node")
+    assert lost([gone(0), ended(1, 5)], model.MAIN_CONTAINER) is None, "a newer attempt ended by itself"
+    assert lost([RUNS], model.MAIN_CONTAINER) is None
+    (action,) = plan(job(), [unplaced(20)], at(60), ttl_seconds=60, until=at(60), lost=cause).actions
+    assert isinstance(action, PatchObject)
+    (target,) = action.patch["status"]["conditions"]
+    assert target["reason"] == "NodeLost"
+    assert target["message"] == (
+        "Its node node-7 went away: no such node. No attempt could start since. "
+        f"It kept its place for too long without running. {SHORT}"
+    )
+
+
+def test_the_time_to_start_of_what_follows_a_lost_pod_counts_from_when_it_was_made() -> None:
+    own = job(request='{"name": "n", "image": "i", "schedule_to_start": 60}')
+    assert model.run_by(own, [unplaced(86_400)]) == at(86_460)
+    assert model.run_by(own, []) == at(60)
