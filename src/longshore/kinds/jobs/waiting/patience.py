@@ -1,7 +1,7 @@
 """How long a job may keep its place without running, where it says nothing of that itself; pure.
 
 Else a job that can never start would hold one of its tenant's places for ever. `facts` tells it in `why`, by which
-`reconcile` ends the job; decisions/0019 has the reasons.
+`reconcile` ends the job; decisions/0017 has the reasons.
 """
 
 from __future__ import annotations
