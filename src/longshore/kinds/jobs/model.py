@@ -360,8 +360,11 @@ def _as_told(failed: Condition) -> State:
     return State(Status.FAILED, failed.reason, failed.message)
 
 
-def run_by(job: Job, pods: Iterable[Pod]) -> datetime | None:
+def run_by(job: Job, pods: Iterable[Pod], refused: datetime | None = None) -> datetime | None:
     """When it must run by its own `schedule_to_start`; None where it names none, has run, or its turn has not come.
+
+    `refused` is since when its pods are refused. Without that a job that has no pod is about to get one: that of
+    another attempt, where the one before was taken from it, which nothing in the cluster tells any more.
 
     The time counts from its turn, which is when the Job controller sets startTime: waiting for the tenant's limits is
     not a matter of placement.
@@ -371,8 +374,8 @@ def run_by(job: Job, pods: Iterable[Pod]) -> datetime | None:
     if seconds is None or begun is None or has_started(job, pods):
         return None
     # of a pod that went with its node nothing is left: the time of its successor counts from when that was made
-    made = min((pod.metadata.creation_timestamp or begun for pod in pods), default=begun)
-    return max(begun, made) + timedelta(seconds=seconds)
+    made = min((pod.metadata.creation_timestamp or begun for pod in pods), default=refused)
+    return max(begun, made) + timedelta(seconds=seconds) if made else None
 
 
 def has_started(job: Job, pods: Iterable[Pod]) -> bool:

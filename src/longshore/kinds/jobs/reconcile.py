@@ -75,22 +75,23 @@ def _begin(job: Job, pods: Sequence[Pod], now: datetime, until: datetime | None,
     cause = obstacle(pods)
     if cause is not None and cause.reason == NEEDS_ROOT and not model.has_started(job, pods):
         return Plan((stop(job, now, cause.message, cause.reason),))
-    own = model.run_by(job, pods)
-    ends = own or until
-    if ends is None:
+    if until is None:
         return Plan()
-    left = (ends - now).total_seconds()
+    left = (until - now).total_seconds()
     if left > 0:
         return Plan(requeue_after=left)
     cause = cause or Cause(UNSCHEDULABLE, "Nothing says what kept it.")
-    why = f"{_late(job) if own else 'It kept its place for too long without running.'} {cause.message}"
+    why = f"{_late(job, pods)} {cause.message}"
     if lost is not None:
         return Plan((stop(job, now, f"{lost.message.rstrip('.')}. No attempt could start since. {why}", lost.reason),))
     return Plan((stop(job, now, why, cause.reason),))
 
 
-def _late(job: Job) -> str:
-    return f"It did not run within {model.request_of(job).schedule_to_start} s of its turn."
+def _late(job: Job, pods: Sequence[Pod]) -> str:
+    own = model.request_of(job).schedule_to_start
+    if own is None or model.has_started(job, pods):
+        return "It kept its place for too long without running."
+    return f"It did not run within {own} s of its turn."
 
 
 def stop(job: Job, now: datetime, message: str, reason: str = model.REASON_STOPPED) -> PatchObject:

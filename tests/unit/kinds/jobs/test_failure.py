@@ -120,15 +120,16 @@ def test_what_is_not_placed_in_time_is_ended_with_what_kept_it_and_not_before() 
     stuck = Condition("PodScheduled", "False", reason="Unschedulable", message="0/1 nodes are available: too small.")
     pods = [pod("Pending", conditions=(stuck,))]
     waiting = job(started=NOW, schedule_to_start=60)
-    assert plan(waiting, pods, NOW + timedelta(seconds=20), ttl_seconds=60) == Plan(requeue_after=40)
-    (action,) = plan(waiting, pods, NOW + timedelta(seconds=60), ttl_seconds=60).actions
+    until = model.run_by(waiting, pods)
+    assert plan(waiting, pods, NOW + timedelta(seconds=20), ttl_seconds=60, until=until) == Plan(requeue_after=40)
+    (action,) = plan(waiting, pods, NOW + timedelta(seconds=60), ttl_seconds=60, until=until).actions
     assert isinstance(action, PatchObject)
     (target,) = action.patch["status"]["conditions"]
     assert (target["type"], target["status"], target["reason"]) == ("FailureTarget", "True", "Unschedulable")
     assert "within 60 s" in target["message"]
     assert "too small" in target["message"]
     pulling = [pod("Pending", waits("ErrImagePull", "no such image"))]
-    (action,) = plan(waiting, pulling, NOW + timedelta(seconds=61), ttl_seconds=60).actions
+    (action,) = plan(waiting, pulling, NOW + timedelta(seconds=61), ttl_seconds=60, until=until).actions
     assert isinstance(action, PatchObject)
     assert action.patch["status"]["conditions"][0]["reason"] == "ImagePull"
 
@@ -140,10 +141,12 @@ def test_what_is_not_placed_in_time_is_ended_with_what_kept_it_and_not_before() 
         (job(started=NOW, schedule_to_start=60), [pod("Running")]),
         (job(started=NOW, schedule_to_start=60), [pod("Failed", ended(3), age=9), pod("Pending")]),
         (job(schedule_to_start=60), []),
+        (job(started=NOW, schedule_to_start=60), []),  # its pod is about to be made, the first or after another one
     ],
 )
 def test_what_ran_once_or_has_no_such_time_waits_for_however_long(waiting: Job, pods: list[Pod]) -> None:
-    assert plan(waiting, pods, NOW + timedelta(days=9), ttl_seconds=60) == Plan()
+    until = model.run_by(waiting, pods)
+    assert plan(waiting, pods, NOW + timedelta(days=9), ttl_seconds=60, until=until) == Plan()
 
 
 def test_an_image_that_insists_on_root_ends_the_job_at_once() -> None:

@@ -168,4 +168,11 @@ def test_what_was_lost_with_its_node_and_finds_no_other_ends_as_that_with_the_no
 def test_the_time_to_start_of_what_follows_a_lost_pod_counts_from_when_it_was_made() -> None:
     own = job(request='{"name": "n", "image": "i", "schedule_to_start": 60}')
     assert model.run_by(own, [unplaced(86_400)]) == at(86_460)
-    assert model.run_by(own, []) == at(60)
+
+
+def test_between_a_pod_that_was_taken_and_its_successor_nothing_ends_a_job_but_a_refusal_that_lasts() -> None:
+    own = job(request='{"name": "n", "image": "i", "schedule_to_start": 60}')
+    assert ends(own) is None
+    about = ObjectReference(uid="uid", namespace="tenant-a")
+    refused = Event(involved_object=about, reason="FailedCreate", message=QUOTA, first_timestamp=at(86_400))
+    assert ends(own, event=refused) == at(86_460)
