@@ -3,8 +3,10 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from longshore.cluster.cluster import LocalCluster
 from longshore.cluster.controlplane import API
@@ -38,9 +40,25 @@ class ApiServer:
         """SIGSTOP for the duration of the block: it has the machine's sockets, and says nothing."""
         os.kill(_pid(status), signal.SIGSTOP)
         try:
+            _wait_until_stopped(_pid(status))
             yield
         finally:
             os.kill(_pid(status), signal.SIGCONT)
+
+
+def _wait_until_stopped(pid: int) -> None:
+    """A signal is only sent when `kill` returns: on a busy machine some thread may answer a request after that."""
+    end = time.monotonic() + 10
+    while any(_state(thread) not in "TtZX" for thread in Path(f"/proc/{pid}/task").iterdir()):
+        assert time.monotonic() < end, f"process {pid} was told to stop and has not"
+        time.sleep(0.001)
+
+
+def _state(thread: Path) -> str:
+    try:
+        return (thread / "stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "X"
 
 
 def _pid(status: PartStatus) -> int:

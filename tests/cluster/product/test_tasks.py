@@ -77,8 +77,14 @@ async def tenant(new_tenant: NewTenant) -> Any:
 
 
 @pytest.fixture
-async def caller(replica: Serving, tenant: Any) -> AsyncIterator[Caller]:
+async def caller(replica: Serving, tenant: Any, eventually: Eventually) -> AsyncIterator[Caller]:
     async with aiohttp.ClientSession(replica.url, headers={"X-API-Key": tenant.key}) as session:
+
+        async def known() -> bool | None:
+            async with session.get("/v1/jobs") as answer:
+                return True if answer.status == 200 else None
+
+        await eventually(known)  # the key was made at another replica
         yield Caller(session)
 
 
