@@ -79,3 +79,13 @@ async def _ready(one: Serving) -> None:
                     if answer.status == 200:
                         return
             await asyncio.sleep(0.05)
+
+
+async def knows(one: Serving, key: str) -> None:
+    """Wait until this replica knows a key that was made at another one, a moment ago."""
+    async with aiohttp.ClientSession(headers={"X-API-Key": key}) as session, asyncio.timeout(30):
+        while True:
+            async with session.get(f"{one.url}/v1/jobs", params={"limit": 1}) as answer:
+                if answer.status == 200:
+                    return
+            await asyncio.sleep(0.05)

@@ -13,7 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.cluster.product.serving import Serving, replica_env, serving
+from tests.cluster.product.serving import Serving, knows, replica_env, serving
 
 from longshore.cli.local import LocalApi
 from longshore.cluster.cluster import LocalCluster
@@ -45,6 +45,7 @@ async def test_a_page_comes_in_at_another_replica_than_the_one_that_made_its_tic
     new_tenant: NewTenant, replica: Serving, api: LocalApi
 ) -> None:
     tenant = await new_tenant()
+    await knows(replica, tenant.key)
     async with aiohttp.ClientSession() as page:
         async with page.post(f"{api.url}/v1/stream/ticket", headers={"X-API-Key": tenant.key}) as answer:
             offers = ("longshore", f"ticket.{(await answer.json())['ticket']}")
@@ -58,6 +59,7 @@ async def test_a_page_comes_in_at_another_replica_than_the_one_that_made_its_tic
 
 async def test_a_thousand_sockets_share_one_watch(new_tenant: NewTenant, replica: Serving, client: Client) -> None:
     tenant = await new_tenant()
+    await knows(replica, tenant.key)
     job = await tenant.client.jobs.submit("bash", ["bash", "-c", "sleep 600"])
     async with _session(replica, tenant.key) as session:
         before = await _watches(client)
@@ -75,6 +77,7 @@ async def test_who_does_not_read_is_told_so_and_cut_off_while_fifty_others_have_
     new_tenant: NewTenant, replica: Serving, client: Client
 ) -> None:
     tenant = await new_tenant()
+    await knows(replica, tenant.key)
     job = await tenant.client.jobs.submit("bash", ["bash", "-c", "sleep 600", "x" * BIG, "y" * BIG])
     name = job.id
     async with _session(replica, tenant.key) as session, asyncio.timeout(200):

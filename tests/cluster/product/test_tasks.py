@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.cluster.product.serving import Serving, replica_env, serving
+from tests.cluster.product.serving import Serving, knows, replica_env, serving
 
 from longshore import errors
 from longshore.cli.local import LocalApi
@@ -77,14 +77,9 @@ async def tenant(new_tenant: NewTenant) -> Any:
 
 
 @pytest.fixture
-async def caller(replica: Serving, tenant: Any, eventually: Eventually) -> AsyncIterator[Caller]:
+async def caller(replica: Serving, tenant: Any) -> AsyncIterator[Caller]:
+    await knows(replica, tenant.key)
     async with aiohttp.ClientSession(replica.url, headers={"X-API-Key": tenant.key}) as session:
-
-        async def known() -> bool | None:
-            async with session.get("/v1/jobs") as answer:
-                return True if answer.status == 200 else None
-
-        await eventually(known)  # the key was made at another replica
         yield Caller(session)
 
 
@@ -186,6 +181,7 @@ async def test_what_is_not_there_or_not_yours_is_not_found_and_the_socket_closes
 ) -> None:
     id = await caller.submit("sleep 30")
     other = await new_tenant()
+    await knows(replica, other.key)
     async with aiohttp.ClientSession(replica.url, headers={"X-API-Key": other.key}) as session:
         stranger = Caller(session)
         for name in (id, "nothing", "a%20b"):
