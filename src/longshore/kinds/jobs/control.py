@@ -57,7 +57,8 @@ def controllers(parts: Services) -> Sequence[Runs]:
     controller.watch(stores.pods, _job_of)
     for told in (stores.events, stores.scale_ups, stores.nominations):
         controller.watch(told, waiting_job)
-    # what they say is read where a job waits; that they changed is seen when the job is looked at again
+    # `watch` waits for them: a new leader ends nothing for want of room before it knows the nodes. Their changes wake
+    # no job, which is looked at again when its time is up
     controller.watch(stores.nodes, _nothing)
     controller.watch(stores.claims, _nothing)
     return (controller, Housekeeping(parts))
