@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 
 
 class RedisLink:
-    """`url` may hold a password and is never shown. Nothing is said or heard until `key()` is known."""
+    """`url` may hold a password and is never shown. Nothing is said or heard until it runs and `key()` is known."""
 
     def __init__(self, bus: Bus, url: str, key: Callable[[], bytes | None], *, channel: str = CHANNEL) -> None:
         self.dropped = 0  # messages that no replica has signed, or that say nothing
@@ -54,11 +54,11 @@ class RedisLink:
             )
         except ValueError:
             raise UserMistake("REDIS_URL cannot be used", hint="for example redis://redis:6379/0") from None
+        bus.hears_since = None
 
     async def run(self) -> None:
         """Until cancelled; Redis may come and go."""
         self._bus.link(self._outbox)
-        self._bus.hears_since = None
         pause = FIRST_PAUSE_SECONDS
         try:
             while True:

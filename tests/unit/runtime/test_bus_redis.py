@@ -98,6 +98,12 @@ async def test_what_no_replica_has_signed_is_not_believed_and_is_counted(redis: 
         await asyncio.wait([running])
 
 
+def test_whoever_is_to_be_linked_does_not_hear_the_others_yet() -> None:
+    bus = Bus()
+    RedisLink(bus, "redis://127.0.0.1:1/0", lambda: KEY)
+    assert bus.hears_since is None
+
+
 def test_a_bad_address_is_refused_without_showing_it() -> None:
     with pytest.raises(UserMistake) as refused:
         RedisLink(Bus(), "http://user:secret@host", lambda: KEY)
