@@ -45,7 +45,7 @@ from longshore.kinds.kind import Archive, Kind, Services, Stores
 from longshore.kinds.registry import KINDS
 from longshore.kinds.tasks import desk
 from longshore.kinds.tenants import bundle
-from longshore.kinds.tenants.commands import KeyAuthenticator
+from longshore.kinds.tenants.commands import KeyAuthenticator, all_here
 from longshore.kinds.tenants.model import LABEL_KEY, LABEL_TENANT, TENANTS
 from longshore.kube import discovery
 from longshore.kube.client import Client
@@ -135,7 +135,7 @@ async def services(settings: Settings, *, role: Role) -> AsyncIterator[Services]
             Reflector(client, leases, namespace=settings.namespace, label_selector=LABEL_REPLICA).run(),
         ]
         if role == "serve":
-            own = Reflector(client, stores.keys, namespace=settings.namespace, label_selector=LABEL_KEY)
+            own = Reflector(client, stores.keys, namespace=settings.keys_namespace, label_selector=LABEL_KEY)
             reflectors.append(own.run())
         else:
             parts = stores.bundle.values()
@@ -382,7 +382,7 @@ async def _until_signalled(work: Callable[[], Awaitable[None]]) -> None:
 def build_api(parts: Services) -> FastAPI:
     """The API over these parts."""
     settings, stores = parts.settings, parts.stores
-    keys = KeyAuthenticator(stores.keys, parts.client, settings.namespace, parts.now)
+    keys = KeyAuthenticator(stores.keys, parts.client, settings.keys_namespace, parts.now)
     chain: list[auth.Authenticator] = [keys]
     if settings.admin_token_file is not None:
         chain.append(auth.admin_token(settings.admin_token_file))
@@ -398,7 +398,7 @@ def build_api(parts: Services) -> FastAPI:
         "tenants": stores.tenants,
         "keys": stores.keys,
     }
-    _health(app, waiting_for, lambda: _intake(parts))
+    _health(app, waiting_for, lambda: _intake(parts), lambda: all_here(stores.keys, settings.keys_namespace))
     return app
 
 
@@ -432,10 +432,15 @@ def _intake(parts: Services) -> dict[str, object]:
 
 
 def _health(
-    app: FastAPI, waiting_for: Mapping[str, Store[Any]], intake: Callable[[], Mapping[str, object]] | None = None
+    app: FastAPI,
+    waiting_for: Mapping[str, Store[Any]],
+    intake: Callable[[], Mapping[str, object]] | None = None,
+    keys_are_here: Callable[[], bool] = lambda: True,
 ) -> None:
     def report() -> tuple[int, dict[str, object]]:
         missing = [name for name, store in waiting_for.items() if not store.synced or store.age > STALE_SECONDS]
+        if not missing and not keys_are_here():
+            missing = ["keys of a former version"]  # whose processes answer as long
         ages = {name: round(store.age, 1) for name, store in waiting_for.items() if store.synced}
         status = 503 if missing else 200
         return status, {"status": "starting" if missing else "ok", "not_ready": missing, "age_seconds": ages}

@@ -1,4 +1,4 @@
-"""What longshore puts into a cluster before it starts: its namespace, accounts, rights, CRDs and admission policies.
+"""What longshore puts into a cluster before it starts: its namespaces, accounts, rights, CRDs and admission policies.
 
 Applied by `longshore up`, and as often as wanted: everything is server-side applied.
 """
@@ -15,11 +15,12 @@ import structlog
 from longshore.errors import AlreadyExists, NotFound, Unavailable
 from longshore.kinds.registry import KINDS
 from longshore.kinds.tenants import bundle, fence
+from longshore.kinds.tenants.moving import BINDING as MOVES
 from longshore.kube import objects as kube
 from longshore.kube.client import Client
 from longshore.kube.objects import AnyObject, Resource
 from longshore.runtime.relay import SECRET as RELAY_SECRET
-from longshore.settings import Settings
+from longshore.settings import Settings, keys_namespace
 
 FIELD_MANAGER = "longshore-install"
 SERVED_SECONDS = 60.0
@@ -69,18 +70,25 @@ CONTROL_RULES = [
 ]
 # in longshore's own namespace
 SERVE_OWN_RULES = [
-    # the fence narrows its writes to those of API keys
-    _rule("", ["secrets"], [*_READ, *_WRITE]),
-    # its own, by which the other replicas know it, and theirs; the fence narrows its writes to those of `serve`. The
-    # secret between them is among its Secrets
+    # its own, by which the other replicas know it, and theirs; the fence narrows its writes to those of `serve`
     _rule("coordination.k8s.io", ["leases"], [*_READ, *_WRITE]),
+    # what replicas know each other by: the one Secret that it reads outside of the keys' namespace
+    {**_rule("", ["secrets"], ["get"]), "resourceNames": [RELAY_SECRET]},
 ]
 CONTROL_OWN_RULES = [
     # to lead, and as above
     _rule("coordination.k8s.io", ["leases"], [*_READ, *_WRITE]),
-    # what replicas know each other by
     {**_rule("", ["secrets"], ["get"]), "resourceNames": [RELAY_SECRET]},
 ]
+# in the namespace of the API keys, where nothing else lives
+SERVE_KEYS_RULES = [
+    # the fence narrows its writes to those of API keys
+    _rule("", ["secrets"], [*_READ, *_WRITE]),
+]
+# what `control` may until it has moved the keys of a former version, and then takes from itself (`tenants.moving`); the
+# fence narrows its writes to those of API keys
+MOVES_OWN_RULES = [_rule("", ["secrets"], ["list", "delete"])]
+MOVES_KEYS_RULES = [_rule("", ["secrets"], ["list", "create"])]
 
 
 async def install(client: Client, settings: Settings) -> None:
@@ -118,9 +126,10 @@ async def _wait_served(client: Client, resource: Resource[Any]) -> None:
 
 
 def manifests(namespace: str) -> list[tuple[Resource[AnyObject], dict[str, Any]]]:
-    """Namespace, accounts and rights of a longshore that lives in `namespace`."""
+    """Namespaces, accounts and rights of a longshore that lives in `namespace`."""
     labels = {"longshore.dev/system": "true", "pod-security.kubernetes.io/enforce": "restricted"}
-    out = [(kube.NAMESPACES, _object(kube.NAMESPACES, namespace, labels=labels))]
+    keys = keys_namespace(namespace)
+    out = [(kube.NAMESPACES, _object(kube.NAMESPACES, each, labels=labels)) for each in (namespace, keys)]
     parts = (("longshore-serve", SERVE_RULES, SERVE_OWN_RULES), ("longshore-control", CONTROL_RULES, CONTROL_OWN_RULES))
     for name, everywhere, own in parts:
         account = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
@@ -128,10 +137,24 @@ def manifests(namespace: str) -> list[tuple[Resource[AnyObject], dict[str, Any]]
             (kube.SERVICE_ACCOUNTS, _object(kube.SERVICE_ACCOUNTS, name, namespace)),
             (kube.CLUSTER_ROLES, _object(kube.CLUSTER_ROLES, name, rules=everywhere)),
             (kube.CLUSTER_ROLE_BINDINGS, _binding(kube.CLUSTER_ROLE_BINDINGS, "ClusterRole", name, account)),
-            (kube.ROLES, _object(kube.ROLES, name, namespace, rules=own)),
-            (kube.ROLE_BINDINGS, _binding(kube.ROLE_BINDINGS, "Role", name, account, namespace)),
+            *_granted(name, own, account, namespace),
         ]
+    serve, control = ({"kind": "ServiceAccount", "name": name, "namespace": namespace} for name, _, _ in parts)
+    out += _granted("longshore-serve", SERVE_KEYS_RULES, serve, keys)
+    # last: from here on no `serve` writes a key where it would be left behind; and these two in the order in which
+    # `control` gives them up
+    out += _granted(MOVES, MOVES_OWN_RULES, control, namespace)
+    out += _granted(MOVES, MOVES_KEYS_RULES, control, keys)
     return out
+
+
+def _granted(
+    name: str, rules: list[dict[str, Any]], account: dict[str, str], namespace: str
+) -> list[tuple[Resource[AnyObject], dict[str, Any]]]:
+    return [
+        (kube.ROLES, _object(kube.ROLES, name, namespace, rules=rules)),
+        (kube.ROLE_BINDINGS, _binding(kube.ROLE_BINDINGS, "Role", name, account, namespace)),
+    ]
 
 
 def _object(

@@ -36,7 +36,9 @@ class Settings(BaseSettings):
         description="kubeconfig file; otherwise KUBECONFIG, ~/.kube/config, or the pod's own account.",
     )
     namespace: str = Field(
-        default="longshore-system", description="longshore's own namespace: keys and leases live there."
+        default="longshore-system",
+        max_length=58,
+        description="longshore's own namespace. API keys have one beside it: longshore-keys.",
     )
     admin_token_file: Path | None = Field(
         default=None, description="File with the token of this cluster's administrator; unset: nobody is one by token."
@@ -148,3 +150,13 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("LONGSHORE_LOG_LEVEL", "LOG_LEVEL"),
         description="DEBUG, INFO, WARNING or ERROR.",
     )
+
+    @property
+    def keys_namespace(self) -> str:
+        """Where API keys live, and nothing else: `serve`, which reads all Secrets there, reads no others."""
+        return keys_namespace(self.namespace)
+
+
+def keys_namespace(namespace: str) -> str:
+    """The keys' namespace of a longshore that lives in this one."""
+    return f"{namespace.removesuffix('-system')}-keys"

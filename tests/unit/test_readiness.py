@@ -14,10 +14,10 @@ from longshore.app import build_api, listen, open_archive
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.places import INDEXES, ORDERS
 from longshore.kinds.kind import Services, Stores
-from longshore.kinds.tenants.model import TENANTS
+from longshore.kinds.tenants.model import KEYS_MARK, TENANTS
 from longshore.kube.client import Client
 from longshore.kube.config import Config
-from longshore.kube.objects import JOBS, PODS, SECRETS, Job
+from longshore.kube.objects import JOBS, PODS, SECRETS, Job, ObjectMeta, Secret
 from longshore.kube.store import Store, Writer
 from longshore.runtime.bus import Bus
 from longshore.settings import Settings
@@ -69,9 +69,17 @@ async def test_once_they_are_in_it_is_ready_and_a_wrong_key_is_a_wrong_key(
     session: aiohttp.ClientSession, stores: Stores
 ) -> None:
     caches: list[Store[Any]] = [stores.jobs, stores.pods, stores.tenants, stores.keys]
-    for writer in map(Writer, caches):
+    writers = [Writer(cache) for cache in caches]
+    for writer in writers:
         writer.replace([], 7)
         writer.heard()
+    async with session.get("/readyz") as response:
+        assert response.status == 503, "not before the keys of a former version are here"
+        assert (await response.json())["not_ready"] == ["keys of a former version"]
+    async with session.get("/v1/jobs", headers=KEY) as response:
+        assert (response.status, response.headers["Retry-After"]) == (503, "2"), "it may be one of them"
+    mark = ObjectMeta(name=KEYS_MARK, namespace="longshore-keys", resource_version="7")
+    writers[-1].replace([Secret(metadata=mark)], 7)
     async with session.get("/readyz") as response:
         assert response.status == 200
     async with session.get("/v1/jobs", headers=KEY) as response:

@@ -1,6 +1,6 @@
 """What a caller may ask of tenants and their API keys, each one write to the API server.
 
-Keys are Secrets of longshore's own namespace that hold only a SHA-256; the key itself is shown once.
+Keys are Secrets of a namespace of their own that hold only a SHA-256; the key itself is shown once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from longshore.errors import AlreadyExists, Conflict, NotFound
+from longshore.errors import AlreadyExists, Conflict, NotFound, Unavailable
 from longshore.kinds.tenants import model
 from longshore.kinds.tenants.model import TENANTS, ApiKey, Tenant
 from longshore.kube.client import Client
@@ -115,10 +115,25 @@ def find_key(store: Store[Secret], tenant: str, key_id: str) -> ApiKey:
     raise NotFound(f"tenant {tenant} has no key {key_id}", hint="list them with 'longshore tenants keys list'")
 
 
+def all_here(store: Store[Secret], namespace: str) -> bool:
+    """Whether the keys of a former version have been brought into the keys' namespace, or there were none."""
+    return store.get(model.KEYS_MARK, namespace) is not None
+
+
+def require_all_here(store: Store[Secret], namespace: str) -> None:
+    """Raises Unavailable: what is not here may come yet, and what is revoked before that could come back."""
+    if not all_here(store, namespace):
+        raise Unavailable(
+            "the API keys of a former version are being moved",
+            hint="try again in a moment; if it lasts, see what `control` logs, and apply deploy/rights.yaml again",
+            retry_after=2,
+        )
+
+
 class KeyAuthenticator:
     """Authenticator for API keys: looked up by the id within, compared in constant time, its use noted now and then.
 
-    Raises Unavailable while the keys are not known yet.
+    Raises Unavailable while the keys are not known yet, or not all here.
     """
 
     def __init__(self, store: Store[Secret], client: Client, namespace: str, now: Callable[[], datetime]) -> None:
@@ -134,8 +149,10 @@ class KeyAuthenticator:
         await self._store.wait_synced()
         key_id = credential.removeprefix(_PREFIX).partition("_")[0]
         secret = self._store.get(_secret_name(key_id), self._namespace)
+        if secret is None:
+            require_all_here(self._store, self._namespace)
         key = model.api_key_of(secret) if secret else None
-        if secret is None or key is None or not hmac.compare_digest(key.sha256, model.digest_of(credential)):
+        if key is None or not hmac.compare_digest(key.sha256, model.digest_of(credential)):
             return None
         if not key.live(self._now()):
             return None

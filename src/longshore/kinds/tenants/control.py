@@ -1,4 +1,5 @@
-"""The tenants' two controllers: one keeps the bundles in place, one admits work; run by the leader."""
+"""The tenants' two controllers: one keeps the bundles in place, one admits work; run by the leader, as is the move of
+their keys."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from longshore.kinds.kind import Runs, Services
 from longshore.kinds.tenants import admit, bundle, reconcile
 from longshore.kinds.tenants.admit import LookUp
 from longshore.kinds.tenants.model import LABEL_TENANT, Tenant
+from longshore.kinds.tenants.moving import Moving
 from longshore.kinds.tenants.repeats import Repeats
 from longshore.kube.objects import Job, Object
 from longshore.runtime.controller import Controller
@@ -20,7 +22,7 @@ from longshore.runtime.queue import Queue
 
 
 def controllers(parts: Services) -> Sequence[Runs]:
-    return (_bundles(parts), _admission(parts))
+    return (_bundles(parts), _admission(parts), Moving(parts))
 
 
 def _bundles(parts: Services) -> Controller[str]:

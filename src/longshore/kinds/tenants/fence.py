@@ -1,7 +1,7 @@
 """The admission policies that keep everyone, administrators too, from passing by a tenant's limits; pure.
 
 In tenants' namespaces only `control` creates or unsuspends Jobs that run (a CronJob's are suspended too), only the Job
-controller makes pods, and nobody else changes what longshore relies on. In longshore's own namespace `serve`, which
+controller makes pods, and nobody else changes what longshore relies on. In longshore's own namespaces `serve`, which
 strangers talk to, writes API keys and its own Leases, and nothing by which it could become more.
 Applied by `longshore.install`.
 Source: Kubernetes docs, "Validating Admission Policy" (admissionregistration.k8s.io/v1).
@@ -12,13 +12,14 @@ from __future__ import annotations
 from typing import Any
 
 from longshore.kinds.jobs.model import ANNOTATION_HIDDEN, KEPT_LABELS, KEPT_TAINTS
-from longshore.kinds.tenants.model import KEY_TYPE, LABEL_TENANT
+from longshore.kinds.tenants.model import KEY_TYPE, LABEL_KEY, LABEL_TENANT
 from longshore.kube.objects import (
     VALIDATING_ADMISSION_POLICIES,
     VALIDATING_ADMISSION_POLICY_BINDINGS,
     AnyObject,
     Resource,
 )
+from longshore.settings import keys_namespace
 
 HINT = "submit with 'longshore jobs submit', or create the Job in a namespace that belongs to no tenant"
 
@@ -64,6 +65,8 @@ def manifests(namespace: str) -> list[tuple[Resource[AnyObject], dict[str, Any]]
     intake, ends = (_intake_rule(serve, what) for what in ("takes work in for", "ends work of"))
     written = ("CREATE", "UPDATE", "DELETE")
     own = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
+    names = [namespace, keys_namespace(namespace)]
+    both = {"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": names}]}
     return [
         *_policy("longshore-pods", "pods", ("CREATE",), "", [pods], where=_TENANTS),
         *_policy("longshore-jobs", "jobs", ("CREATE", "UPDATE"), "batch", jobs, where=_TENANTS),
@@ -73,7 +76,7 @@ def manifests(namespace: str) -> list[tuple[Resource[AnyObject], dict[str, Any]]
         *_policy("longshore-plans", "pods", ("CREATE",), "", [_plans_rule(serve)]),
         *_policy("longshore-namespaces", "namespaces", ("UPDATE",), "", [_namespace_rule(control)]),
         *_policy("longshore-leases", "leases", written, "coordination.k8s.io", [_lease_rule(serve)], where=own),
-        *_policy("longshore-keys", "secrets", written, "", [_key_rule(serve)], where=own),
+        *_policy("longshore-keys", "secrets", written, "", [_key_rule(serve), _moves_rule(control)], where=both),
     ]
 
 
@@ -92,10 +95,17 @@ def _lease_rule(serve: str) -> dict[str, str]:
 
 
 def _key_rule(serve: str) -> dict[str, str]:
-    """A Secret of another type could be a token of any account here, `control` too, which `serve` could then read. The
-    type of a Secret never changes."""
+    """A Secret of another type could be a token of any account there, which `serve` could then read. The type of a
+    Secret never changes."""
     a_key = f"(has({_WRITTEN}.type) && {_WRITTEN}.type == '{KEY_TYPE}')"
     return _rule(f"request.userInfo.username != '{serve}' || {a_key}", "serve writes the Secrets of API keys only")
+
+
+def _moves_rule(control: str) -> dict[str, str]:
+    """`control` moves the keys of a former version, and has a right for that which names no Secrets."""
+    labels = f"{_WRITTEN}.metadata.labels"
+    a_key = f"(has({labels}) && '{LABEL_KEY}' in {labels})"
+    return _rule(f"request.userInfo.username != '{control}' || {a_key}", "control moves the Secrets of API keys only")
 
 
 def _namespace_rule(control: str) -> dict[str, str]:

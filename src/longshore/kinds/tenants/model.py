@@ -26,6 +26,8 @@ LABEL_TENANT = "longshore.dev/tenant"
 FINALIZER = "longshore.dev/tenant"
 LABEL_KEY = "longshore.dev/api-key"
 KEY_TYPE = "longshore.dev/api-key"  # of the Secret, which can never become another
+# a Secret beside the keys that says: those of a former version are all here (`tenants.moving`)
+KEYS_MARK = "all-keys-are-here"
 MAX_ID = 100
 MAX_PRIORITY = 1_000_000
 # of jobs that say none
@@ -173,7 +175,7 @@ class ApiKey(Struct, frozen=True, omit_defaults=True):
 
 
 def api_key_of(secret: Secret) -> ApiKey | None:
-    """The API key that a Secret of longshore's namespace holds, None if it holds none."""
+    """The API key that a Secret of the keys' namespace holds, None if it holds none."""
     try:
         return msgspec.json.decode(base64.b64decode(secret.data["key.json"]), type=ApiKey)
     except (KeyError, ValueError, msgspec.DecodeError):

@@ -156,7 +156,7 @@ async def create_key(tenant_id: str, body: KeyInput, who: Who, parts: Parts) -> 
     tenant = find(tenant_id, who, parts)
     expires_in = timedelta(seconds=body.expires_in) if body.expires_in else None
     kept, key, version = await commands.create_key(
-        parts.client, parts.settings.namespace, tenant, body.name, expires_in, parts.now()
+        parts.client, parts.settings.keys_namespace, tenant, body.name, expires_in, parts.now()
     )
     with suppress(Unavailable):
         await parts.stores.keys.wait_for(version)
@@ -167,6 +167,7 @@ async def create_key(tenant_id: str, body: KeyInput, who: Who, parts: Parts) -> 
 @router.get("/tenants/{tenant_id}/keys")
 async def list_keys(tenant_id: str, who: Who, parts: Parts) -> Response:
     tenant = find(tenant_id, who, parts)
+    commands.require_all_here(parts.stores.keys, parts.settings.keys_namespace)
     pairs = commands.keys_of(parts.stores.keys, tenant.metadata.name)
     return answer({"items": [key_view(key, commands.last_used(secret)) for key, secret in pairs]})
 
@@ -175,8 +176,9 @@ async def list_keys(tenant_id: str, who: Who, parts: Parts) -> Response:
 async def revoke_key(tenant_id: str, key_id: str, who: Who, parts: Parts) -> Response:
     who.require_admin()
     tenant = find(tenant_id, who, parts)
+    commands.require_all_here(parts.stores.keys, parts.settings.keys_namespace)
     key = commands.find_key(parts.stores.keys, tenant.metadata.name, key_id)
-    await commands.revoke_key(parts.client, parts.settings.namespace, key)
+    await commands.revoke_key(parts.client, parts.settings.keys_namespace, key)
     return Response(status_code=204)
 
 
