@@ -37,13 +37,15 @@ def key_of(metadata: Named) -> Key:
 class Delta(Struct, Generic[T], frozen=True, gc=False):
     """One change of one object: `old` is None when it was added, `new` is None when it was deleted.
 
-    `seq` counts the changes of the store; a reader sees it only grow.
+    `seq` counts the changes of the store; a reader sees it only grow. `old` is what the reader was shown before; `last`
+    is how an object that was deleted was at its end, where that is merged and the reader was shown an earlier state.
     """
 
     key: Key
     old: T | None
     new: T | None
     seq: int
+    last: T | None = None
 
 
 class Overflowed(LongshoreError):
@@ -87,7 +89,8 @@ class Subscription(Generic[T]):
         pending = self._pending
         earlier = pending.pop(delta.key, None) if pending else None
         if earlier is not None:
-            delta = Delta(delta.key, earlier.old, delta.new, delta.seq)
+            last = delta.old if delta.new is None else earlier.last
+            delta = Delta(delta.key, earlier.old, delta.new, delta.seq, last)
             if delta.old is None and delta.new is None:
                 return True  # came and went unseen
         pending[delta.key] = delta
@@ -169,6 +172,6 @@ def _split(deltas: Iterable[Delta[T]]) -> list[Delta[T]]:
         if delta.old is None or delta.new is None or delta.old.metadata.uid == delta.new.metadata.uid:
             parts.append(delta)
         else:
-            parts.append(Delta(delta.key, delta.old, None, delta.seq))
+            parts.append(Delta(delta.key, delta.old, None, delta.seq, delta.last))
             parts.append(Delta(delta.key, None, delta.new, delta.seq))
     return parts

@@ -66,6 +66,21 @@ async def test_a_new_object_of_the_same_name_is_a_deletion_and_then_an_addition(
         assert brief(await changes.next()) == [("a", "1", None), ("a", None, "12")]
 
 
+async def test_how_a_deleted_object_was_at_its_end_is_told_where_the_reader_had_not_seen_it() -> None:
+    store, writer = a_store(a_job("a", 1), a_job("b", 2, uid="first"), a_job("c", 3))
+    async with store.subscribe() as changes:
+        writer.put(a_job("a", 11))
+        writer.delete("ns/a", 12)
+        writer.put(a_job("b", 13, uid="first"))
+        writer.delete("ns/b", 14)
+        writer.put(a_job("b", 15, uid="second"))
+        writer.put(a_job("b", 16, uid="second"))
+        writer.delete("ns/c", 17)
+        deltas = await changes.next()
+    assert brief(deltas) == [("a", "1", None), ("b", "2", None), ("b", None, "16"), ("c", "3", None)]
+    assert [version(delta.last) for delta in deltas] == ["11", "13", None, None]
+
+
 async def test_sequence_numbers_only_grow() -> None:
     store, writer = a_store()
     async with store.subscribe() as changes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
 from typing import TypeVar
@@ -48,7 +48,6 @@ class Collecting:
         self._chunks = 0  # in the archive, as far as is known here
         self._kept = 0  # the archive has all before this offset
         self._reader: asyncio.Task[None] | None = None
-        self.tail = self._inflow.tail
 
     @property
     def ended(self) -> End | None:
@@ -65,6 +64,16 @@ class Collecting:
         """When the oldest byte that is not in the archive came, by the store's clock."""
         stretches = self._inflow.stretches
         return stretches[0].opened if stretches else None
+
+    def tail(self, offset: int, *, follow: bool) -> AsyncGenerator[Chunk | int | End, None]:
+        """See `Inflow.tail`; what somebody looks at is read at once."""
+        self.hurry()
+        return self._inflow.tail(offset, follow=follow)
+
+    def hurry(self) -> None:
+        """Do not wait with the first reading: the container has ended, or somebody looks."""
+        if isinstance(self._source, Source):
+            self._source.due.set()
 
     def release(self) -> None:
         """Read no more: what is here goes into the archive, the rest is another's."""

@@ -53,6 +53,8 @@ class Collector:
         self._following: dict[Key, Collecting] = {}
         self._done: dict[Key, str] = {}  # what is over, and the uid of its job
         self._parted: set[Key] = set()
+        self._noted = 0  # up to which change of the pods' store
+        self._noting = asyncio.Event()  # more was noted
         self._tasks: dict[Key, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
@@ -87,6 +89,7 @@ class Collector:
         while True:
             async with pods.subscribe() as changes:
                 seen, looked = replicas.generation, clock()
+                self._have_noted(changes.seq)
                 self._look(tasks, client, store, changes.snapshot)
                 self._adopt_orphans(tasks, store)
                 with suppress(Overflowed):
@@ -97,7 +100,8 @@ class Collector:
                             await asyncio.wait({moved, coming}, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED)
                             if coming.done():
                                 deltas = coming.result()
-                                self._note(pod for d in deltas for pod in (d.old, d.new) if pod is not None)
+                                self._note(pod for d in deltas for pod in (d.old, d.last, d.new) if pod is not None)
+                                self._have_noted(changes.seq)
                                 self._look(tasks, client, store, [d.new for d in deltas if d.new is not None])
                             if moved.done() or clock() - looked >= LOOK_SECONDS:
                                 seen, looked = replicas.generation, clock()
@@ -133,8 +137,14 @@ class Collector:
             for status in statuses(pod):
                 id = pod.metadata.labels.get(model.LABEL_JOB_NAME, "")
                 key = Key(model.tenant_of(pod), id, model.stream_of(pod, status.name))
-                if key in self._following and status.state.terminated:
+                if (one := self._following.get(key)) is not None and status.state.terminated:
                     self._parted.add(key)
+                    one.hurry()
+
+    def _have_noted(self, seq: int) -> None:
+        self._noted = seq
+        self._noting.set()
+        self._noting = asyncio.Event()
 
     def _job_of(self, pod: Pod) -> Job | None:
         id = pod.metadata.labels.get(model.LABEL_JOB_NAME, "")
@@ -210,7 +220,13 @@ class Collector:
             status = status_of(now, container) if now is not None else None
             return status.container_id if status is not None and status.state.running is not None else ""
 
-        return Source(client, meta.name, meta.namespace, container, fate, running, lambda: key in self._parted)
+        async def parted() -> bool:
+            said = self._parts.stores.pods.seq
+            while key not in self._parted and self._noted < said:
+                await self._noting.wait()
+            return key in self._parted
+
+        return Source(client, meta.name, meta.namespace, container, fate, running, parted)
 
     async def _flush(self) -> None:
         for one in self._following.values():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import msgspec
 import structlog
@@ -14,8 +14,9 @@ from longshore.kinds.jobs.logs.inflow import AGAIN_SECONDS, Inflow
 from longshore.kinds.jobs.logs.source import KUBELET_AWAY, POD_GONE, Fate, Source
 from longshore.kube.logs import Log, LogGap, Place
 
-# before a log is first asked for: most containers are short, and one that has ended takes one request, not three
-SHORT_SECONDS = 0.25
+# before a log is first asked for, unless somebody wants to see it: most containers are short, and one that has ended
+# takes one request, not five
+SHORT_SECONDS = 1.0
 POLL_SECONDS = 0.2
 log = structlog.get_logger(__name__)
 
@@ -32,7 +33,8 @@ async def read_and_write(key: Key, source: Source, inflow: Inflow) -> None:
 async def _read(key: Key, source: Source, inflow: Inflow) -> None:
     place = msgspec.json.decode(inflow.place, type=Place | None)
     if place is None and not source.ended():
-        await asyncio.sleep(SHORT_SECONDS)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(source.due.wait(), SHORT_SECONDS)
     while True:
         reader = Log(source.client, source.pod, source.namespace, source.container, place=place)
         try:
@@ -58,17 +60,11 @@ async def _read(key: Key, source: Source, inflow: Inflow) -> None:
             await asyncio.sleep(AGAIN_SECONDS)
             continue
         if await _over(source, reader.place.container):
-            if source.fate() is Fate.GONE and not await _has_parted(source):
+            # when a kubelet is lost, its answer ends too: was this the container's end?
+            if source.fate() is Fate.GONE and not await source.parted():
                 inflow.gap(POD_GONE)
             return
         place = None  # another container of the same name: its log follows
-
-
-async def _has_parted(source: Source) -> bool:
-    """Whether the end of the log was that of its container: when a kubelet is lost, its answer ends too."""
-    if not source.parted():
-        await asyncio.sleep(POLL_SECONDS)  # what the store knows is heard here a moment later
-    return source.parted()
 
 
 async def _over(source: Source, container: str) -> bool:

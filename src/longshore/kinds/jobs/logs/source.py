@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from longshore.kube.client import Client
@@ -31,7 +32,9 @@ class Source:
     container: str
     fate: Callable[[], Fate]
     running: Callable[[], str]  # the id of the container that runs now, as far as is known
-    parted: Callable[[], bool]  # whether it was seen to end before its pod went
+    parted: Callable[[], Awaitable[bool]]  # whether it was seen to end before its pod went, of which the store knows
+    # it has ended, or somebody wants to see it: the first reading waits no more
+    due: asyncio.Event = field(default_factory=asyncio.Event)
 
     def ended(self) -> bool:
         return self.fate() is Fate.ENDED

@@ -164,10 +164,10 @@ class Facts:
         return found
 
     def kept(self, job: Job, pods: Sequence[Pod], now: datetime) -> WhyView:
-        """What a job that is over had waited for, for its record; from Events and times where nothing was noted."""
+        """What a job that is over had waited for, for its record: what was noted, or what Events told after that."""
         last = self._noted.get(job.metadata.uid)
-        known = Known(job, pods, now, told=self.told)
-        return kept(job, pods, last or obstacles.last_told(known))
+        told = obstacles.last_told(Known(job, pods, now, told=self.told))
+        return kept(job, pods, told if told and (last is None or _supersedes(told, last)) else last)
 
     def lost(self, job: Job) -> Cause | None:
         """How an attempt of this job went with its node, if this process saw it."""
@@ -269,6 +269,12 @@ class Facts:
         if self.workloads is None:
             return None
         return next(iter(self.workloads.by("job", job.metadata.uid)), None)
+
+
+def _supersedes(told: WhyView, noted: WhyView) -> bool:
+    """Whether it came after that: an Event of the job's last moment is heard when nobody notes any more what it waits
+    for. Of the same cause what was noted says more."""
+    return told.reason != noted.reason and (told.since or model.EPOCH) >= (noted.since or model.EPOCH)
 
 
 def _priority_alone(job: Job) -> dict[str, str]:

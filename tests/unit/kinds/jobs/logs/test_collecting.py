@@ -8,6 +8,7 @@ import errno
 import re
 import tempfile
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -114,9 +115,11 @@ class World:
 
     def start(self, spool: Spool) -> tuple[Collecting, asyncio.Task[None]]:
         kubelet: Any = self.kubelet
-        source = Source(
-            kubelet, "p", "ns", "main", self.fate, lambda: "c1" if self.kubelet.running else "", lambda: False
-        )
+
+        async def parted() -> bool:
+            return False
+
+        source = Source(kubelet, "p", "ns", "main", self.fate, lambda: "c1" if self.kubelet.running else "", parted)
         clock = asyncio.get_running_loop().time
         one = Collecting(KEY, source, Store(self.logs, spool, asyncio.Semaphore(2), clock, self._gap))
         return one, asyncio.ensure_future(one.run())
@@ -419,3 +422,23 @@ async def test_in_whatever_order_parts_arrive_no_offset_that_a_client_has_got_ev
             kept = set(range(end.size)) | late
             closed_by_then = {at for at in arrived if at < end.size} | late
             assert closed_by_then <= kept
+
+
+@pytest.mark.parametrize("wanted", ["it has ended", "somebody looks"])
+async def test_the_first_reading_waits_for_the_end_of_a_short_container_unless_somebody_looks(
+    wanted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "SHORT_SECONDS", 3600.0)
+    world = World(tmp_path, 1)
+    world.kubelet.write(3)
+    with Spool(tmp_path / "spool", 1 << 20) as spool:
+        one, task = world.start(spool)
+        if wanted == "somebody looks":
+            async with aclosing(one.tail(0, follow=True)) as tail:
+                assert await asyncio.wait_for(anext(tail), 30)
+            world.kubelet.running = False
+        else:
+            world.kubelet.running = False
+            one.hurry()
+        await asyncio.wait_for(task, 30)
+    assert await world.kept() == world.kubelet.text
