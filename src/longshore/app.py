@@ -69,6 +69,7 @@ from longshore.settings import Settings
 from longshore.telemetry import configure_logging
 from longshore.web import auth, problems
 from longshore.web.answers import answer
+from longshore.web.bodies import Bodies
 from longshore.web.doorway import Doorway
 from longshore.web.hosts import AllowedHosts
 from longshore.web.methods import JsonBodies, Methods
@@ -406,6 +407,7 @@ def _api(settings: Settings, chain: Sequence[auth.Authenticator], kinds: Sequenc
     """The routes of these kinds with what every API has around them."""
     app = routed(kinds)
     app.state.authentication = auth.Authentication(chain)
+    app.add_middleware(Bodies, authentication=app.state.authentication)
     app.add_middleware(BoundedBodies, max_bytes=MAX_JSON_BYTES, streamed=_is_streamed)
     app.add_middleware(JsonBodies, streamed=_is_streamed)
     app.add_middleware(Methods)

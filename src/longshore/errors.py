@@ -40,6 +40,10 @@ class NotAcceptable(UserMistake):
     """The answer is asked for in a form that it does not have."""
 
 
+class TooSlow(LongshoreError):
+    """The rest of a request took longer to come than is waited for."""
+
+
 class Unauthenticated(LongshoreError):
     """Nobody knows who asks: no credential, or a wrong one."""
 

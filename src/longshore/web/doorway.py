@@ -1,25 +1,51 @@
 """uvicorn's HTTP, with bounds on what a stranger can do before anybody asks who he is; `app` serves by it.
 
-uvicorn waits for ever for the head of a first request, and keeps as much of it as is sent.
+uvicorn waits for ever for the head of a first request, and keeps as much of it as is sent; and when it has answered
+before the body was there, it takes the rest of that, for as long as it comes. Bodies that are read are `web.bodies`'.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import cast
+import resource
+import sys
+from collections import OrderedDict
+from functools import cache
+from typing import ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_SECONDS = 20.0  # from the first byte of a request, or from the connection, to the end of its head
 MOST_HEAD = 64 << 10  # bytes, and what one read brings beyond
+LINGER_SECONDS = 5.0  # from an answer to the end of a body that nobody reads; closed sooner, the answer may be lost
+MOST_LINGER = 256  # connections that do so at a time; beyond, the oldest is cut off
 _REFUSAL = b"HTTP/1.1 %s\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+@cache
+def most_unknown() -> int:
+    """Connections that may wait for a head: half of all, so that no stranger who says nothing takes the others' too."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if files == resource.RLIM_INFINITY else files // 2
+
+
+class Waiting(OrderedDict["Doorway", None]):
+    """Connections in the order in which they began to wait; what is too much goes at the old end."""
+
+    def enter(self, one: Doorway, most: int) -> Doorway | None:
+        """Who has to go for this one."""
+        self[one] = None
+        return next(iter(self)) if len(self) > most else None
 
 
 class Doorway(HttpToolsProtocol):
     """One connection."""
 
+    unknown: ClassVar = Waiting()  # whose head has not ended
+    lingering: ClassVar = Waiting()  # whose body nobody reads
     _head = 0  # bytes of a head that has not ended
     _waits: asyncio.TimerHandle | None = None
+    _lingers: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast("asyncio.Transport", transport))
@@ -27,6 +53,7 @@ class Doorway(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end()
+        self._end_linger()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -46,15 +73,41 @@ class Doorway(HttpToolsProtocol):
         self._end()
         super().on_headers_complete()
 
+    def on_message_complete(self) -> None:
+        self._end_linger()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        # where another request has come already, the body of this one was there
+        unread = not self.pipeline and self.cycle.more_body
+        super().on_response_complete()
+        if unread and not self.transport.is_closing():
+            self._linger()
+
     def _begin(self) -> None:
         if self._waits is None:
             self._head = 0
             self._waits = self.loop.call_later(HEAD_SECONDS, self._refuse, b"408 Request Timeout")
+            if oldest := self.unknown.enter(self, most_unknown()):
+                oldest._refuse(b"408 Request Timeout")
 
     def _end(self) -> None:
         if self._waits is not None:
             self._waits.cancel()
             self._waits = None
+            self.unknown.pop(self, None)
+
+    def _linger(self) -> None:
+        self._lingers = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+        if oldest := self.lingering.enter(self, MOST_LINGER):
+            oldest._end_linger()
+            oldest.transport.abort()
+
+    def _end_linger(self) -> None:
+        if self._lingers is not None:
+            self._lingers.cancel()
+            self._lingers = None
+            self.lingering.pop(self, None)
 
     def _refuse(self, status: bytes) -> None:
         self._end()

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from longshore.web.bodies import has_body
 from longshore.web.problems import methods_of, problem
 
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -59,7 +60,7 @@ class JsonBodies:
         if scope["type"] == "http" and method in _WITH_BODY and not self._streamed(method, scope["path"]):
             headers = Headers(scope=scope)
             type_ = headers.get("content-type", "").partition(";")[0].strip().lower()
-            if _has_body(headers) and type_ != "application/json" and not type_.endswith("+json"):
+            if has_body(headers) and type_ != "application/json" and not type_.endswith("+json"):
                 detail = f"the body is {type_[:100] or 'of no type'}, and this route reads JSON"
                 hint = "send it with Content-Type: application/json"
                 response = problem(Request(scope), 415, detail, hint=hint)
@@ -67,7 +68,3 @@ class JsonBodies:
                 await response(scope, receive, send)
                 return
         await self._app(scope, receive, send)
-
-
-def _has_body(headers: Headers) -> bool:
-    return "transfer-encoding" in headers or headers.get("content-length", "0").strip() not in ("", "0")

@@ -210,7 +210,7 @@ def _usual(described: Mapping[str, Any], path: str) -> set[int]:
     if re.search(r"{.+}", path) or any(each["name"] == "tenant" for each in described.get("parameters", ())):
         usual |= {404}
     if "requestBody" in described:
-        usual |= {400, 413, 415}
+        usual |= {400, 408, 413, 415}
     return usual
 
 

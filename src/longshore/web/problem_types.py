@@ -72,6 +72,13 @@ TYPES: Final = (
         "Name one that `detail` tells, or send no `Accept`.",
     ),
     ProblemType(
+        408,
+        "too-slow",
+        "Too slow",
+        "The body of the request takes too long to come.",
+        "Send it again where the network is better; send large files as transfers, in parts.",
+    ),
+    ProblemType(
         409,
         "conflict",
         "Conflict",

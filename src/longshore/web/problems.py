@@ -27,6 +27,7 @@ STATUS: tuple[tuple[type[errors.LongshoreError], int], ...] = (
     (errors.BadUpload, 400),
     (errors.NotAcceptable, 406),
     (errors.UserMistake, 422),
+    (errors.TooSlow, 408),
     (errors.Unauthenticated, 401),
     (errors.Forbidden, 403),
     (errors.NotFound, 404),
@@ -35,6 +36,14 @@ STATUS: tuple[tuple[type[errors.LongshoreError], int], ...] = (
     (errors.TooManyRequests, 429),
     (errors.Unavailable, 503),
 )
+
+
+class Refused(HTTPException):
+    """An error that is raised while a body is read, where whatever is no HTTPException would become a 400."""
+
+    def __init__(self, error: errors.LongshoreError, headers: dict[str, str] | None = None) -> None:
+        super().__init__(status_of(error), error.message, headers)
+        self.error = error
 
 
 def status_of(error: errors.LongshoreError) -> int:
@@ -61,6 +70,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(errors.LongshoreError, _longshore)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -72,6 +82,13 @@ async def _longshore(request: Request, error: Exception) -> Response:
         response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     if status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    response = await _longshore(request, error.error)
+    response.headers.update(error.headers or {})
     return response
 
 

@@ -8,7 +8,7 @@ from python_multipart.exceptions import FormParserError
 from starlette.datastructures import FormData, Headers
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from longshore.errors import TooLarge, UserMistake
@@ -29,6 +29,8 @@ async def read_form(request: Request, *, max_bytes: int) -> FormData:
         return await parser.parse()
     except _TooLong:
         raise _too_large(max_bytes) from None
+    except _CutOff as cut:
+        raise cut.why from None
     except (MultiPartException, FormParserError) as error:
         raise UserMistake(f"the form cannot be read: {error}", hint="was it cut off on the way?") from None
 
@@ -37,14 +39,25 @@ class _TooLong(MultiPartException):
     """The parser closes its temporary files at exceptions of its own kind only."""
 
 
+class _CutOff(MultiPartException):
+    """The body goes on no more, or is not waited for."""
+
+    def __init__(self, why: Exception) -> None:
+        super().__init__(str(why))
+        self.why = why
+
+
 async def _bounded(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
     """The body, up to a number of bytes, also when its length was not declared."""
     left = max_bytes
-    async for chunk in request.stream():
-        left -= len(chunk)
-        if left < 0:
-            raise _TooLong("too long")
-        yield chunk
+    try:
+        async for chunk in request.stream():
+            left -= len(chunk)
+            if left < 0:
+                raise _TooLong("too long")
+            yield chunk
+    except (HTTPException, ClientDisconnect) as why:
+        raise _CutOff(why) from None
 
 
 async def read_stream(request: Request, *, max_bytes: int) -> AsyncIterator[bytes]:
@@ -62,7 +75,7 @@ async def read_stream(request: Request, *, max_bytes: int) -> AsyncIterator[byte
 class BoundedBodies:
     """ASGI middleware: no body over `max_bytes`, whoever sends it, but on the routes that read theirs as a stream.
 
-    FastAPI reads a JSON body whole before it asks who sends it.
+    What FastAPI reads it keeps in memory.
     """
 
     def __init__(self, app: ASGIApp, max_bytes: int, streamed: Callable[[str, str], bool]) -> None:
