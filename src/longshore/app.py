@@ -51,7 +51,7 @@ from longshore.kube import discovery
 from longshore.kube.client import Client
 from longshore.kube.config import Config
 from longshore.kube.metrics import CacheMetrics
-from longshore.kube.objects import JOBS, LEASES, PODS, SECRETS, Lease
+from longshore.kube.objects import JOBS, LEASES, PODS, SECRETS, Lease, Pod
 from longshore.kube.reflector import Reflector
 from longshore.kube.store import Store
 from longshore.kube.warmup import warmed_up
@@ -73,6 +73,7 @@ from longshore.web.bodies import Bodies
 from longshore.web.doorway import Doorway
 from longshore.web.hosts import AllowedHosts
 from longshore.web.methods import JsonBodies, Methods
+from longshore.web.pod_tokens import PodTokens
 from longshore.web.serving import Server, allow_many_connections
 from longshore.web.stream.messages import MOST_BYTES
 from longshore.web.stream.socket import Stage
@@ -387,7 +388,7 @@ def build_api(parts: Services) -> FastAPI:
     chain: list[auth.Authenticator] = [keys]
     if settings.admin_token_file is not None:
         chain.append(auth.admin_token(settings.admin_token_file))
-    chain.append(auth.PodTokens(parts.client, "longshore"))
+    chain.append(PodTokens(parts.client, "longshore", lambda pod: _exists(stores.pods, pod)))
     app = _api(settings, chain, KINDS)
     app.state.services = parts
     app.state.keys = keys
@@ -401,6 +402,11 @@ def build_api(parts: Services) -> FastAPI:
     }
     _health(app, waiting_for, lambda: _intake(parts), lambda: all_here(stores.keys, settings.keys_namespace))
     return app
+
+
+def _exists(pods: Store[Pod], pod: auth.PodIdentity) -> bool:
+    found = pods.get(pod.name, pod.namespace)
+    return found is not None and found.metadata.uid == pod.uid
 
 
 def _api(settings: Settings, chain: Sequence[auth.Authenticator], kinds: Sequence[Kind]) -> FastAPI:
