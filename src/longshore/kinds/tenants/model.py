@@ -92,7 +92,7 @@ class TenantSpec(Struct, frozen=True, rename="camel"):
     ] = ()
 
 
-class Admitted(Struct, frozen=True, rename="camel"):
+class Admitted(Struct, frozen=True, rename="camel", omit_defaults=True):
     """One admitted job.
 
     `version` lets a store tell a Job that is gone (it has seen this version and has no such Job) from one that it has

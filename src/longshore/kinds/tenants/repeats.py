@@ -20,6 +20,7 @@ from longshore.kube.objects import JOBS, Job
 log = structlog.get_logger(__name__)
 
 LOOK_UPS = 16  # records read at the same time
+REMEMBERED = 10_000  # jobs for which the answer is kept, which may be asked for again when a patch meets a conflict
 
 
 class Repeats:
@@ -27,6 +28,7 @@ class Repeats:
 
     def __init__(self, parts: Services) -> None:
         self._parts = parts
+        self._first: dict[str, None] = {}  # uids of jobs of whose name no other was archived
 
     async def __call__(self, effect: LookUp) -> None:
         """Raises Conflict when one had ended before: it is taken back, and the rest is planned again."""
@@ -38,8 +40,17 @@ class Repeats:
                 raise Conflict(f"job {job.metadata.name} has ended before, as the archive knows; it is not run twice")
 
     async def _ended_before(self, job: Job) -> bool:
+        """The answer stays: where this job is, an earlier one of its name was archived before, and none can come."""
+        uid = job.metadata.uid
+        if uid in self._first:
+            return False
         record = await self._parts.archive.records.get(tenant_of(job), job.metadata.name)
-        return record is not None and msgspec.json.decode(record, type=_Recorded).uid != job.metadata.uid
+        if record is not None and msgspec.json.decode(record, type=_Recorded).uid != uid:
+            return True
+        self._first[uid] = None
+        if len(self._first) > REMEMBERED:
+            del self._first[next(iter(self._first))]
+        return False
 
     async def _take_back(self, job: Job) -> None:
         """It never ran, so nothing of it is lost; its key answers the record from then on."""
