@@ -102,7 +102,7 @@ async def install(client: Client, settings: Settings) -> None:
     for kind in KINDS:
         for resource in kind.resources:
             await _wait_served(client, resource)
-    for resource, body in fence.manifests(settings.namespace):
+    for resource, body in fence.manifests(settings.namespace, settings.tolerated_taints):
         await client.apply(resource, body, field_manager=FIELD_MANAGER)
     log.info("installed", namespace=settings.namespace)
 

@@ -4,11 +4,14 @@ Each setting is an environment variable: `LONGSHORE_` and the field's name in ca
 """
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from longshore import __version__
+
+_TAINT = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,252}$")]
 
 
 class Settings(BaseSettings):
@@ -67,6 +70,11 @@ class Settings(BaseSettings):
         default=3600,
         ge=0,
         description="How long a job that names no schedule_to_start may hold a place and not start; 0: for ever.",
+    )
+    tolerated_taints: tuple[_TAINT, ...] | None = Field(
+        default=None,
+        description="Keys of taints that tenants' work may tolerate, as a JSON list; one that ends with / stands for "
+        "all that begin so. The same for `serve` and where the fence is installed; unset: all but the cluster's own.",
     )
     upload_max_mb: int = Field(default=100, ge=1, description="Largest scenario upload, in MB.")
     job_files_max_gb: int = Field(

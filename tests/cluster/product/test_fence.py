@@ -11,7 +11,9 @@ import pytest
 from longshore import errors
 from longshore.cli.local import LocalApi
 from longshore.cluster.cluster import LocalCluster
+from longshore.install import FIELD_MANAGER
 from longshore.kinds.jobs.model import is_over
+from longshore.kinds.tenants import fence
 from longshore.kinds.tenants.model import TENANTS, Tenant
 from longshore.kube.client import Client
 from longshore.kube.config import Config
@@ -77,6 +79,37 @@ async def test_no_job_of_a_tenant_goes_past_the_scheduler_or_to_the_clusters_own
     away = required("node-role.kubernetes.io/control-plane", "DoesNotExist")
     fair = {"tolerations": [{"key": "pool", "value": "x"}], "nodeSelector": {"pool": "x"}, "affinity": away}
     await client.create(JOBS, asking(fair), tenant.namespace)
+
+
+async def test_where_the_operator_names_taints_no_job_of_a_tenant_tolerates_others(
+    new_tenant: NewTenant, client: Client, eventually: Eventually
+) -> None:
+    tenant = await new_tenant()
+
+    async def refused(key: str) -> bool:
+        body = asking({"tolerations": [{"key": key, "operator": "Exists"}]})
+        try:
+            await client.create(JOBS, body, tenant.namespace, dry_run=True)
+        except errors.Forbidden as refusal:
+            return "only taints that the operator allows" in refusal.message
+        return False
+
+    async def in_force(wanted: bool) -> bool | None:
+        return (await refused("other")) is wanted or None
+
+    try:
+        await apply_fence(client, ("pool", "ours.example/"))
+        await eventually(lambda: in_force(True))
+        assert [await refused(key) for key in ("pool", "ours.example/any")] == [False, False]
+        assert [await refused(key) for key in ("pool2", "ours.example")] == [True, True]
+    finally:
+        await apply_fence(client, None)
+        await eventually(lambda: in_force(False))
+
+
+async def apply_fence(client: Client, tolerated: tuple[str, ...] | None) -> None:
+    for resource, body in fence.manifests(own_namespace(), tolerated):
+        await client.apply(resource, body, field_manager=FIELD_MANAGER)
 
 
 def required(key: str, operator: str) -> dict[str, Any]:

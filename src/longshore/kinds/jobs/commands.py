@@ -16,7 +16,7 @@ import msgspec
 
 from longshore.errors import AlreadyExists, Conflict, Forbidden, NotFound, Unavailable, UserMistake
 from longshore.kinds.jobs import lag, model
-from longshore.kinds.jobs.intake import Counts, Pressure, check_limits, check_pressure, priority_of
+from longshore.kinds.jobs.intake import Counts, Pressure, check_limits, check_pressure, check_tolerations, priority_of
 from longshore.kinds.jobs.manifest import job_manifest
 from longshore.kinds.jobs.request import UPLOAD, Input, JobRequest
 from longshore.kinds.jobs.view import JobRecord, record_in
@@ -155,6 +155,7 @@ async def prepared(
     """The Job of this request, once all that is refused at the door was looked at; for submission and dry run."""
     name = tenant.metadata.name
     check_pressure(pressure_of(parts))
+    check_tolerations(request, parts.settings.tolerated_taints)
     check_limits(tenant, request, counts_of(parts, name))
     await check_inputs(parts, name, request)
     return job_manifest(

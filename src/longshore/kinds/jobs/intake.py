@@ -4,6 +4,8 @@ place for; pure. `commands.submit` asks it, and the dry run.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from longshore.errors import TooManyRequests, UserMistake
@@ -58,6 +60,20 @@ def check_limits(tenant: Tenant, request: JobRequest, counts: Counts) -> None:
     _check_fits(tenant, request)
     _check_allowed(tenant, request)
     _check_place(tenant, counts)
+
+
+def check_tolerations(request: JobRequest, allowed: Sequence[str] | None) -> None:
+    """Whether all taints that it tolerates are among those that the operator allows, where he names any. Raises
+    UserMistake. The fence holds other people's Jobs to the same."""
+    if allowed is None:
+        return
+    for each in request.tolerations:
+        if not any(each.key == key or (key.endswith("/") and each.key.startswith(key)) for key in allowed):
+            raise UserMistake(
+                f"the taint {each.key} is not tolerated here",
+                hint=f"use one of: {', '.join(allowed)}" if allowed else "leave it out: no taints are",
+                field="tolerations",
+            )
 
 
 def priority_of(tenant: Tenant, request: JobRequest) -> Priority:

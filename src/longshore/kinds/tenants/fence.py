@@ -9,6 +9,7 @@ Source: Kubernetes docs, "Validating Admission Policy" (admissionregistration.k8
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from longshore.kinds.jobs.model import ANNOTATION_HIDDEN, KEPT_LABELS, KEPT_TAINTS
@@ -56,12 +57,14 @@ _JOB_WRITERS = tuple(
 )
 
 
-def manifests(namespace: str) -> list[tuple[Resource[AnyObject], dict[str, Any]]]:
-    """Policies and bindings for a longshore that lives in `namespace`."""
+def manifests(
+    namespace: str, tolerated: Sequence[str] | None = None
+) -> list[tuple[Resource[AnyObject], dict[str, Any]]]:
+    """Policies and bindings for a longshore that lives in `namespace`; `tolerated` as LONGSHORE_TOLERATED_TAINTS."""
     control = f"system:serviceaccount:{namespace}:longshore-control"
     serve = f"system:serviceaccount:{namespace}:longshore-serve"
     pods = _pods_rule([f"{_KUBE_SYSTEM}job-controller"], serve)
-    jobs, status = _job_rules(control, serve), _status_rules(control, serve)
+    jobs, status = [*_job_rules(control, serve), *_taint_rules(tolerated)], _status_rules(control, serve)
     intake, ends = (_intake_rule(serve, what) for what in ("takes work in for", "ends work of"))
     written = ("CREATE", "UPDATE", "DELETE")
     own = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
@@ -168,6 +171,16 @@ def _job_rules(control: str, serve: str) -> list[dict[str, str]]:
             for what in ("labels", "annotations")
         ),
     ]
+
+
+def _taint_rules(tolerated: Sequence[str] | None) -> list[dict[str, str]]:
+    """Which taints a Job of a tenant may tolerate, where the operator names some."""
+    if tolerated is None:
+        return []
+    named = " || ".join(f"t.key.startsWith('{k}')" if k.endswith("/") else f"t.key == '{k}'" for k in tolerated)
+    borne = f"{_TEMPLATE}.tolerations.all(t, has(t.key) && ({named or 'false'}))"
+    allowed = f"request.operation != 'CREATE' || !has({_TEMPLATE}.tolerations) || {borne}"
+    return [_rule(allowed, "a Job of a tenant tolerates only taints that the operator allows")]
 
 
 def _status_rules(control: str, serve: str) -> list[dict[str, str]]:

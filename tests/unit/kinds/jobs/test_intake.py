@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longshore.errors import TooManyRequests, UserMistake
-from longshore.kinds.jobs.intake import Counts, Pressure, check_limits, check_pressure, priority_of
+from longshore.kinds.jobs.intake import Counts, Pressure, check_limits, check_pressure, check_tolerations, priority_of
 from longshore.kinds.jobs.pressure import size_in
-from longshore.kinds.jobs.request import JobRequest, Resources
+from longshore.kinds.jobs.request import JobRequest, Resources, Toleration
 from longshore.kinds.tenants import admit
 from longshore.kinds.tenants.model import Limits, Overflow, Priority, Tenant, TenantSpec
 from longshore.kube.objects import ObjectMeta
@@ -84,6 +84,20 @@ def test_the_hint_says_how_much_may_be_asked_for(allowed: int, said: str) -> Non
     with pytest.raises(UserMistake) as refused:
         check_limits(tenant(Limits(gpu=allowed)), request(resources=Resources("1", "1Gi", gpu=3)), EMPTY)
     assert (refused.value.hint or "").startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "refused"),
+    [(None, []), ((), ["gpu", "pool/a"]), (("gpu",), ["pool/a"]), (("pool/",), ["gpu"]), (("gpu", "pool/"), [])],
+)
+def test_only_taints_that_the_operator_names_are_tolerated(allowed: tuple[str, ...] | None, refused: list[str]) -> None:
+    for key in refused:
+        with pytest.raises(UserMistake, match=key) as caught:
+            check_tolerations(request(tolerations=(Toleration(key),)), allowed)
+        assert caught.value.field == "tolerations"
+        assert caught.value.hint
+    taken = [Toleration(key) for key in ("gpu", "pool/a") if key not in refused]
+    check_tolerations(request(tolerations=tuple(taken)), allowed)
 
 
 @given(st.integers(1, 12), st.integers(1, 40), st.integers(0, 3), st.integers(1, 60), st.integers(0, 4))
