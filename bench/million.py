@@ -29,7 +29,7 @@ from bench.harness.meter import percentile
 from bench.harness.processes import Measured, call, serving
 from bench.harness.results import Measurement
 from bench.store_page import served
-from longshore.archive.batches import Entry
+from longshore.archive.batch import Entry
 from longshore.archive.index import Index
 from longshore.archive.objects import Objects
 from longshore.archive.records import Records

@@ -23,6 +23,7 @@ from starlette.responses import Response
 from longshore import __version__
 from longshore.api import routed
 from longshore.archive.artifacts import Artifacts
+from longshore.archive.batches import REPAIR
 from longshore.archive.index import Index
 from longshore.archive.logs import Logs
 from longshore.archive.objects import Objects
@@ -179,7 +180,7 @@ async def _follow_kueue(client: Client, facts: Facts) -> None:
 
 def open_archive(url: str) -> Archive:
     objects = Objects(url)
-    records, index, artifacts = Records(objects), Index(objects), Artifacts(objects)
+    records, index, artifacts = Records(objects), Index(objects, tell=_tell_damaged), Artifacts(objects)
     removal = Removal(objects, records, index)
     return Archive(
         answers=objects.answers,
@@ -193,6 +194,10 @@ def open_archive(url: str) -> Archive:
         uploads=Uploads(objects, artifacts),
         usage=Usage(objects, boottime),
     )
+
+
+def _tell_damaged(path: str) -> None:
+    log.error("a file of the archive's index cannot be read: lists say that some is missing", path=path, hint=REPAIR)
 
 
 def serve(settings: Settings) -> None:

@@ -1,84 +1,47 @@
-"""The files of the index: their names, their rows, and a bounded cache of them. `index` and `compaction` use it.
-
-`index/{tenant}/{sort}-{last}-{first}-{count}-{unique}.jsonl`, one JSON object a line, UTC times as
-`20251120T211200123456Z`. No file is ever changed and no name used twice, so a cached one is never stale.
-
-| sort | rows | first, last |
-|---|---|---|
-| e0 | entries as they were added | oldest and newest `created` |
-| e1 | entries that compaction sorted and cut: ranges of e1 files hardly overlap | the same |
-| h0 | {uid, hidden}: marks of entries not to be shown any more | `hidden` |
-| h1 | such marks, already applied to the e1 files; kept a while in case an entry is added again late | `hidden` |
-| d0 | {path}: files that compaction replaced, to be deleted when their time has come | that time, twice |
-
-Names alone tell which files can hold rows of a page. Files of another shape are left alone.
+"""Lists, reads and writes the files of the index (`batch`), and keeps a bounded cache of them; `index` and `compaction`
+use it. A file that is damaged costs its own rows, and whoever reads on without them is told.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
-from collections import OrderedDict
-from collections.abc import Coroutine, Iterable, Sequence
-from datetime import UTC, datetime
+import time
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
-from uuid import uuid4
 
 import msgspec
 
+from longshore.archive.batch import Batch, Entry, Mark, Replaced, is_whole, parsed, stamp, unique_name
 from longshore.archive.objects import Objects
 from longshore.archive.paths import segment
-from longshore.errors import LongshoreError, Unavailable
+from longshore.errors import LongshoreError, NotFound, Unavailable
 
 LISTING_DEADLINE = 30.0  # seconds; must stay below the grace that compaction gives replaced files
 LOADS = 16  # files fetched at once
+ATTEMPTS = 5
+MOST_DAMAGED = 1000  # files that are remembered as such
 TENANTS = 200  # whose names of files are remembered
 CACHED = 8_000  # rows in memory, about 1.5 KB each
-_STAMP = "%Y%m%dT%H%M%S%fZ"
-_NAME = re.compile(r"(e0|e1|h0|h1|d0)-(\d{8}T\d{12}Z)-(\d{8}T\d{12}Z)-(\d+)-([0-9a-f]{32})\.jsonl")
+DAMAGED_SECONDS = 10.0  # for which a file that could not be read is not read again
+REPAIR = "'longshore archive verify --repair' lists again what it listed, by the records"
 
 
-class Entry(msgspec.Struct, frozen=True, gc=False):
-    """One line of history. `created` belongs to `uid` for good; (created, uid) is its place in every list."""
+class DamagedBatch(LongshoreError):
+    """This file of the index cannot be read."""
 
-    uid: str
-    id: str
-    kind: str
-    tenant: str
-    name: str
-    created: datetime
-    finished: datetime | None
-    status: str
-    reason: str
-    tags: dict[str, str] = {}
-
-    @property
-    def position(self) -> tuple[datetime, str]:
-        return self.created, self.uid
+    def __init__(self, batch: Batch) -> None:
+        super().__init__(f"the archive's {batch.path} is damaged", hint=REPAIR)
+        self.batch = batch
 
 
-class Mark(msgspec.Struct, frozen=True, gc=False):
-    """The entry `uid` is not to be shown any more, since `hidden`."""
+class Vanished(NotFound):
+    """These files were there when they were listed."""
 
-    uid: str
-    hidden: datetime
-
-
-class Replaced(msgspec.Struct, frozen=True, gc=False):
-    """A file whose rows are in newer files."""
-
-    path: str
-
-
-class Batch(msgspec.Struct, frozen=True, gc=False):
-    """One file of the index, as its name tells."""
-
-    tenant: str
-    sort: str
-    first: datetime
-    last: datetime
-    count: int
-    path: str
+    def __init__(self, paths: Collection[str]) -> None:
+        super().__init__("files of the archive's index went away under a read")
+        self.paths = frozenset(paths)
 
 
 Row = TypeVar("Row", Entry, Mark, Replaced)
@@ -88,13 +51,15 @@ Result = TypeVar("Result")
 class Batches:
     """Lists, reads, writes and deletes index files; keeps at most `cached` rows of them in memory."""
 
-    def __init__(self, objects: Objects, *, cached: int = CACHED) -> None:
+    def __init__(self, objects: Objects, *, cached: int = CACHED, tell: Callable[[str], None] = lambda _: None) -> None:
         self.objects = objects
         self._cached = cached
+        self._tell = tell  # hears the path of each file that turns out to be damaged
         self._rows = 0
         self._cache: OrderedDict[str, Sequence[Any]] = OrderedDict()
         self._loads = asyncio.Semaphore(LOADS)
         self._listed: dict[str, dict[str, Batch | None]] = {}
+        self._damaged: dict[str, float] = {}  # when it was last tried to read these
 
     async def tenants(self) -> Sequence[str]:
         """Everyone who has an index: a listing of one level."""
@@ -114,7 +79,7 @@ class Batches:
             paths = [path async for path, _ in self.objects.list(prefix)]
         # a page lists some hundred names, nearly all of which the one before has read already
         before = self._listed.get(tenant, {})
-        found = {path: before[path] if path in before else _parsed(tenant, prefix, path) for path in paths}
+        found = {path: before[path] if path in before else parsed(tenant, prefix, path) for path in paths}
         self._listed[tenant] = found
         while len(self._listed) > TENANTS:
             del self._listed[next(iter(self._listed))]
@@ -123,7 +88,7 @@ class Batches:
     async def read(
         self, batch: Batch, type: type[Row], *, cache: bool = True, words: Sequence[bytes] = ()
     ) -> Sequence[Row]:
-        """The rows as they were written; NotFound when compaction has removed the file since it was listed.
+        """The rows as they were written. Raises DamagedBatch; NotFound when the file is gone since it was listed.
 
         None where one of `words` is nowhere in the file, which is found out without taking it apart.
         """
@@ -132,15 +97,18 @@ class Batches:
         async with self._loads:
             if (rows := self._known(batch.path)) is not None:  # another reader has loaded it meanwhile
                 return rows
+            if time.monotonic() - self._damaged.get(batch.path, -DAMAGED_SECONDS) < DAMAGED_SECONDS:
+                raise DamagedBatch(batch)
             data = await self.objects.get(batch.path)
+        if not is_whole(batch, data):
+            raise self._found_damaged(batch)
         if any(word not in data for word in words):
             return ()
         try:
             rows = msgspec.json.Decoder(type).decode_lines(data)
         except msgspec.DecodeError as error:
-            raise LongshoreError(
-                f"the archive's {batch.path} is damaged", hint="restore it from a backup of the archive"
-            ) from error
+            raise self._found_damaged(batch) from error
+        self._damaged.pop(batch.path, None)
         if cache:
             self._remember(batch.path, rows)
         return rows
@@ -151,13 +119,82 @@ class Batches:
         """The rows of each, fetched side by side."""
         return await gathered(self.read(each, type, cache=cache, words=words) for each in batches)
 
+    async def read_readable(
+        self,
+        batches: Sequence[Batch],
+        type: type[Row],
+        gone: Collection[str],
+        *,
+        cache: bool = True,
+        words: Sequence[bytes] = (),
+    ) -> tuple[list[Sequence[Row]], list[Batch]]:
+        """The rows of each, none of what cannot be read; and what that is. `gone`: paths that earlier listings had in
+        vain. Raises Vanished, and Unavailable while the archive is away."""
+        work = (self.read(each, type, cache=cache, words=words) for each in batches)
+        answers = await asyncio.gather(*work, return_exceptions=True)
+        rows: list[Sequence[Row]] = []
+        damaged: list[Batch] = []
+        for batch, answer in zip(batches, answers, strict=True):
+            if not isinstance(answer, BaseException):
+                rows.append(answer)
+                continue
+            if isinstance(answer, Unavailable):
+                await self.objects.answers()  # it is there: only this cannot be read
+                self._found_damaged(batch)
+            elif isinstance(answer, NotFound) and batch.path in gone:
+                self._found_damaged(batch)
+            elif not isinstance(answer, DamagedBatch | NotFound):
+                raise answer
+            rows.append(())
+            damaged.append(batch)
+        vanished = {b.path for b, a in zip(batches, answers, strict=True) if isinstance(a, NotFound)} - set(gone)
+        if vanished:
+            raise Vanished(vanished)
+        return rows, damaged
+
+    async def sound(self, batches: Sequence[Batch]) -> list[Batch]:
+        """These without those known as damaged, which are looked at again for that."""
+        known = [batch for batch in batches if batch.path in self._damaged]
+        still = await self.unreadable(known, [batch.path for batch in known])
+        return [batch for batch in batches if batch not in still]
+
+    async def unreadable(self, batches: Sequence[Batch], gone: Collection[str]) -> list[Batch]:
+        """Which of these cannot be read. Raises Vanished."""
+        found: list[Batch] = []
+        for start in range(0, len(batches), LOADS):
+            sorts: defaultdict[str, list[Batch]] = defaultdict(list)
+            for batch in batches[start : start + LOADS]:
+                sorts[batch.sort[0]].append(batch)
+            found += (await self.read_readable(sorts["e"], Entry, gone, cache=False))[1]
+            found += (await self.read_readable(sorts["h"], Mark, gone, cache=False))[1]
+            found += (await self.read_readable(sorts["d"], Replaced, gone, cache=False))[1]
+        return found
+
+    async def damaged(self, tenant: str) -> list[Batch]:
+        """The files of a tenant's index that cannot be read; reads all of them."""
+
+        async def look(gone: Collection[str]) -> list[Batch]:
+            return await self.unreadable(await self.listing([tenant]), gone)
+
+        return await relisting(look)
+
+    def _found_damaged(self, batch: Batch) -> DamagedBatch:
+        if batch.path not in self._damaged:
+            self._tell(batch.path)
+        self._damaged.pop(batch.path, None)
+        self._damaged[batch.path] = time.monotonic()
+        while len(self._damaged) > MOST_DAMAGED:
+            del self._damaged[next(iter(self._damaged))]
+        return DamagedBatch(batch)
+
     async def write(
         self, tenant: str, sort: str, rows: Sequence[Entry | Mark | Replaced], first: datetime, last: datetime
     ) -> Batch:
         """One new file with these rows."""
-        name = f"{sort}-{_stamp(last)}-{_stamp(first)}-{len(rows)}-{uuid4().hex}.jsonl"
+        data = msgspec.json.Encoder().encode_lines(rows)
+        name = f"{sort}-{stamp(last)}-{stamp(first)}-{len(rows)}-{unique_name(data)}.jsonl"
         path = f"index/{segment(tenant)}/{name}"
-        await self.objects.put(path, msgspec.json.Encoder().encode_lines(rows))
+        await self.objects.put(path, data)
         return Batch(tenant, sort, first, last, len(rows), path)
 
     async def delete(self, paths: Sequence[str]) -> None:
@@ -191,20 +228,13 @@ async def gathered(work: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
     return results
 
 
-def _stamp(time: datetime) -> str:
-    if time.tzinfo is None:
-        raise ValueError("a time in the index needs its zone")
-    return time.astimezone(UTC).strftime(_STAMP)
-
-
-def _parsed(tenant: str, prefix: str, path: str) -> Batch | None:
-    match = _NAME.fullmatch(path, len(prefix))
-    if match is None:
-        return None
-    sort, last, first, count, _ = match.groups()
-    return Batch(tenant, sort, _time(first), _time(last), int(count), path)
-
-
-def _time(stamp: str) -> datetime:
-    # strptime is twenty times slower, and a listing parses thousands.
-    return datetime.fromisoformat(f"{stamp[:15]}.{stamp[15:21]}+00:00")
+async def relisting(work: Callable[[Collection[str]], Awaitable[Result]]) -> Result:
+    """What `work` finds, which lists and reads; again where files went away in between. What two listings had in vain
+    is told to it as gone: a third that has it makes it damaged."""
+    vain: Counter[str] = Counter()
+    for _ in range(ATTEMPTS):
+        try:
+            return await work({path for path, times in vain.items() if times > 1})
+        except Vanished as vanished:
+            vain.update(vanished.paths)
+    raise Unavailable("the archive's index changes faster than it can be read", hint="ask again in a second")

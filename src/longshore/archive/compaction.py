@@ -3,19 +3,21 @@
 Works like the leaves of a B-tree: e1 files have (nearly) disjoint ranges of `created`; new entries go into the leaf
 whose range they fall in, and a leaf that grows too large is cut. New files are written before a d0 file condemns the
 old ones; those are deleted only `grace` later, so that a listing that takes a while sees one or the other. A crash
-in between, or two compactions at once, leave duplicates, which readers skip and the next compaction merges.
+in between, or two compactions at once, leave duplicates, which readers skip and the next compaction merges. What cannot
+be read stays where it is, for `repair` to see, and keeps nothing else from being merged.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import chain
 
 import msgspec
 
-from longshore.archive.batches import Batch, Batches, Entry, Mark, Replaced
+from longshore.archive.batch import Batch, Entry, Mark, Replaced
+from longshore.archive.batches import Batches
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,13 +32,16 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     marks_kept: timedelta = timedelta(days=7)  # longer than any retry of adding the same entry again
 
 
-async def compact(batches: Batches, tenant: str, limits: Limits, now: datetime) -> None:
-    """One go over one tenant's index."""
-    files = await _without_replaced(batches, await batches.listing([tenant]), now)
+async def compact(batches: Batches, tenant: str, limits: Limits, now: datetime, gone: Collection[str] = ()) -> None:
+    """One go over one tenant's index. Raises Vanished; `gone` are those of which that was said by a go before."""
+    files = await batches.sound(await batches.listing([tenant]))
+    files = await _without_replaced(batches, files, now, gone)
     marks = [file for file in files if file.sort in ("h0", "h1")]
+    rows, unread = await batches.read_readable(marks, Mark, gone)
+    marks = [file for file in marks if file not in unread]
     due = _due(marks, limits, now)
     fresh = [file for file in files if file.sort == "e0"]
-    work = _Work(batches, tenant, limits, now, await _uids(batches, marks))
+    work = _Work(batches, tenant, limits, now, {mark.uid for some in rows for mark in some}, gone)
     work.leaves = [file for file in files if file.sort == "e1"]
     if len(fresh) >= limits.fold_at or due:
         for some in _rounds(fresh, limits.round):
@@ -54,17 +59,27 @@ def newer(one: Entry, other: Entry) -> Entry:
 class _Work:
     """Folds entries into the leaves of one tenant."""
 
-    def __init__(self, batches: Batches, tenant: str, limits: Limits, now: datetime, hidden: set[str]) -> None:
+    def __init__(
+        self,
+        batches: Batches,
+        tenant: str,
+        limits: Limits,
+        now: datetime,
+        hidden: set[str],
+        gone: Collection[str],
+    ) -> None:
         self.batches, self.tenant, self.limits, self.now, self.hidden = batches, tenant, limits, now, hidden
+        self.gone = gone
         self.leaves: list[Batch] = []
 
     async def fold(self, fresh: Sequence[Batch], *, sweep: bool = False) -> None:
         """Put entries into their leaves and merge leaves that overlap; `sweep` looks into every leaf."""
-        entries = chain.from_iterable(await self.batches.read_all(fresh, Entry, cache=False))
+        rows, unread = await self.batches.read_readable(fresh, Entry, self.gone, cache=False)
+        entries = chain.from_iterable(rows)
         slots = _slots(self.leaves, self.limits.overlapping) or [[]]
         arrivals = _shared_out(entries, slots)
         kept: list[Batch] = []
-        replaced = list(fresh)
+        replaced = [file for file in fresh if file not in unread]
         for number, slot in enumerate(slots):
             if arrivals[number] or len(slot) > 1 or sweep:
                 written, old = await self._rewrite(slot, arrivals[number], newest=number == len(slots) - 1)
@@ -79,7 +94,9 @@ class _Work:
         self, slot: Sequence[Batch], arrived: Sequence[Entry], *, newest: bool
     ) -> tuple[list[Batch], list[Batch]]:
         """The leaves that hold this slot's entries now, and the files that they replace."""
-        there = list(chain.from_iterable(await self.batches.read_all(slot, Entry, cache=False)))
+        rows, unread = await self.batches.read_readable(slot, Entry, self.gone, cache=False)
+        slot = [file for file in slot if file not in unread]
+        there = list(chain.from_iterable(rows))
         entries: dict[str, Entry] = {}
         for entry in chain(there, arrived):
             if entry.uid not in self.hidden:
@@ -100,16 +117,19 @@ class _Work:
             await self.batches.write(self.tenant, "d0", [Replaced(file.path) for file in files], due, due)
 
 
-async def _without_replaced(batches: Batches, files: Sequence[Batch], now: datetime) -> list[Batch]:
+async def _without_replaced(
+    batches: Batches, files: Sequence[Batch], now: datetime, gone: Collection[str]
+) -> list[Batch]:
     """Delete what is due, and return the files whose rows are not in newer ones."""
-    gone: set[str] = set()
+    replaced: set[str] = set()
     for condemned in [file for file in files if file.sort == "d0"]:
-        paths = [row.path for row in await batches.read(condemned, Replaced, cache=False)]
-        gone.update(paths)
-        if condemned.last <= now:
+        (rows,), unread = await batches.read_readable([condemned], Replaced, gone, cache=False)
+        paths = [row.path for row in rows]
+        replaced.update(paths)
+        if condemned.last <= now and not unread:
             await batches.delete(paths)
             await batches.delete([condemned.path])
-    return [file for file in files if file.sort != "d0" and file.path not in gone]
+    return [file for file in files if file.sort != "d0" and file.path not in replaced]
 
 
 def _due(marks: Sequence[Batch], limits: Limits, now: datetime) -> list[Batch]:
@@ -128,10 +148,6 @@ async def _settle(batches: Batches, work: _Work, marks: Sequence[Batch]) -> None
     if rows:
         await batches.write(work.tenant, "h1", rows, rows[0].hidden, rows[-1].hidden)
     await work.condemn([*new, *old])
-
-
-async def _uids(batches: Batches, marks: Sequence[Batch]) -> set[str]:
-    return {mark.uid for rows in await batches.read_all(marks, Mark) for mark in rows}
 
 
 def _rounds(fresh: Sequence[Batch], entries: int) -> Iterable[list[Batch]]:

@@ -65,7 +65,7 @@ class Copying:
         if place is None:
             await self._target.put(note, msgspec.json.encode(_Place()))
         batch: list[Entry] = []
-        async for entry in entries_of(self._from, tenant, since):
+        async for entry in entries_of(self._from, tenant, since, strict=True):
             if place is not None and place.created is not None and entry.position >= (place.created, place.uid):
                 continue
             batch.append(entry)
@@ -91,11 +91,7 @@ class Copying:
             copied = await gathered(self._job(tenant, entry.id) for entry in some)
             new += [entry for entry, was_new in zip(some, copied, strict=True) if was_new or everything]
         if new:
-            listed = (
-                {entry.id for entry in new if await self._to.find(tenant, entry.id) is not None}
-                if everything
-                else set()
-            )
+            listed = {entry.id for entry in new if await self._to.lists(tenant, entry.id)} if everything else set()
             await self._to.add([entry for entry in new if entry.id not in listed])
         self._tell(self.progress)
 

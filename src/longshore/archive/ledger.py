@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from longshore.archive.batches import Entry
+from longshore.archive.batch import Entry
 from longshore.archive.index import Index
 from longshore.errors import LongshoreError
 

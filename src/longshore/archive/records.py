@@ -6,10 +6,43 @@ The archiver writes here before it lets an object go; the API reads here when th
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import datetime
 
+import msgspec
+
+from longshore.archive.batch import Entry
 from longshore.archive.objects import Objects
 from longshore.archive.paths import segment
 from longshore.errors import AlreadyExists, Conflict, NotFound
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """What every record says at its top, whatever its kind: enough to list it."""
+
+    uid: str
+    created: datetime
+    id: str = ""
+    kind: str = ""
+    name: str = ""
+    finished: datetime | None = None
+    status: str = ""
+    reason: str = ""
+    tags: dict[str, str] = {}
+
+    def entry(self, tenant: str) -> Entry:
+        """Its line in the lists; `tenant` is the folder that the record is in."""
+        return Entry(
+            self.uid,
+            self.id,
+            self.kind,
+            tenant,
+            self.name,
+            self.created,
+            self.finished,
+            self.status,
+            self.reason,
+            self.tags,
+        )
 
 
 class Records:

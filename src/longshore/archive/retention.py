@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import msgspec
 import structlog
 
-from longshore.archive.index import Entry, Index
+from longshore.archive.index import Entry, Index, Wanted
 from longshore.archive.objects import Objects
 from longshore.archive.removal import Doomed, Removal
 from longshore.errors import NotFound
@@ -62,7 +62,9 @@ class Retention:
         count = 0
         while count < MOST:
             # Whatever ended before the cutoff was created before it.
-            batch = await self._index.page(tenant, before=(cutoff, ""), limit=BATCH, keep=old)
+            # what a damaged file lists stays until the list is repaired; that is no reason to keep the rest
+            wanted = Wanted(BATCH, (cutoff, ""), keep=old)
+            batch = (await self._index.scan(tenant, wanted, most=None)).entries
             if not batch:
                 break
             tried.update(entry.uid for entry in batch)

@@ -7,12 +7,13 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from datetime import datetime
 
 import msgspec
 
-from longshore.archive.batches import LOADS, Batch, Batches, Entry
+from longshore.archive.batch import Batch, Entry
+from longshore.archive.batches import LOADS, Batches
 from longshore.archive.compaction import newer
 
 Position = tuple[datetime, str]
@@ -23,10 +24,11 @@ _ABOVE_ALL = "~"  # as a uid
 
 
 class Scan(msgspec.Struct, frozen=True):
-    """Some entries, and where to go on after; None at the end of history."""
+    """Some entries, and where to go on after; None at the end of history. What was in `damaged` files is missing."""
 
     entries: list[Entry]
     reached: Position | None
+    damaged: tuple[Batch, ...] = ()
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -77,34 +79,52 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 async def scan(
-    batches: Batches, files: Sequence[Batch], hidden: set[tuple[str, str]], wanted: Wanted, most: int | None
+    batches: Batches,
+    files: Sequence[Batch],
+    hidden: set[tuple[str, str]],
+    wanted: Wanted,
+    most: int | None,
+    gone: Collection[str] = (),
 ) -> Scan:
-    """Looks at no more than about `most` entries. Raises NotFound where compaction has taken a file meanwhile."""
+    """Looks at no more than about `most` entries. Raises Vanished where compaction has taken a file meanwhile; `gone`
+    are those of which that was said before `files` were listed."""
     page: list[Entry] = []
     if wanted.limit <= 0:
         return Scan(page, wanted.after)
-    look = _Look(most)
+    look = _Look(most, wanted, gone)
     async for entry in _deduplicated(_merged(batches, files, wanted, look)):
         if wanted.is_over(entry):
-            return Scan(page, None)
+            return Scan(page, None, look.damaged_until(entry.position))
         if (entry.tenant, entry.uid) not in hidden and wanted.likes(entry):
             page.append(entry)
         if len(page) == wanted.limit or look.is_enough():
-            return Scan(page, entry.position)
-    return Scan(page, look.reached)
+            return Scan(page, entry.position, look.damaged_until(entry.position))
+    return Scan(page, look.reached, look.damaged_until(look.reached))
 
 
 class _Look:
-    """How much a scan has looked at, in entries, and may."""
+    """How much a scan has looked at, in entries, and may; and what it could not read."""
 
-    def __init__(self, most: int | None) -> None:
+    def __init__(self, most: int | None, wanted: Wanted, gone: Collection[str]) -> None:
         self.reached: Position | None = None
         self.spent = 0
+        self.damaged: list[Batch] = []
+        self.gone = gone
         self._most = most
+        self._wanted = wanted
 
     def is_enough(self, more: int = 1) -> bool:
         self.spent += more
         return self._most is not None and self.spent >= self._most
+
+    def damaged_until(self, place: Position | None) -> tuple[Batch, ...]:
+        """Those that could have held something on the way to `place`; files are opened before it is their turn."""
+        begins = self._wanted.begins
+        if place is None:
+            return tuple(self.damaged)
+        if self._wanted.descending:
+            return tuple(file for file in self.damaged if begins(file) >= place[0])
+        return tuple(file for file in self.damaged if begins(file) <= place[0])
 
 
 async def _merged(batches: Batches, files: Sequence[Batch], wanted: Wanted, look: _Look) -> AsyncIterator[Entry]:
@@ -119,7 +139,10 @@ async def _merged(batches: Batches, files: Sequence[Batch], wanted: Wanted, look
             if not heap and look.is_enough(0) and wanted.is_past(place):
                 look.reached = place
                 return
-            for rows in await batches.read_all(_wave(waiting, opened), Entry, words=wanted.words):
+            wave = _wave(waiting, opened)
+            found, damaged = await batches.read_readable(wave, Entry, look.gone, words=wanted.words)
+            look.damaged += damaged
+            for rows in found:
                 look.spent += not rows and _A_LOOK
                 if run := _Run.after(rows, wanted):
                     heapq.heappush(heap, run)

@@ -13,8 +13,9 @@ from datetime import datetime, timedelta
 import msgspec
 
 from longshore.archive.artifacts import Artifacts
-from longshore.archive.batches import LOADS, gathered
-from longshore.archive.index import Entry, Index
+from longshore.archive.batch import Batch
+from longshore.archive.batches import LOADS, REPAIR, Batches, DamagedBatch, gathered
+from longshore.archive.index import Entry, Index, Wanted
 from longshore.archive.log_reader import LogReader
 from longshore.archive.objects import Objects
 from longshore.archive.paths import segment
@@ -27,7 +28,7 @@ PAGE = 1000
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing that is wrong. `kind`: missing, damaged, orphaned or leftover."""
+    """One thing that is wrong. `kind`: missing, damaged, orphaned or leftover; `id`: of a job, or `index`."""
 
     kind: str
     tenant: str
@@ -76,6 +77,7 @@ class Verification:
     ) -> None:
         self._objects = objects
         self._index = Index(objects)
+        self._batches = Batches(objects)
         self._logs = LogReader(objects, strict=True)
         self._artifacts = Artifacts(objects)
         self._now = now
@@ -95,6 +97,8 @@ class Verification:
         return sorted({name for folder in folders for name in await self._objects.folders(f"{folder}/")})
 
     async def _of(self, tenant: str) -> AsyncIterator[Finding]:
+        for batch in await self._batches.damaged(tenant):
+            yield Finding("damaged", tenant, "index", _said(batch))
         entries = {entry.id: entry.uid async for entry in entries_of(self._index, tenant)}
         hidden = await self._index.hidden(tenant)
         recorded: set[str] = set()
@@ -220,15 +224,24 @@ class Verification:
                     yield Finding("leftover", tenant, id, f"{prefix}{id}/ belongs to nothing since {written:%Y-%m-%d}")
 
 
-async def entries_of(index: Index, tenant: str, since: datetime | None = None) -> AsyncIterator[Entry]:
-    """All that a tenant's list shows, newest first, down to what was created at `since`."""
+def _said(batch: Batch) -> str:
+    lost = {"e": f"up to {batch.count} jobs are not listed", "h": "what was hidden or purged may be listed"}
+    costs = lost.get(batch.sort[0], "a job may be listed in several files")
+    return f"{batch.path} cannot be read, so {costs}; {REPAIR}"
+
+
+async def entries_of(
+    index: Index, tenant: str, since: datetime | None = None, *, strict: bool = False
+) -> AsyncIterator[Entry]:
+    """All that a tenant's list shows, newest first, down to what was created at `since`. What is in damaged files is
+    missing; where it is `strict`, that raises DamagedBatch."""
     before = None
     while True:
-        page = await index.page(tenant, before=before, limit=PAGE)
-        for entry in page:
-            if since is not None and entry.created < since:
-                return
+        scan = await index.scan(tenant, Wanted(PAGE, before, since=since), most=None)
+        if strict and scan.damaged:
+            raise DamagedBatch(scan.damaged[0])
+        for entry in scan.entries:
             yield entry
-        if len(page) < PAGE:
+        if scan.reached is None:
             return
-        before = page[-1].position
+        before = scan.reached

@@ -49,14 +49,19 @@ def verify(
     cluster: Cluster = None,
     tenant: Tenant = None,
     deep: Annotated[bool, typer.Option("--deep", help="Read every byte and compare its sha256.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="First list again what the records have.")] = False,
     json: Json = False,
 ) -> None:
-    """Find what is missing, damaged, orphaned or left over; changes nothing. Exit code 1 when there is any."""
+    """Find what is missing, damaged, orphaned or left over. Exit code 1 when there is any. Changes nothing without
+    --repair, which makes the list anew where it does not show what there are records of.
+    """
 
     async def run(out: Output, report: "Report") -> int:
         from longshore.archive.verification import Verification
 
         begin = opened(_existing(archive_url(archive, cluster)))
+        if repair:
+            await _repair(begin, _object_name(tenant), out)
         look = Verification(begin, datetime.now(UTC), deep=deep, tell=lambda c: report(_looked(c)))
         found = 0
         async for finding in look.run(_object_name(tenant)):
@@ -73,6 +78,19 @@ def verify(
         return FOUND if found else 0
 
     _run(run, json)
+
+
+async def _repair(objects: "Objects", tenant: str | None, out: Output) -> None:
+    from longshore.archive.repair import Repair
+
+    async for done in Repair(objects).run(tenant):
+        if out.json:
+            out.line({"repaired": done})
+            continue
+        said = [f"{done.listed} jobs are listed again"]
+        said += [f"{done.hidden} stay hidden"] if done.hidden else []
+        said += [f"{path} is set aside in damaged/" for path in done.aside]
+        out.text(f"repaired  {done.tenant}: {'; '.join(said)}")
 
 
 @app.command("export")

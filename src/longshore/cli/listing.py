@@ -97,13 +97,14 @@ async def _read(
         return *await _everything(call, wanted), None
     page = await call.client.jobs.list(limit=limit, cursor=cursor, **wanted)
     _say_away(call, page)
+    _say_damaged(call, page)
     return page.items, page.cursor, page
 
 
 async def _everything(call: Call, wanted: "JobFilters") -> tuple[list["Job"], str | None]:
     """Every page; while the archive is away those of the cluster, and where the archive's begin."""
     jobs: list[Job] = []
-    cursor, told = None, False
+    cursor, told, damage = None, False, False
     while True:
         try:
             page = await call.client.jobs.list(limit=_AT_ONCE, cursor=cursor, **wanted)
@@ -113,6 +114,7 @@ async def _everything(call: Call, wanted: "JobFilters") -> tuple[list["Job"], st
             return jobs, cursor
         jobs += page.items
         told = told or _say_away(call, page)
+        damage = damage or _say_damaged(call, page)
         cursor = page.cursor
         if cursor is None:
             return jobs, None
@@ -123,6 +125,16 @@ def _say_away(call: Call, page: "Page") -> bool:
         return False
     since = page.archive.since.astimezone()
     call.out.say(f"the archive does not answer since {since:%H:%M:%S %Z}: what it alone has is not shown")
+    return True
+
+
+def _say_damaged(call: Call, page: "Page") -> bool:
+    if page.damaged is None:
+        return False
+    call.out.say(
+        f"up to {page.damaged.entries} archived jobs are missing here, for a part of the archive's list cannot be read:"
+        " 'longshore archive verify --repair' lists them again"
+    )
     return True
 
 

@@ -77,6 +77,11 @@ async def _candidates(client: "LongshoreClient", typed: str) -> list[Job]:
         except NotFound:  # the tenant: the command itself is told so, in its own words
             return jobs
         jobs += page.items
+        if page.damaged is not None:
+            raise UserMistake(
+                f"whether {typed!r} is the only job called so is not known: the archive's list is damaged",
+                hint="say the whole id; 'longshore archive verify --repair' mends the list",
+            )
         cursor, away = page.cursor, away or page.archive is not None
         if cursor is None or len(jobs) >= _ROWS:
             return jobs

@@ -2,6 +2,7 @@
 
 from longshore.sdk.answers import (
     ArchiveAway,
+    ArchiveDamaged,
     Artifact,
     Caller,
     Event,
@@ -26,6 +27,7 @@ from longshore.sdk.sync import SyncClient
 
 __all__ = [
     "ArchiveAway",
+    "ArchiveDamaged",
     "Artifact",
     "Caller",
     "Change",

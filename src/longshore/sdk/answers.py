@@ -227,16 +227,26 @@ class ArchiveAway(Struct, frozen=True, kw_only=True):
     hint: str | None = None
 
 
+class ArchiveDamaged(Struct, frozen=True, kw_only=True):
+    """Files of the archive's list cannot be read, so that up to so many `entries` are missing about here."""
+
+    files: int
+    entries: int
+    hint: str | None = None
+
+
 class Page(Struct, frozen=True, kw_only=True):
     """A page of jobs, newest first; `cursor` asks for the next one. `age_seconds`: how old the server's view is.
 
     `archive` is there only while the archive is away: then what is in the cluster comes first, and its last page's
-    `cursor` asks for what is archived, which raises Unavailable until the archive is back.
+    `cursor` asks for what is archived, which raises Unavailable until the archive is back. `damaged` is there only
+    where a part of the archive's list cannot be read.
     """
 
     items: list[Job]
     cursor: str | None = None
     archive: ArchiveAway | None = None
+    damaged: ArchiveDamaged | None = None
     resource_version: str | None = None
     age_seconds: float | None = None
 

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from longshore import errors
-from longshore.sdk.answers import ArchiveAway, Job, Page
+from longshore.sdk.answers import ArchiveAway, ArchiveDamaged, Job, Page
 from longshore.sdk.problems import error_for
 from longshore.sdk.transport import Transport, segment
 
@@ -38,7 +38,7 @@ class Change(Struct, frozen=True, kw_only=True):
     """What happened, by `type`.
 
     snapshot: `jobs` are all there is to show, in place of what was (`cursor`: more follow; `archive`: it is away, and
-    what it alone has is missing). job: `job` is its record
+    what it alone has is missing; `damaged`: some of what it has is). job: `job` is its record
     now. gone: job `id` has left the cluster; where `archived`, its record still answers. progress: of job `id`.
     """
 
@@ -49,6 +49,7 @@ class Change(Struct, frozen=True, kw_only=True):
     cursor: str | None = None
     archived: bool = False
     archive: ArchiveAway | None = None
+    damaged: ArchiveDamaged | None = None
     progress: dict[str, Any] = {}
 
 
@@ -95,6 +96,7 @@ class _Said(Struct):
     cursor: str | None = None
     archived: bool = False
     archive: ArchiveAway | None = None
+    damaged: ArchiveDamaged | None = None
     progress: dict[str, Any] = {}
     messages: tuple[msgspec.Raw, ...] = ()
     status: int = 0
@@ -149,7 +151,13 @@ class _Watch:
             self.answered = asyncio.get_running_loop().time()
             if tuple(page.items) != self._polled:
                 self._polled = tuple(page.items)
-                yield Change(type="snapshot", jobs=self._polled, cursor=page.cursor, archive=page.archive)
+                yield Change(
+                    type="snapshot",
+                    jobs=self._polled,
+                    cursor=page.cursor,
+                    archive=page.archive,
+                    damaged=page.damaged,
+                )
             await asyncio.sleep(random.uniform(0.5, 1.0) * POLL_SECONDS)  # noqa: S311 - jitter, not a secret
 
     async def _page(self) -> Page:

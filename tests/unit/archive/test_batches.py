@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from longshore.archive.batches import LOADS, Batch, Batches, Mark
+from longshore.archive.batch import Batch, Mark
+from longshore.archive.batches import LOADS, Batches
 from longshore.archive.objects import Objects
 from longshore.errors import NotFound
 

@@ -9,7 +9,8 @@ from itertools import pairwise
 
 import pytest
 
-from longshore.archive.batches import Batch, Batches
+from longshore.archive.batch import Batch
+from longshore.archive.batches import Batches
 from longshore.archive.compaction import Limits
 from longshore.archive.index import Entry, Index
 from longshore.archive.objects import Objects

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from longshore.archive.index import Entry, Index, Limits, Wanted
 from longshore.archive.objects import Objects
 from longshore.archive.records import Records
-from longshore.errors import LongshoreError, NotFound, Unavailable, UserMistake
+from longshore.errors import LongshoreError, NotFound, UserMistake
 
 START = datetime(2025, 11, 20, 21, 12, tzinfo=UTC)
 SMALL = Limits(leaf=4, fold_at=3, round=5, overlapping=3)
@@ -211,8 +211,10 @@ async def test_a_file_that_vanishes_under_a_read_is_looked_for_again(tmp_path_fa
     url = f"file://{tmp_path_factory.mktemp('archive')}"
     await Index(Objects(url)).add([entry(1)])
     assert await Index(Vanishing(url, times=2)).page("acme") == [entry(1)]
-    with pytest.raises(Unavailable):
+    with pytest.raises(LongshoreError, match="damaged"):
         await Index(Vanishing(url, times=100)).page("acme")
+    found = await Index(Vanishing(url, times=100)).scan("acme", Wanted(5))
+    assert (found.entries, [file.count for file in found.damaged]) == ([], [1])
 
 
 async def test_a_page_while_compaction_removes_files_is_whole(tmp_path_factory: pytest.TempPathFactory) -> None:

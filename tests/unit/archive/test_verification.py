@@ -46,6 +46,7 @@ class History:
         data = f"result of {number}".encode()
         made = await Artifacts(self.objects).put(tenant, id, "outputs", "out/r.txt", one(data))
         record: dict[str, Any] = {"id": id, "uid": uid, "created": created, "log": {"streams": {"s.main": at}}}
+        record |= {"kind": "job", "name": f"n{number}", "finished": created, "status": "Succeeded", "reason": ""}
         record["artifacts"] = [{"name": made.name, "size": made.size, "sha256": hashlib.sha256(data).hexdigest()}]
         await Records(self.objects).put(tenant, id, msgspec.json.encode(record))
         await Index(self.objects).add([Entry(uid, id, "job", tenant, f"n{number}", created, created, "Succeeded", "")])

@@ -48,6 +48,25 @@ def test_findings_are_told_and_are_the_exit_code(folder: Path, capfd: pytest.Cap
     assert run(["archive", "verify", "--tenant", "b"]) == 0
 
 
+def test_what_a_damaged_list_has_lost_is_named_and_listed_again(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    damaged, missing, _ = sorted((folder / "from/index/a").iterdir())
+    damaged.write_bytes(damaged.read_bytes()[:-2] + b"?\n")
+    missing.unlink()
+    assert run(["archive", "verify"]) == 1
+    told = capfd.readouterr().out
+    assert f"damaged   a/index: index/a/{damaged.name} cannot be read, so up to 1 jobs are not listed" in told
+    assert told.count("orphaned") == 2
+    assert run(["archive", "export", str(folder / "taken")]) == 2
+    assert "--repair" in capfd.readouterr().err
+    assert run(["archive", "verify", "--repair"]) == 0
+    told = capfd.readouterr().out
+    assert told == f"repaired  a: 2 jobs are listed again; index/a/{damaged.name} is set aside in damaged/\n"
+    assert run(["archive", "verify", "--repair", "--json"]) == 0
+    assert msgspec.json.decode(capfd.readouterr().out)["jobs"] == 3
+
+
 @pytest.mark.parametrize(
     ("argv", "said"),
     [

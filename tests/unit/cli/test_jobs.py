@@ -323,6 +323,15 @@ def test_while_the_archive_is_away_list_shows_what_is_in_the_cluster_and_says_so
     assert "archive" in cli("list", "--json").json
 
 
+@pytest.mark.parametrize("more", [[], ["--all"]])
+def test_what_the_archive_cannot_list_is_said(cli: Cli, api: Api, more: list[str]) -> None:
+    damaged = {"files": 1, "entries": 12, "hint": "mend it"}
+    api.on("GET /v1/jobs", {"items": [DONE], "cursor": None, "damaged": damaged})
+    ran = cli("list", "-q", *more)
+    assert (ran.code, ran.out) == (0, "j1\n")
+    assert "up to 12 archived jobs are missing here" in ran.err
+
+
 def test_a_list_that_only_the_archive_has_is_refused_while_that_is_away(
     cli: Cli, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:

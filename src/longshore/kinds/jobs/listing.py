@@ -5,7 +5,7 @@ The hot objects are read first: what leaves them meanwhile is in the archive's i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from math import ceil, floor
@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from longshore.archive.batch import Batch
 from longshore.archive.index import Entry, Wanted
 from longshore.archive.presence import HINT
 from longshore.errors import Unavailable, UserMistake
@@ -57,12 +58,28 @@ class Away:
 
 
 @dataclass(frozen=True)
+class Damaged:
+    """Files of the archive's list that cannot be read, so that up to so many entries are missing about here."""
+
+    files: int
+    entries: int
+    hint: str = "'longshore archive verify --repair' lists these jobs again; each still answers at its own URL"
+
+
+@dataclass(frozen=True)
 class Page:
-    """Some jobs in order, and the cursor of the next ones; `archive` only where that was asked in vain."""
+    """Some jobs in order, and the cursor of the next ones; `archive` only where that was asked in vain, `damaged` where
+    it could not tell all."""
 
     items: list[Any]
     cursor: str | None
     archive: Away | None = None
+    damaged: Damaged | None = None
+
+    def remarks(self) -> dict[str, Any]:
+        """What a reader must know of what is missing here; mostly nothing."""
+        said = {"archive": self.archive, "damaged": self.damaged}
+        return {name: remark for name, remark in said.items() if remark is not None}
 
 
 async def page(parts: Services, wanted: Filter, *, limit: int, cursor: str | None, sort: str = "-created") -> Page:
@@ -134,15 +151,21 @@ async def _page(parts: Services, wanted: Filter, limit: int, at: Cursor | None, 
     rows = [((created(job), job.metadata.uid), live.record(job)) for job in hot.items]
     rows += [((sortable(e.created), e.uid), summary_of(e, tenant_id(parts, e.tenant))) for e in cold.entries]
     rows.sort(key=lambda row: row[0], reverse=descending)
+    damaged = _damaged(cold.damaged)
     order = ARCHIVE if cold_only and not wanted.archived else CREATED
     if cold.reached is not None:  # what comes after that is not known yet, so nothing of it is shown yet
         edge = sortable(cold.reached[0]), cold.reached[1]
         rows = [row for row in rows if (row[0] >= edge if descending else row[0] <= edge)]
         if len(rows) < limit or (len(rows) == limit and hot.next is None):
-            return Page([row for _, row in rows], Cursor(order, *edge).encode())
+            return Page([row for _, row in rows], Cursor(order, *edge).encode(), damaged=damaged)
     more = len(rows) > limit or hot.next is not None
     rows = rows[:limit]
-    return Page([row for _, row in rows], Cursor(order, *rows[-1][0]).encode() if more else None)
+    return Page([row for _, row in rows], Cursor(order, *rows[-1][0]).encode() if more else None, damaged=damaged)
+
+
+def _damaged(files: Sequence[Batch]) -> Damaged | None:
+    """Marks of what is hidden list nothing, but without them something may be listed too many."""
+    return Damaged(len(files), sum(file.count for file in files if file.sort.startswith("e"))) if files else None
 
 
 def _words(wanted: Filter) -> list[bytes]:

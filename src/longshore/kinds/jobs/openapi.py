@@ -145,6 +145,12 @@ _AWAY: Final = {
         "hint": {"type": "string"},
     },
 }
+_DAMAGED: Final = {
+    "description": "Only where files of the archive's list cannot be read: up to so many entries are missing here.",
+    "type": "object",
+    "required": ["files", "entries", "hint"],
+    "properties": {"files": {"type": "integer"}, "entries": {"type": "integer"}, "hint": {"type": "string"}},
+}
 _PAGE: Final = {
     "type": "object",
     "required": ["items", "cursor", "resource_version", "age_seconds"],
@@ -152,6 +158,7 @@ _PAGE: Final = {
         "items": {"type": "array", "items": _ROW},
         "cursor": {"type": ["string", "null"], "description": "Asks for the next page; null on the last one."},
         "archive": _AWAY,
+        "damaged": _DAMAGED,
         "resource_version": {"type": "string"},
         "age_seconds": {"type": "number"},
     },

@@ -96,7 +96,7 @@ async def list_jobs(
         {
             "items": found.items,
             "cursor": found.cursor,
-            **({"archive": found.archive} if found.archive else {}),
+            **found.remarks(),
             "resource_version": str(store.version),
             "age_seconds": round(store.age, 3),
         },

@@ -327,3 +327,20 @@ async def test_a_job_in_the_cluster_is_told_of_also_while_the_archive_is_away(
         there = world.put(job(n, 0, over=over, outputs=("*.csv",)))
         record = await full_record(world.parts, Found(there.metadata.name, "a", there))
         assert (record.status == "Succeeded", record.outputs) == (over, None)
+
+
+async def test_a_page_on_which_damaged_entries_would_be_says_so_and_the_others_do_not(tmp_path: Path) -> None:
+    world = World(str(tmp_path))
+    for n in range(6):
+        await world.archive(job(n, n, over=True))
+    damaged = sorted((tmp_path / "index/a").iterdir())[2]
+    damaged.write_bytes(b"{")
+    pages = []
+    cursor = None
+    for _ in range(3):
+        found = await page(world.parts, MINE, limit=2, cursor=cursor)
+        pages.append(([ids(row) for row in found.items], found.damaged.entries if found.damaged else 0))
+        cursor = found.cursor
+    assert cursor is None
+    assert pages == [(["j005", "j004"], 0), (["j003", "j001"], 1), (["j000"], 0)]
+    assert (await page(world.parts, Filter("b"), limit=2, cursor=None)).remarks() == {}, "another's are another's"

@@ -143,5 +143,4 @@ class Jobs:
             self._rows = frozenset(row.uid for row in live)
             self._newest = max((sortable(row.created) for row in live), default="")
             self._full = len(rows) == wanted.limit
-        away = {"archive": found.archive} if found.archive else {}
-        return {"jobs": rows, "cursor": found.cursor, **away}
+        return {"jobs": rows, "cursor": found.cursor, **found.remarks()}
