@@ -43,7 +43,8 @@ class Doorway(HttpToolsProtocol):
 
     unknown: ClassVar = Waiting()  # whose head has not ended
     lingering: ClassVar = Waiting()  # whose body nobody reads
-    _head = 0  # bytes of a head that has not ended
+    _head = 0  # bytes of a head that has not ended, or that came since the last of a body: trailers are kept as well
+    _moved = False  # whether the bytes at hand have brought some of a body
     _waits: asyncio.TimerHandle | None = None
     _lingers: asyncio.TimerHandle | None = None
 
@@ -57,10 +58,10 @@ class Doorway(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        before = self._waits
+        before, self._moved = self._waits, False
         super().data_received(data)
-        if self._waits is None or self._waits is not before:
-            return  # it has ended, or began in the midst of these bytes
+        if self._moved or self._waits is not before:
+            return  # a head has ended, or began in the midst of these bytes; or a body goes on
         self._head += len(data)
         if self._head > MOST_HEAD:
             self._refuse(b"431 Request Header Fields Too Large")
@@ -71,7 +72,12 @@ class Doorway(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._end()
+        self._head = 0
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._moved, self._head = True, 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._end_linger()

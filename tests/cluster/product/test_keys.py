@@ -63,7 +63,8 @@ async def test_keys_of_a_former_version_are_moved_while_they_work(
     new_tenant: NewTenant,
     eventually: Eventually,
 ) -> None:
-    """control is killed with -9 twice on the way; it never says of a key that it is unknown."""
+    """Where control was killed, the next one goes on with what it finds (how often and where: tests/unit); no key is
+    ever said to be unknown meanwhile."""
     tenant = await new_tenant()
     id = tenant.key.removeprefix("ls_").partition("_")[0]
     name = f"key-{id}"
@@ -77,8 +78,6 @@ async def test_keys_of_a_former_version_are_moved_while_they_work(
     async with aiohttp.ClientSession(headers={"X-API-Key": tenant.key}) as session:
         await _kill_control(cluster, eventually)
         await eventually(answers, deadline=90)
-        await _kill_control(cluster, eventually)
-        assert await answers()
         assert (await client.get(SECRETS, name, OWN)).data, "a serve of the former version may still answer"
         await admin.keys.revoke(tenant.id, id)
         await eventually(lambda: _gone(client, name, OWN), deadline=90)

@@ -143,3 +143,14 @@ async def test_only_so_many_linger_and_only_so_many_wait_to_be_known(
         assert await is_closed(silent), "the oldest of those who have said nothing"
     for writer in (first_writer, second_writer, silent_writer):
         writer.close()
+
+
+@pytest.mark.parametrize("path", [b"/", b"/deaf"])
+@pytest.mark.parametrize("endless", [[b"x: y\r\n" * 1000] * 400, [b"x: ", *[b"y" * 8192] * 400]])
+async def test_endless_trailers_are_not_kept(
+    port: int, path: bytes, endless: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the body before them is read or not."""
+    monkeypatch.setattr(doorway, "LINGER_SECONDS", 1000)
+    post = b"POST %s HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n" % path
+    assert len(await answer(port, post, *endless)) < 300
