@@ -21,7 +21,6 @@ import msgspec
 
 from bench.harness.product import ROOMY, SMALL_JOB, new_tenants, product, submit
 from bench.harness.results import Measurement
-from longshore.app import services
 from longshore.cli.local import LocalApi
 from longshore.kinds.jobs import lag
 from longshore.kinds.jobs.control import WORKERS
@@ -32,6 +31,7 @@ from longshore.kinds.tenants.control import controllers as tenant_controllers
 from longshore.kube.client import Client
 from longshore.kube.objects import CONFIG_MAPS
 from longshore.runtime.term import Term
+from longshore.services import services
 from longshore.settings import Settings
 
 JOBS_COUNT, TENANTS, NODES, CALLERS = 1_000, 20, 20, 16

@@ -29,7 +29,7 @@ from bench.harness.jobs import TENANTS, identity, job
 from bench.harness.meter import percentile
 from bench.harness.processes import Measured, alternate, serving
 from bench.harness.results import Measurement
-from longshore.app import build_api, listen, open_archive
+from longshore.app import build_api
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.places import CREATED as ORDER
 from longshore.kinds.kind import Services, Stores
@@ -39,6 +39,8 @@ from longshore.kube.config import Config
 from longshore.kube.objects import PODS, SECRETS, Job, Object, ObjectMeta
 from longshore.kube.store import Store, Writer
 from longshore.runtime.bus import Bus
+from longshore.serve import listen
+from longshore.services import open_archive
 from longshore.settings import Settings
 
 T = TypeVar("T", bound=Object)

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 
-from longshore.app import listen
+from longshore.serve import listen
 
 
 async def test_an_answer_is_not_held_back_until_its_headers_are_acknowledged() -> None:

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 import uvicorn
 
-from longshore.app import build_api, listen, open_archive
+from longshore.app import build_api
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.places import INDEXES, ORDERS
 from longshore.kinds.kind import Services, Stores
@@ -20,6 +20,8 @@ from longshore.kube.config import Config
 from longshore.kube.objects import JOBS, PODS, SECRETS, Job, ObjectMeta, Secret
 from longshore.kube.store import Store, Writer
 from longshore.runtime.bus import Bus
+from longshore.serve import listen
+from longshore.services import open_archive
 from longshore.settings import Settings
 
 KEY = {"X-API-Key": "ls_abc_secret"}

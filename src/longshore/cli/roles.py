@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def serve() -> None:
     """Run the HTTP API (a replica of it), configured by the environment: see `longshore settings`."""
     chosen = _settings()
-    from longshore.app import serve as run
+    from longshore.serve import serve as run
 
     run(chosen)
 
@@ -24,7 +24,7 @@ def serve() -> None:
 def control() -> None:
     """Run the controllers; of several replicas one leads. Configured by the environment: see `longshore settings`."""
     chosen = _settings()
-    from longshore.app import control as run
+    from longshore.control import control as run
 
     run(chosen)
 

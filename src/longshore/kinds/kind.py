@@ -1,6 +1,6 @@
 """What a kind is to the rest of longshore: a descriptor of what it brings, and the parts it is given to work with.
 
-`kinds.registry` lists the descriptors; `app` builds the Services and hands them to every kind.
+`kinds.registry` lists the descriptors; `services` builds the Services and hands them to every kind.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Archive:
 
 @dataclass(frozen=True)
 class Stores:
-    """The hot half: what every read is served from. One writer each, the reflectors that `app` starts."""
+    """The hot half: what every read is served from. One writer each, the reflectors that `services` starts."""
 
     jobs: Store[Job]
     pods: Store[Pod]

@@ -1,5 +1,5 @@
 """A store of Events that a flood of them cannot grow: of each object and reason only the newest, and never more than
-a bound in all. `app` keeps one, for what is told nowhere but in Events.
+a bound in all. `services` keeps one, for what is told nowhere but in Events.
 
 What is not wanted is let go as it comes in, so the cluster's other namespaces cost nothing but the reading of them.
 A list is held whole until it is complete, as with every store; an API server forgets Events after an hour.

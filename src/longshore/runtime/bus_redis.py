@@ -1,4 +1,4 @@
-"""The link of the bus over Redis pub/sub, where REDIS_URL is set; `app` runs it in every process.
+"""The link of the bus over Redis pub/sub, where REDIS_URL is set; `services` runs it in every process.
 
 Redis carries news and keeps nothing: while it is away each replica has its own news, callers poll, and when it is back
 everybody says again what is newest. Whoever may write to that Redis is not believed for it: each message is signed

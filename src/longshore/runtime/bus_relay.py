@@ -1,6 +1,6 @@
 """The link of the bus where there is no Redis: each replica listens to each other one over `runtime.relay`.
 
-`app` runs it in every process of `serve` and `control`.
+`services` runs it in every process of `serve` and `control`.
 """
 
 from __future__ import annotations

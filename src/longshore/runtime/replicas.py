@@ -1,8 +1,8 @@
 """Who else runs: each process of `serve` and `control` keeps a Lease of its own that says where its relay listens.
 
-`app` keeps ours (`Presence`) and the view of all (`Replicas`, fed by a store of these Leases); collectors share jobs
-out over the control replicas, and `runtime.relay` reaches the others. Whom a replica has not heard of for a lease, by
-its own clock, it takes for gone; what that one may still do late must do no harm.
+`services` keeps ours (`Presence`) and the view of all (`Replicas`, fed by a store of these Leases); collectors share
+jobs out over the control replicas, and `runtime.relay` reaches the others. Whom a replica has not heard of for a lease,
+by its own clock, it takes for gone; what that one may still do late must do no harm.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP, with bounds on what a stranger can do before anybody asks who he is; `app` serves by it.
+"""uvicorn's HTTP, with bounds on what a stranger can do before anybody asks who he is; `serve` listens by it.
 
 uvicorn waits for ever for the head of a first request, and keeps as much of it as is sent; and when it has answered
 before the body was there, it takes the rest of that, for as long as it comes. Bodies that are read are `web.bodies`'.

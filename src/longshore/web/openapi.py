@@ -1,6 +1,6 @@
 """The OpenAPI document: what FastAPI knows of the routes, and what they answer, with examples and problems.
 
-`app` hands in what each kind says of its own routes (`openapi.py` of the kind); this file knows no kind. What all
+`api` hands in what each kind says of its own routes (`openapi.py` of the kind); this file knows no kind. What all
 routes share is worked out here: credentials, the problems that any such route may have, the headers of answers.
 """
 

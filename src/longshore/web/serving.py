@@ -1,4 +1,4 @@
-"""uvicorn, as `app` runs it: it says farewell to those who follow a stream, and lets what is around it end too."""
+"""uvicorn, as `serve` runs it: it says farewell to those who follow a stream, and lets what is around it end too."""
 
 from __future__ import annotations
 

@@ -13,11 +13,11 @@ import pytest
 from tests.cluster.product.serving import replica_env, serving
 
 from longshore import errors
-from longshore.app import open_archive
 from longshore.cluster.cluster import LocalCluster
 from longshore.kube.client import Client
 from longshore.kube.objects import JOBS
 from longshore.sdk.client import LongshoreClient
+from longshore.services import open_archive
 
 NewTenant = Callable[..., Awaitable[Any]]
 Eventually = Callable[..., Awaitable[Any]]

@@ -12,7 +12,6 @@ import aiohttp
 import pytest
 from tests.cluster.product.serving import Serving, replica_env, serving
 
-from longshore.app import open_archive, utc_now
 from longshore.cli.local import LocalApi
 from longshore.cluster.cluster import LocalCluster
 from longshore.kinds.jobs import model as jobs
@@ -27,6 +26,7 @@ from longshore.kube.store import Store
 from longshore.runtime.bus import Bus
 from longshore.runtime.replicas import LABEL, Replicas
 from longshore.runtime.term import Term
+from longshore.services import open_archive, utc_now
 from longshore.settings import Settings
 
 NewTenant = Callable[..., Awaitable[Any]]

@@ -10,7 +10,6 @@ import pytest
 from tests.cluster.product.serving import replica_env
 
 from longshore import errors
-from longshore.app import open_archive, utc_now
 from longshore.cli.local import LocalApi
 from longshore.cluster.cluster import LocalCluster
 from longshore.kinds.jobs import commands, model
@@ -22,6 +21,7 @@ from longshore.kube.objects import JOBS, NAMESPACES, PODS, SECRETS
 from longshore.kube.store import Store
 from longshore.runtime.bus import Bus
 from longshore.sdk.client import LongshoreClient
+from longshore.services import open_archive, utc_now
 from longshore.settings import Settings
 
 NewTenant = Callable[..., Awaitable[Any]]

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Message
 
-from longshore.app import build_api, listen, open_archive
+from longshore.app import build_api
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.places import INDEXES, ORDERS
 from longshore.kinds.kind import Services, Stores
@@ -23,6 +23,8 @@ from longshore.kube.config import Config
 from longshore.kube.objects import JOBS, PODS, SECRETS, Job, ObjectMeta, Secret
 from longshore.kube.store import Store, Writer
 from longshore.runtime.bus import Bus
+from longshore.serve import listen
+from longshore.services import open_archive
 from longshore.settings import Settings
 from longshore.web import bodies
 from longshore.web.bodies import GRACE_SECONDS, LEAST_RATE, SILENCE_SECONDS, Patience

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from longshore.app import listen
+from longshore.serve import listen
 from longshore.web import doorway
 from longshore.web.doorway import MOST_HEAD, Doorway
 from longshore.web.serving import Server

@@ -1,5 +1,5 @@
 """Under what a Job is found in the store, and in which orders: what lists, limits and queues are answered from, so that
-none of them looks through a tenant's jobs; pure. `app` makes the store with these.
+none of them looks through a tenant's jobs; pure. `services` makes the store with these.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What one `serve` has for tasks: which mode answers, and where a task is found whichever ran it.
 
-`app` opens it; `compat` and `sockets` ask it. Without a Kubernetes (`jobs` None) the service runs tasks itself; with
+`serve` opens it; `compat` and `sockets` ask it. Without a Kubernetes (`jobs` None) the service runs tasks itself; with
 DUAL_RUN each task runs both ways, under one name, and the two are compared.
 """
 

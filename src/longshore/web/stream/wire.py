@@ -1,7 +1,7 @@
 """uvicorn's WebSocket, with what the stream needs beyond ASGI: writing without waiting, and ending who does not read.
 
 ASGI's `send` waits for the reader, so that each socket would need a task, and a reader that has stopped could not be
-told why it is let go. `app` gives this class to uvicorn; an endpoint finds it in its scope.
+told why it is let go. `serve` gives this class to uvicorn; an endpoint finds it in its scope.
 """
 
 from __future__ import annotations

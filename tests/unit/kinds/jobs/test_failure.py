@@ -6,7 +6,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from longshore.app import open_archive
 from longshore.archive.log_chunk import Chunk
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.archiver import tail_of
@@ -28,6 +27,7 @@ from longshore.kube.objects import (
     PodStatus,
 )
 from longshore.runtime.plan import PatchObject, Plan
+from longshore.services import open_archive
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 COUNTED = Condition("Failed", "True", reason="BackoffLimitExceeded", message="Job has reached the backoff limit")

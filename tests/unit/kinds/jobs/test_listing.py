@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longshore.app import open_archive
 from longshore.archive.index import Entry, Index, Scan
 from longshore.errors import LongshoreError, Unavailable, UserMistake
 from longshore.kinds.jobs import model
@@ -26,6 +25,7 @@ from longshore.kube.config import Config
 from longshore.kube.objects import JOBS, PODS, SECRETS, Condition, Job, JobSpec, JobStatus, ObjectMeta, Pod
 from longshore.kube.store import Store, Writer
 from longshore.runtime.bus import Bus
+from longshore.services import open_archive
 from longshore.settings import Settings
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

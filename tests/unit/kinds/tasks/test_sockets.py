@@ -18,10 +18,10 @@ from fastapi import FastAPI
 from tests.unit.kinds.tasks.cluster import World
 from tests.unit.web.stream.raw import Raw
 
-from longshore.app import open_archive
 from longshore.kinds.kind import Services
 from longshore.kinds.tasks import compat, desk, outbox, sockets, watching
 from longshore.runtime.bus import Bus
+from longshore.services import open_archive
 from longshore.settings import Settings
 from longshore.web import problems
 from longshore.web.auth import Authentication, Caller, PodIdentity

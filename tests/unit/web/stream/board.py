@@ -15,8 +15,8 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
-from longshore.app import listen
 from longshore.errors import NotFound, Unauthenticated, Unavailable
+from longshore.serve import listen
 from longshore.web.auth import Caller
 from longshore.web.serving import Server
 from longshore.web.stream.audience import Audience

@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from longshore.app import open_archive
 from longshore.archive.index import Entry
 from longshore.archive.log_chunk import Chunk, Gap
 from longshore.archive.logs import End
@@ -27,6 +26,7 @@ from longshore.kube.config import Config
 from longshore.kube.objects import JOBS, PODS, SECRETS
 from longshore.kube.store import Store
 from longshore.runtime.bus import Bus
+from longshore.services import open_archive
 from longshore.settings import Settings
 from longshore.web.auth import Caller
 

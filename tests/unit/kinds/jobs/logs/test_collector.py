@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from longshore.app import open_archive
 from longshore.archive.log_chunk import Chunk
 from longshore.archive.spool import Key, Part, Spool
 from longshore.kinds.jobs.logs.collector import Collector
@@ -20,6 +19,7 @@ from longshore.kube.config import Config
 from longshore.kube.objects import JOBS, PODS, SECRETS
 from longshore.kube.store import Store, Writer
 from longshore.runtime.bus import Bus
+from longshore.services import open_archive
 from longshore.settings import Settings
 
 KEY = Key("acme", "j1", "20261128T120000Z.abcde.main")

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from longshore.app import open_archive
 from longshore.archive.log_chunk import Chunk
 from longshore.archive.logs import End, LogStream
 from longshore.errors import Retry
@@ -20,6 +19,7 @@ from longshore.kube.config import Config
 from longshore.kube.objects import JOBS, PODS, SECRETS, Condition, Job, JobStatus, ObjectMeta, Pod
 from longshore.kube.store import Store
 from longshore.runtime.bus import Bus
+from longshore.services import open_archive
 from longshore.settings import Settings
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
