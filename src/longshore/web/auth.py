@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends
 from msgspec import Struct
@@ -21,6 +21,7 @@ from starlette.requests import HTTPConnection
 from longshore.errors import Forbidden, LongshoreError, NotFound, Unauthenticated, UserMistake
 
 AGAIN_SECONDS = 20.0
+_KNOWN = "longshore.known"
 HINT = "send an API key as 'X-API-Key: ls_...' or 'Authorization: Bearer ls_...'"
 
 
@@ -100,7 +101,14 @@ def credential_of(headers: Headers) -> str | None:
 async def current_caller(connection: HTTPConnection) -> Caller:
     """FastAPI dependency: the Caller of this request."""
     authentication: Authentication = connection.app.state.authentication
-    return await authentication.caller(connection.headers)
+    caller = await authentication.caller(connection.headers)
+    connection.scope.setdefault("state", {})[_KNOWN] = True
+    return caller
+
+
+def is_known(scope: Mapping[str, Any]) -> bool:
+    """Whether it was found out, and well, who sent this request; for the server that writes the answer."""
+    return _KNOWN in scope.get("state", {})
 
 
 Who = Annotated[Caller, Depends(current_caller)]

@@ -1,7 +1,8 @@
 """uvicorn's HTTP, with bounds on what a stranger can do before anybody asks who he is; `serve` listens by it.
 
-uvicorn waits for ever for the head of a first request, and keeps as much of it as is sent; and when it has answered
-before the body was there, it takes the rest of that, for as long as it comes. Bodies that are read are `web.bodies`'.
+uvicorn waits for ever for the head of a first request, and keeps as much of it as is sent. When it has answered before
+the body was there, it takes the rest of that for as long as it comes, and an answer that nobody reads it keeps. Bodies
+that are read are `web.bodies`'.
 """
 
 from __future__ import annotations
@@ -15,10 +16,14 @@ from typing import ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from longshore.web.auth import is_known
+
 HEAD_SECONDS = 20.0  # from the first byte of a request, or from the connection, to the end of its head
 MOST_HEAD = 64 << 10  # bytes, and what one read brings beyond
 LINGER_SECONDS = 5.0  # from an answer to the end of a body that nobody reads; closed sooner, the answer may be lost
 MOST_LINGER = 256  # connections that do so at a time; beyond, the oldest is cut off
+READ_SECONDS = 30.0  # in which a stranger reads so many bytes of a large answer, or is cut off
+LEAST_READ = 30 << 10
 _REFUSAL = b"HTTP/1.1 %s\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -47,6 +52,7 @@ class Doorway(HttpToolsProtocol):
     _moved = False  # whether the bytes at hand have brought some of a body
     _waits: asyncio.TimerHandle | None = None
     _lingers: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast("asyncio.Transport", transport))
@@ -55,6 +61,7 @@ class Doorway(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._end()
         self._end_linger()
+        self._end_unread()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -89,6 +96,30 @@ class Doorway(HttpToolsProtocol):
         super().on_response_complete()
         if unread and not self.transport.is_closing():
             self._linger()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_reader()
+
+    def resume_writing(self) -> None:
+        self._end_unread()
+        super().resume_writing()
+
+    def _watch_reader(self) -> None:
+        """While writing is paused nothing is added, also when the connection is to be closed after that."""
+        self._unread = self.loop.call_later(READ_SECONDS, self._check_reader, self.transport.get_write_buffer_size())
+
+    def _check_reader(self, before: int) -> None:
+        known = self.cycle is not None and is_known(self.cycle.scope)  # he may read a log in a pager
+        if not known and before - self.transport.get_write_buffer_size() < LEAST_READ:
+            self.transport.abort()
+        else:
+            self._watch_reader()
+
+    def _end_unread(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _begin(self) -> None:
         if self._waits is None:

@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from longshore.serve import listen
 from longshore.web import doorway
+from longshore.web.auth import Authentication, Caller, current_caller
 from longshore.web.doorway import MOST_HEAD, Doorway
 from longshore.web.serving import Server
 
@@ -26,22 +27,42 @@ async def deaf(_: Request) -> PlainTextResponse:
     return PlainTextResponse("no")
 
 
+BIG = 50_000_000
+
+
+async def big(request: Request) -> PlainTextResponse:
+    if request.headers.get("x-api-key"):
+        await current_caller(request)
+    return PlainTextResponse(b"b" * BIG)
+
+
+async def somebody(_: str) -> Caller | None:
+    return Caller("somebody")
+
+
 @pytest.fixture
-async def port() -> AsyncIterator[int]:
-    config = uvicorn.Config(
-        Starlette(routes=[Route("/", length, methods=["GET", "POST"]), Route("/deaf", deaf, methods=["POST"])]),
-        http=Doorway,
-        log_config=None,
-        lifespan="off",
-        timeout_graceful_shutdown=1,
-    )
+async def port(server: Server) -> AsyncIterator[int]:
     socket = listen("127.0.0.1", 0)
-    server = Server(config, lambda: None)
     running = asyncio.create_task(server.serve(sockets=[socket]))
     yield socket.getsockname()[1]
     server.should_exit = True
     async with asyncio.timeout(30):
         await running
+
+
+@pytest.fixture
+def server() -> Server:
+    routes = [Route("/", length, methods=["GET", "POST"]), Route("/deaf", deaf, methods=["POST"]), Route("/big", big)]
+    app = Starlette(routes=routes)
+    app.state.authentication = Authentication([somebody])
+    config = uvicorn.Config(
+        app,
+        http=Doorway,
+        log_config=None,
+        lifespan="off",
+        timeout_graceful_shutdown=1,
+    )
+    return Server(config, lambda: None)
 
 
 async def answer(port: int, *sent: bytes) -> bytes:
@@ -154,3 +175,50 @@ async def test_endless_trailers_are_not_kept(
     monkeypatch.setattr(doorway, "LINGER_SECONDS", 1000)
     post = b"POST %s HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n" % path
     assert len(await answer(port, post, *endless)) < 300
+
+
+async def asks_for_much(port: int, key: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """And reads only the head."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 12)
+    writer.write(b"GET /big HTTP/1.1\r\nhost: a\r\nconnection: close\r\n%s\r\n" % key)
+    await reader.readuntil(b"\r\n\r\n")
+    return reader, writer
+
+
+async def test_a_stranger_who_does_not_read_what_he_asked_for_is_cut_off(
+    port: int, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doorway, "READ_SECONDS", 0.2)
+    async with asyncio.timeout(30):
+        _, writer = await asks_for_much(port, b"")
+        while server.server_state.connections:  # noqa: ASYNC110 - nobody tells of it
+            await asyncio.sleep(0.01)
+    writer.close()
+
+
+async def test_one_who_is_known_may_read_when_he_likes(
+    port: int, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doorway, "READ_SECONDS", 0.05)
+    looked, enough = 0, asyncio.Event()
+
+    def look(connection: Doorway, before: int) -> None:
+        nonlocal looked
+        looked += 1
+        if looked == 5:
+            enough.set()
+        check(connection, before)
+
+    check = Doorway._check_reader
+    monkeypatch.setattr(Doorway, "_check_reader", look)
+    async with asyncio.timeout(60):
+        reader, writer = await asks_for_much(port, b"x-api-key: k\r\n")
+        await enough.wait()
+        assert server.server_state.connections
+        assert sum([len(chunk) async for chunk in chunks(reader)]) == BIG
+    writer.close()
+
+
+async def chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    while chunk := await reader.read(1 << 20):
+        yield chunk
