@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from longshore.archive.identity import NOTE as ARCHIVE_NOTE
 from longshore.errors import AlreadyExists, NotFound, Unavailable
 from longshore.kinds.registry import KINDS
 from longshore.kinds.tenants import bundle, fence
@@ -69,13 +70,17 @@ CONTROL_RULES = [
     *WHY_RULES,
 ]
 # in longshore's own namespace
+# which archive the cluster has used: `control` notes it at a first start, so that another is not taken for it
+_NOTE_RULE = {**_rule("", ["configmaps"], ["get"]), "resourceNames": [ARCHIVE_NOTE]}
 SERVE_OWN_RULES = [
+    _NOTE_RULE,
     # its own, by which the other replicas know it, and theirs; the fence narrows its writes to those of `serve`
     _rule("coordination.k8s.io", ["leases"], [*_READ, *_WRITE]),
     # what replicas know each other by: the one Secret that it reads outside of the keys' namespace
     {**_rule("", ["secrets"], ["get"]), "resourceNames": [RELAY_SECRET]},
 ]
 CONTROL_OWN_RULES = [
+    {**_NOTE_RULE, "verbs": ["get", "patch"]},
     # to lead, and as above
     _rule("coordination.k8s.io", ["leases"], [*_READ, *_WRITE]),
     {**_rule("", ["secrets"], ["get"]), "resourceNames": [RELAY_SECRET]},
@@ -130,6 +135,8 @@ def manifests(namespace: str) -> list[tuple[Resource[AnyObject], dict[str, Any]]
     labels = {"longshore.dev/system": "true", "pod-security.kubernetes.io/enforce": "restricted"}
     keys = keys_namespace(namespace)
     out = [(kube.NAMESPACES, _object(kube.NAMESPACES, each, labels=labels)) for each in (namespace, keys)]
+    # without its data, which is `control`'s: applied again, it keeps what was noted
+    out.append((kube.CONFIG_MAPS, _object(kube.CONFIG_MAPS, ARCHIVE_NOTE, namespace)))
     parts = (("longshore-serve", SERVE_RULES, SERVE_OWN_RULES), ("longshore-control", CONTROL_RULES, CONTROL_OWN_RULES))
     for name, everywhere, own in parts:
         account = {"kind": "ServiceAccount", "name": name, "namespace": namespace}

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -17,9 +17,10 @@ import structlog
 from longshore import __version__
 from longshore.archive.artifacts import Artifacts
 from longshore.archive.batches import REPAIR
+from longshore.archive.identity import ClusterNote, Identity
 from longshore.archive.index import Index
 from longshore.archive.logs import Logs
-from longshore.archive.objects import Objects
+from longshore.archive.objects import Objects, anybodys
 from longshore.archive.records import Records
 from longshore.archive.removal import Removal
 from longshore.archive.retention import Retention
@@ -79,10 +80,13 @@ async def services(settings: Settings, *, role: Role) -> AsyncIterator[Services]
         replicas = Replicas(leases, name)
         presence = Presence(client, settings.namespace, role, name, relay.address)
         explain = {kind.name: kind.explain for kind in KINDS if kind.explain}
-        archive = open_archive(settings.archive)
+        note = ClusterNote(client, settings.namespace)
+        identity = Identity(Objects(settings.archive), note, marks=role == "control")
+        archive = open_archive(settings.archive, vouch=identity.check)
         made = Services(settings, client, stores, archive, bus, utc_now, explain, replicas, relay)
         learning = relay.learn(client, settings.namespace)
-        known = (replicas.run(), presence.run(replicas), learning, _linked(settings, bus, relay, replicas))
+        linked = _linked(settings, bus, relay, replicas)
+        known = (replicas.run(), presence.run(replicas), learning, linked, identity.run())
         # only who is asked when a job may start needs to know how long they take
         facts = (_follow_kueue(client, made.facts), made.facts.follow(durations=role == "serve"))
         reflectors = [each.run() for each in _reflectors(client, settings, role, stores, leases)]
@@ -150,8 +154,8 @@ async def _follow_kueue(client: Client, facts: Facts) -> None:
         await Reflector(client, facts.workloads).run()
 
 
-def open_archive(url: str) -> Archive:
-    objects = Objects(url)
+def open_archive(url: str, *, vouch: Callable[[], Awaitable[None]] = anybodys) -> Archive:
+    objects = Objects(url, vouch=vouch)
     records, index, artifacts = Records(objects), Index(objects, tell=_tell_damaged), Artifacts(objects)
     removal = Removal(objects, records, index)
     return Archive(

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import uuid4
@@ -36,10 +36,18 @@ _PLAIN = re.compile(r"[A-Za-z0-9._/-]+")
 SCHEMES = ("file:///", "s3://", "gs://", "az://")
 
 
-class Objects:
-    """Paths to bytes in the store at `url`; a missing local folder is made. Raises Unavailable while it is away."""
+async def anybodys() -> None:
+    """Whatever is there will do."""
 
-    def __init__(self, url: str) -> None:
+
+class Objects:
+    """Paths to bytes in the store at `url`; a missing local folder is made. Raises Unavailable while it is away.
+
+    `vouch` raises where this is not the store that is meant: it is asked before a change, and where nothing was found.
+    """
+
+    def __init__(self, url: str, *, vouch: Callable[[], Awaitable[None]] = anybodys) -> None:
+        self._vouch = vouch
         if not url.startswith(SCHEMES):
             raise UserMistake(
                 f"the archive's URL must start with one of {', '.join(SCHEMES)}",
@@ -61,6 +69,7 @@ class Objects:
 
     async def put(self, path: str, data: bytes, *, if_absent: bool = False) -> None:
         """Write; with `if_absent`, AlreadyExists when something is there."""
+        await self._vouch()
         with _translated(path):
             await obstore.put_async(
                 self._store, path, data, mode="create" if if_absent else "overwrite", chunk_size=max(PART, len(data))
@@ -68,6 +77,7 @@ class Objects:
 
     async def put_stream(self, path: str, chunks: AsyncIterator[bytes]) -> None:
         """Write what `chunks` yields; when it raises or the caller is cancelled, what was at `path` stays as it was."""
+        await self._vouch()
         source = _Source(chunks)
         try:
             with _translated(path):
@@ -79,13 +89,13 @@ class Objects:
 
     async def get(self, path: str) -> bytes:
         """Everything at `path`, in memory; NotFound."""
-        with _translated(path):
+        async with self._found(path):
             answer = await obstore.get_async(self._store, path)
             return bytes(await answer.bytes_async())
 
     async def get_range(self, path: str, start: int, end: int) -> bytes:
         """The bytes from `start` up to `end`; NotFound."""
-        with _translated(path):
+        async with self._found(path):
             return bytes(await obstore.get_range_async(self._store, path, start=start, end=end))
 
     async def stream(self, path: str, start: int = 0) -> AsyncIterator[bytes]:
@@ -93,7 +103,7 @@ class Objects:
 
         One request a piece, so that a slow reader holds no connection and no request outlives its deadline.
         """
-        with _translated(path):
+        async with self._found(path):
             about = await obstore.head_async(self._store, path)
         for offset in range(start, about["size"], PIECE):
             wanted = (offset, min(offset + PIECE, about["size"]))
@@ -107,7 +117,7 @@ class Objects:
     async def size(self, path: str) -> int | None:
         """Bytes at `path`, None when there is nothing."""
         try:
-            with _translated(path):
+            async with self._found(path):
                 return (await obstore.head_async(self._store, path))["size"]
         except NotFound:
             return None
@@ -121,25 +131,45 @@ class Objects:
         """As `list`, and when each was written, by the store's clock."""
         with _translated(prefix):
             found = obstore.list(self._store, prefix, chunk_size=LIST_PAGE)
+        any_found = False
         while True:
-            with _translated(prefix):
+            async with self._found(prefix):
                 page = await anext(found, None)
             if page is None:
+                if not any_found:
+                    await self._vouch()
                 return
+            any_found = any_found or bool(page)
             for each in page:
                 yield each["path"], each["size"], each["last_modified"]
 
     async def copy(self, source: str, target: str) -> None:
         """Make `target` what `source` is, on the store's own side, whole or not at all; NotFound. S3: up to 5 GiB."""
+        await self._vouch()
         with _translated(source):
             await obstore.copy_async(self._store, source, target)
+
+    @property
+    def local(self) -> bool:
+        """Whether this is a folder."""
+        return isinstance(self._store, LocalStore)
+
+    @asynccontextmanager
+    async def _found(self, path: str) -> AsyncIterator[None]:
+        """As _translated; and nothing counts as not there before it is sure that this is the right place."""
+        try:
+            with _translated(path):
+                yield
+        except NotFound:
+            await self._vouch()
+            raise
 
     def signs(self, method: Literal["GET", "PUT"], path: str) -> bool:
         """Whether others can be given a URL to do this with `path`. A folder has none. Azure wants a header of its own
         with a PUT, and knows a signature of its own making only where the path is spelled alike in the URL."""
         if isinstance(self._store, AzureStore):
             return method == "GET" and _PLAIN.fullmatch(path) is not None
-        return not isinstance(self._store, LocalStore)
+        return not self.local
 
     async def sign(self, method: Literal["GET", "PUT"], path: str, expires: timedelta) -> str:
         """A URL with which anybody may do just this with `path`, until it expires. Only for a store that `signs`."""
@@ -149,12 +179,15 @@ class Objects:
 
     async def folders(self, prefix: str) -> Sequence[str]:
         """The names one level below `prefix` that have something below them, sorted."""
-        with _translated(prefix):
+        async with self._found(prefix):
             answer = await obstore.list_with_delimiter_async(self._store, prefix)
+        if not answer["common_prefixes"]:
+            await self._vouch()
         return sorted(each.rstrip("/").rpartition("/")[2] for each in answer["common_prefixes"])
 
     async def delete(self, path: str) -> None:
         """Remove; absent is fine."""
+        await self._vouch()
         try:
             with _translated(path):
                 await obstore.delete_async(self._store, path)

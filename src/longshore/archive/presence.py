@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import TypeVar
 
+from longshore.archive.identity import WrongArchive
 from longshore.errors import Unavailable
 
 T = TypeVar("T")
@@ -37,6 +38,12 @@ class Presence:
         self._clock = clock
         self._asked_again = 0.0
         self._asking = False
+        self._wrong: WrongArchive | None = None
+
+    @property
+    def hint(self) -> str:
+        """What a list says that shows only what is in the cluster."""
+        return f"{self._wrong.message}; {HINT}" if self._wrong is not None else HINT
 
     async def ask(self, asking: Callable[[], Awaitable[T]]) -> T:
         """What the archive answers. Raises Unavailable while it is away, and at once where that is known."""
@@ -72,8 +79,10 @@ class Presence:
         try:
             async with asyncio.timeout(AWAY_PATIENCE):
                 await self.probe()
-        except (Unavailable, TimeoutError):
+        except (Unavailable, TimeoutError) as error:
+            self._wrong = error if isinstance(error, WrongArchive) else None
             return False
+        self._wrong = None
         return True
 
     def _gone(self) -> Unavailable:
@@ -83,6 +92,8 @@ class Presence:
 
     def _away(self) -> Unavailable:
         assert self.away_since is not None
+        if self._wrong is not None:
+            return Unavailable(self._wrong.message, hint=self._wrong.hint, retry_after=5)
         since = self.away_since.isoformat(timespec="seconds").replace("+00:00", "Z")
         hint = "nothing is lost meanwhile; what is still in the cluster is listed with archived=false (--live)"
         return Unavailable(f"the archive does not answer since {since}", hint=hint, retry_after=5)

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.cluster.product.serving import replica_env, serving
 
 from longshore import errors
+from longshore.archive.identity import NOTE, ClusterNote
+from longshore.cli.local import LocalApi
 from longshore.cluster.cluster import LocalCluster
+from longshore.install import FIELD_MANAGER, manifests
 from longshore.kube.client import Client
-from longshore.kube.objects import JOBS
+from longshore.kube.config import Config
+from longshore.kube.objects import CONFIG_MAPS, JOBS
 from longshore.sdk.client import LongshoreClient
 from longshore.services import open_archive
 
@@ -147,3 +153,56 @@ def _fill(folder: Path) -> None:
     folder.mkdir(parents=True)
     for number in range(20_000):
         (folder / f"{number}").touch()
+
+
+async def test_a_folder_whose_volume_is_not_mounted_is_no_empty_history(
+    new_tenant: NewTenant, client: Client, cluster: LocalCluster, api: LocalApi, eventually: Eventually
+) -> None:
+    tenant = await new_tenant()
+    jobs, name = tenant.client.jobs, tenant.namespace.removeprefix("tenant-")
+    old = await jobs.submit("bash", ["true"], idempotency_key="once")
+    await eventually(lambda: archived(tenant.client, old.id))
+    await client.delete(JOBS, old.id, tenant.namespace)
+    await eventually(lambda: _listed_from_the_archive(tenant.client, old.id))
+    here, mounted = cluster.folder.root / "archive", cluster.folder.root / "archive.mounted"
+    noted = (await client.get(CONFIG_MAPS, NOTE, "longshore-system")).data
+    assert noted == msgspec.json.decode(await asyncio.to_thread((here / "longshore.json").read_bytes))
+    here.rename(mounted)
+    here.mkdir(exist_ok=True)  # whose write is on its way makes it too
+    try:
+        page = await jobs.list()
+        assert page.items == []
+        assert page.archive is not None
+        assert "has not the mark" in (page.archive.hint or "")
+        async with LongshoreClient(api.url, tenant.key, patience=0) as once:
+            with pytest.raises(errors.Unavailable, match="has not the mark"):
+                await once.jobs.get(old.id)
+            with pytest.raises(errors.Unavailable):
+                await once.jobs.submit("bash", ["true"], idempotency_key="once")
+        new = await jobs.submit("bash", ["true"])
+        assert (await jobs.wait(new.id, deadline=60)).status == "Succeeded"
+        assert await asyncio.to_thread(lambda: list(here.glob(f"*/{name}"))) == []
+    finally:
+        shutil.rmtree(here)
+        mounted.rename(here)
+    await eventually(lambda: archived(tenant.client, new.id), deadline=60)
+    whole = await eventually(lambda: _page(tenant.client, None))
+    assert [job.id for job in whole.items] == [new.id, old.id]
+    assert (await jobs.submit("bash", ["true"], idempotency_key="once")).id == old.id
+
+
+async def test_which_archive_it_is_only_control_notes(client: Client, cluster: LocalCluster) -> None:
+    async with Client(Config.load(cluster.identity_kubeconfig("longshore-serve"))) as serve:
+        assert await ClusterNote(serve, "longshore-system").read()
+        with pytest.raises(errors.Forbidden):
+            await ClusterNote(serve, "longshore-system").write("x")
+    async with Client(Config.load(cluster.identity_kubeconfig("longshore-control"))) as control:
+        note = ClusterNote(control, "longshore-system")
+        mark = await note.read()
+        assert mark
+        await client.patch(CONFIG_MAPS, NOTE, {"metadata": {"labels": {"touched": "by-another"}}}, "longshore-system")
+        with pytest.raises(errors.Conflict):
+            await note.write("another")
+        (again,) = [body for resource, body in manifests("longshore-system") if resource == CONFIG_MAPS]
+        await client.apply(CONFIG_MAPS, again, field_manager=FIELD_MANAGER)
+        assert await note.read() == mark

@@ -15,7 +15,6 @@ import msgspec
 
 from longshore.archive.batch import Batch
 from longshore.archive.index import Entry, Wanted
-from longshore.archive.presence import HINT
 from longshore.errors import Unavailable, UserMistake
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.cursor import ARCHIVE, START, Cursor
@@ -53,8 +52,8 @@ class Away:
     """The archive does not answer, so that what it alone has is not in the list."""
 
     since: datetime
+    hint: str
     available: bool = False
-    hint: str = HINT
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,11 @@ def _apart(parts: Services, wanted: Filter, limit: int, at: Cursor, descending: 
     if found.next is not None:
         following = Cursor(CREATED, found.next.key, found.next.uid, missed)
     since = parts.presence.away_since
-    return Page([live.record(job) for job in found.items], following.encode(), Away(since) if since else None)
+    return Page(
+        [live.record(job) for job in found.items],
+        following.encode(),
+        Away(since, parts.presence.hint) if since else None,
+    )
 
 
 async def _page(parts: Services, wanted: Filter, limit: int, at: Cursor | None, descending: bool) -> Page:
