@@ -13,6 +13,7 @@ from longshore import errors
 from longshore.cli.local import LocalApi
 from longshore.cluster.cluster import LocalCluster
 from longshore.kinds.jobs import commands, model
+from longshore.kinds.jobs.state import settled
 from longshore.kinds.kind import Services, Stores
 from longshore.kinds.tenants.model import TENANTS
 from longshore.kube.client import Client
@@ -334,7 +335,7 @@ async def test_what_is_stopped_or_deleted_is_met_as_it_is_however_old_the_view_o
         parts = Services(Settings(archive=archive), own, stores, open_archive(archive), Bus(), utc_now)
         await tenant.client.jobs.wait(short.id, deadline=60)
         over = await commands.request_stop(parts, ran, "Too late.")
-        assert (model.settled(over), model.stop_requested(over)) == (model.Status.SUCCEEDED, False)
+        assert (settled(over), model.stop_requested(over)) == (model.Status.SUCCEEDED, False)
         assert model.is_hidden(await commands.hide(parts, ran, "Deleted.", purge=False))
 
         await eventually(running(tenant.client, waiting.id))

@@ -23,6 +23,7 @@ from bench.harness.processes import ROOT, call, serving
 from bench.harness.results import Record, hardware, latest, now, versions, write
 
 from longshore.kinds.jobs import model
+from longshore.kinds.jobs.state import state_of
 from longshore.kube.objects import Job
 
 SERVER = "bench.harness.apiserver:serve"
@@ -100,7 +101,7 @@ def test_the_results_that_are_kept_fit_the_table_and_name_no_machine() -> None:
 def test_the_jobs_are_always_the_same_and_in_every_state() -> None:
     decode = msgspec.json.Decoder(Job).decode
     jobs = [decode(job(identity(number), 5)) for number in range(10)]
-    assert Counter(model.state_of(one, ()).status for one in jobs) == {
+    assert Counter(state_of(one, ()).status for one in jobs) == {
         model.Status.QUEUED: 4,
         model.Status.PENDING: 1,  # it runs, which only its pod would show
         model.Status.SUCCEEDED: 4,
@@ -116,7 +117,7 @@ def test_each_change_of_a_job_is_another_state() -> None:
     decode = msgspec.json.Decoder(Job).decode
     first, second = (decode(changed(identity(0), version)) for version in (1, 2))
     assert first.metadata.uid == second.metadata.uid
-    assert model.state_of(first, ()) != model.state_of(second, ())
+    assert state_of(first, ()) != state_of(second, ())
 
 
 def test_lists_are_in_the_order_of_an_api_servers() -> None:

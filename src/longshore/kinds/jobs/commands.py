@@ -19,6 +19,7 @@ from longshore.kinds.jobs import lag, model
 from longshore.kinds.jobs.intake import Counts, Pressure, check_limits, check_pressure, check_tolerations, priority_of
 from longshore.kinds.jobs.manifest import job_manifest
 from longshore.kinds.jobs.request import UPLOAD, Input, JobRequest
+from longshore.kinds.jobs.stop import hide_patch, stop_patch
 from longshore.kinds.jobs.view import JobRecord, record_in
 from longshore.kinds.kind import Services
 from longshore.kinds.tenants.model import Tenant, namespace_of, object_name
@@ -205,7 +206,7 @@ async def request_stop(parts: Services, job: Job, message: str) -> Job:
 
     def patch(job: Job) -> dict[str, Any] | None:
         done = model.is_over(job) or model.stop_requested(job)
-        return None if done else model.stop_patch(job, parts.now(), message)
+        return None if done else stop_patch(job, parts.now(), message)
 
     return await _end(parts, job, patch)
 
@@ -267,7 +268,7 @@ async def hide(parts: Services, job: Job, message: str, *, purge: bool) -> Job:
 
     def patch(job: Job) -> dict[str, Any] | None:
         done = model.is_hidden(job) and (model.is_purged(job) or not purge)
-        return None if done else model.hide_patch(job, parts.now(), message, purge=purge)
+        return None if done else hide_patch(job, parts.now(), message, purge=purge)
 
     job = await _end(parts, job, patch)
     if model.is_released(job):

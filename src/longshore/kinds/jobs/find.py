@@ -18,6 +18,7 @@ from longshore.kinds.jobs.archiver import outputs_of
 from longshore.kinds.jobs.commands import Submitted
 from longshore.kinds.jobs.happened import Happened, happened
 from longshore.kinds.jobs.request import JobRequest
+from longshore.kinds.jobs.state import state_of
 from longshore.kinds.jobs.view import JobRecord, record_in, record_of
 from longshore.kinds.kind import Services
 from longshore.kinds.tenants.model import namespace_of, object_name
@@ -149,7 +150,7 @@ def live_record(parts: Services, job: Job) -> JobRecord:
     """The record of a live job, with why it waits."""
     pods = pods_of(parts, job)
     name = model.tenant_of(job) or model.foreign_tenant(job)
-    state = model.state_of(job, pods)
+    state = state_of(job, pods)
     why = parts.facts.why(job, pods, state, parts.now())
     progress = parts.bus.latest(progress_topic(job.metadata.name))
     return explained(parts, record_of(job, pods, tenant_id=tenant_id(parts, name), progress=progress, why=why))

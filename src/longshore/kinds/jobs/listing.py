@@ -20,6 +20,7 @@ from longshore.kinds.jobs import model
 from longshore.kinds.jobs.cursor import ARCHIVE, START, Cursor
 from longshore.kinds.jobs.find import live_record, pods_of, tenant_id
 from longshore.kinds.jobs.places import CREATED, listed
+from longshore.kinds.jobs.state import settled, state_of
 from longshore.kinds.jobs.view import JobRecord, summary_of
 from longshore.kinds.kind import Services
 from longshore.kube.objects import Job
@@ -243,7 +244,7 @@ class _Live:
         return tenant is not None and (bool(model.tenant_of(job)) or self._parts.stores.tenants.get(tenant) is not None)
 
     def _status(self, job: Job) -> str:
-        return (model.settled(job) or model.state_of(job, pods_of(self._parts, job)).status).value
+        return (settled(job) or state_of(job, pods_of(self._parts, job)).status).value
 
 
 def _tagged(wanted: Filter, tags: Mapping[str, str]) -> bool:

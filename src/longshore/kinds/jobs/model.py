@@ -1,4 +1,4 @@
-"""What a job is: the request as asked, its identity, its place in the cluster, and the state it is in.
+"""What a job is: the request as asked, its identity, its place in the cluster, and the words for the state it is in.
 
 Every kind that runs as a batch/v1 Job shares this record; all of it is pure data, read by every other file here.
 """
@@ -11,18 +11,16 @@ import secrets
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from longshore.kinds.jobs.failure import COUNTED, cause_of
 from longshore.kinds.jobs.request import Input as Input
 from longshore.kinds.jobs.request import JobRequest as JobRequest
 from longshore.kinds.jobs.request import Progress as Progress
 from longshore.kinds.jobs.request import Resources as Resources
 from longshore.kinds.tenants.model import MAX_PRIORITY, namespace_of, tenant_in
-from longshore.kube.objects import Condition, ContainerStateTerminated, Job, Pod
+from longshore.kube.objects import Condition, Job, Pod
 
 LABEL_KIND = "longshore.dev/kind"
 LABEL_TENANT = "longshore.dev/tenant"
@@ -207,36 +205,6 @@ def stop_requested(job: Job) -> bool:
     return condition(job.status.conditions, "FailureTarget") is not None
 
 
-def hide_patch(job: Job, now: datetime, message: str, *, purge: bool) -> dict[str, Any]:
-    """Strategic merge patch of jobs/status, one write: nobody is shown this job any more, and it ends if it has not."""
-    ends = is_over(job) or stop_requested(job)
-    kept = PURGED if purge or is_purged(job) else DELETED
-    metadata = {"uid": job.metadata.uid, "annotations": {ANNOTATION_HIDDEN: kept}}
-    return {**({} if ends else stop_patch(job, now, message)), "metadata": metadata}
-
-
-def stop_patch(job: Job, now: datetime, message: str, reason: str = REASON_STOPPED) -> dict[str, Any]:
-    """Strategic merge patch of jobs/status that ends this job for good: FailureTarget with this reason.
-
-    Mere suspension would never end and Kueue would undo it. A Job that never started needs a startTime too, or the
-    Job controller's own write of Failed is refused by validation for ever.
-    Source: Kubernetes KEP-3329 (FailureTarget), pkg/controller/job.
-    """
-    stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    target = {
-        "type": "FailureTarget",
-        "status": "True",
-        "reason": reason,
-        "message": message,
-        "lastProbeTime": stamp,
-        "lastTransitionTime": stamp,
-    }
-    status: dict[str, Any] = {"conditions": [target]}
-    if job.status.start_time is None:
-        status["startTime"] = stamp
-    return {"metadata": {"uid": job.metadata.uid}, "status": status}
-
-
 def waits(job: Job) -> bool:
     """Whether it is suspended and wants to start."""
     return (
@@ -288,97 +256,3 @@ def container_of(stream: str) -> str:
 def attempt_of(stream: str) -> str:
     """What all containers' streams of one pod have in common."""
     return stream.rpartition(".")[0]
-
-
-def finished_main(pods: Iterable[Pod], *, failed: bool = False) -> ContainerStateTerminated | None:
-    """How the user's container ended in the newest attempt in which it ended, or failed: of an indexed job that failed
-    there may be newer ones that did not."""
-    for pod in reversed(attempts(pods)):
-        for status in pod.status.container_statuses:
-            end = status.state.terminated
-            if status.name == MAIN_CONTAINER and end and (not failed or end.exit_code or end.signal):
-                return end
-    return None
-
-
-def settled(job: Job) -> Status | None:
-    """The status where the Job alone says it, without its pods; cheap, for filters."""
-    if condition(job.status.conditions, "Complete"):
-        return Status.SUCCEEDED
-    if failed := condition(job.status.conditions, "Failed"):
-        return Status.STOPPED if failed.reason == REASON_STOPPED else Status.FAILED
-    return Status.QUEUED if job.spec.suspend else None
-
-
-def state_of(job: Job, pods: Iterable[Pod]) -> State:
-    """The state that conditions and pods say, and why."""
-    pods = tuple(pods)
-    if condition(job.status.conditions, "Complete"):
-        return State(Status.SUCCEEDED, "Completed", "The job ended with exit code 0.")
-    failed = condition(job.status.conditions, "Failed")
-    if failed:
-        return _failure(failed, pods)
-    ending = condition(job.status.conditions, "FailureTarget")
-    if ending:
-        running = Status.QUEUED if job.spec.suspend else Status.RUNNING
-        reason = "Stopping" if ending.reason == REASON_STOPPED else ending.reason or "Ending"
-        return State(running, reason, "Its pods are being ended.")
-    if job.spec.suspend:
-        return State(Status.QUEUED, "WaitingForTurn", "Waits until the tenant's limits allow it to start.")
-    if any(p.status.phase == "Running" for p in pods):
-        return State(Status.RUNNING, "Running", "The job is running.")
-    coming = [p for p in pods if p.status.phase not in ("Succeeded", "Failed")]
-    # Of those that ended some may never be counted: a policy ignores pods that were ended with their node.
-    if not coming and len(pods) > job.status.succeeded + job.status.failed:
-        return State(Status.RUNNING, "Finishing", "Its pod has ended, which Kubernetes has yet to record in the job.")
-    return _pending(job, coming)
-
-
-def _pending(job: Job, coming: Iterable[Pod]) -> State:
-    for pod in coming:
-        for c in pod.status.conditions:
-            if c.type == "PodScheduled" and c.status == "False":
-                return State(Status.PENDING, c.reason or "Unschedulable", c.message)
-        for s in (*pod.status.init_container_statuses, *pod.status.container_statuses):
-            if s.state.waiting and s.state.waiting.reason not in ("", "PodInitializing", "ContainerCreating"):
-                return State(Status.PENDING, s.state.waiting.reason, s.state.waiting.message)
-    if job.status.failed:
-        return State(Status.PENDING, "Retrying", f"{job.status.failed} attempt(s) failed; the next one is starting.")
-    return State(Status.PENDING, "Starting", "Admitted; its pod is not running yet.")
-
-
-def _failure(failed: Condition, pods: tuple[Pod, ...]) -> State:
-    if failed.reason == REASON_STOPPED:
-        return State(Status.STOPPED, REASON_STOPPED, failed.message or "Stopped on request.")
-    if failed.reason == "DeadlineExceeded":
-        return State(Status.FAILED, failed.reason, "The job ran longer than its timeout and was ended.")
-    cause = cause_of(attempts(pods), MAIN_CONTAINER) if failed.reason in COUNTED else None
-    return State(Status.FAILED, cause.reason, cause.message) if cause else _as_told(failed)
-
-
-def _as_told(failed: Condition) -> State:
-    return State(Status.FAILED, failed.reason, failed.message)
-
-
-def run_by(job: Job, pods: Iterable[Pod], refused: datetime | None = None) -> datetime | None:
-    """When it must run by its own `schedule_to_start`; None where it names none, has run, or its turn has not come.
-
-    `refused` is since when its pods are refused. Without that a job that has no pod is about to get one: that of
-    another attempt, where the one before was taken from it, which nothing in the cluster tells any more.
-
-    The time counts from its turn, which is when the Job controller sets startTime: waiting for the tenant's limits is
-    not a matter of placement.
-    """
-    seconds, begun = request_of(job).schedule_to_start, job.status.start_time
-    pods = tuple(pods)
-    if seconds is None or begun is None or has_started(job, pods):
-        return None
-    # of a pod that went with its node nothing is left: the time of its successor counts from when that was made
-    made = min((pod.metadata.creation_timestamp or begun for pod in pods), default=refused)
-    return max(begun, made) + timedelta(seconds=seconds) if made else None
-
-
-def has_started(job: Job, pods: Iterable[Pod]) -> bool:
-    """Whether any of its pods ever ran."""
-    counted = job.status.ready + job.status.succeeded + job.status.failed
-    return counted > 0 or any(pod.status.phase in ("Running", "Succeeded", "Failed") for pod in pods)

@@ -12,6 +12,8 @@ from typing import ClassVar
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.failure import NEEDS_ROOT, UNSCHEDULABLE, Cause, obstacle
 from longshore.kinds.jobs.pod import STOP_GRACE_SECONDS
+from longshore.kinds.jobs.state import has_started
+from longshore.kinds.jobs.stop import stop_patch
 from longshore.kube.objects import JOBS, PODS, Job, Patch, Pod
 from longshore.runtime.plan import Action, DeleteObject, Effect, PatchObject, Plan
 
@@ -73,7 +75,7 @@ def _begin(job: Job, pods: Sequence[Pod], now: datetime, until: datetime | None,
     if job.spec.suspend:
         return Plan()
     cause = obstacle(pods)
-    if cause is not None and cause.reason == NEEDS_ROOT and not model.has_started(job, pods):
+    if cause is not None and cause.reason == NEEDS_ROOT and not has_started(job, pods):
         return Plan((stop(job, now, cause.message, cause.reason),))
     if until is None:
         return Plan()
@@ -89,7 +91,7 @@ def _begin(job: Job, pods: Sequence[Pod], now: datetime, until: datetime | None,
 
 def _late(job: Job, pods: Sequence[Pod]) -> str:
     own = model.request_of(job).schedule_to_start
-    if own is None or model.has_started(job, pods):
+    if own is None or has_started(job, pods):
         return "It kept its place for too long without running."
     return f"It did not run within {own} s of its turn."
 
@@ -100,7 +102,7 @@ def stop(job: Job, now: datetime, message: str, reason: str = model.REASON_STOPP
         JOBS,
         job.metadata.name,
         job.metadata.namespace,
-        model.stop_patch(job, now, message, reason),
+        stop_patch(job, now, message, reason),
         type=Patch.STRATEGIC,
         subresource="status",
         uid=job.metadata.uid,

@@ -12,6 +12,7 @@ from msgspec import Struct
 from longshore.errors import LongshoreError
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.model import JobRequest, Status
+from longshore.kinds.jobs.state import finished_main, state_of
 from longshore.kube.objects import Job, Pod
 
 # of the log, kept in the record of a failure
@@ -178,11 +179,11 @@ def record_of(
     """The record of a job that is in the cluster."""
     pods = model.attempts(pods)
     request = model.request_of(job)
-    state = model.state_of(job, pods)
+    state = state_of(job, pods)
     foreign = not model.tenant_of(job)
     id = public_id(job, tenant_id)
     failed = state.status is Status.FAILED
-    end = model.finished_main(pods, failed=failed)
+    end = finished_main(pods, failed=failed)
     # pods of a job that was stopped or too late are gone by now; the Job has counted them
     ran = max(len(pods), job.status.active + job.status.succeeded + job.status.failed)
     return JobRecord(

@@ -16,6 +16,7 @@ import structlog
 from longshore.errors import Conflict, LongshoreError, NotFound
 from longshore.kinds.jobs import model as jobs
 from longshore.kinds.jobs.find import heartbeat_topic
+from longshore.kinds.jobs.stop import stop_patch
 from longshore.kinds.kind import Services
 from longshore.kinds.tasks import silence
 from longshore.kinds.tasks.model import HEARTBEAT, KIND
@@ -116,7 +117,7 @@ class Monitor:
 
     async def _end(self, job: Job, silent: float) -> None:
         message = f"It promised heartbeats and was silent for {silent:.0f} s, at its last try."
-        patch = jobs.stop_patch(job, self._parts.now(), message, jobs.REASON_SILENT)
+        patch = stop_patch(job, self._parts.now(), message, jobs.REASON_SILENT)
         await self._parts.client.patch(
             JOBS, job.metadata.name, patch, job.metadata.namespace, type=Patch.STRATEGIC, subresource="status"
         )

@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from longshore.kinds.jobs import model as jobs
+from longshore.kinds.jobs.state import state_of
 from longshore.kinds.jobs.view import JobRecord, finished_at
 from longshore.kinds.tasks.model import Mode
 from longshore.kube.objects import Job, Pod
@@ -105,7 +106,7 @@ class TaskView(Struct, frozen=True, kw_only=True):
 def of_job(job: Job, pods: Iterable[Pod]) -> TaskStatus:
     """Failed only when the Job's condition says so: `failed > 0` with retries left is a task that still runs."""
     pods = jobs.attempts(pods)
-    state = jobs.state_of(job, pods)
+    state = state_of(job, pods)
     return TaskStatus(
         name=job.metadata.name,
         namespace=job.metadata.namespace,

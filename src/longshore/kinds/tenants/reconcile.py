@@ -9,6 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from longshore.kinds.jobs import model as jobs
+from longshore.kinds.jobs.stop import stop_patch
 from longshore.kinds.tenants import bundle
 from longshore.kinds.tenants.bundle import Bundled
 from longshore.kinds.tenants.model import FINALIZER, TENANTS, Tenant, namespace_of
@@ -112,7 +113,7 @@ def _stop(job: Job, now: datetime) -> PatchObject:
         JOBS,
         job.metadata.name,
         job.metadata.namespace,
-        jobs.stop_patch(job, now, "Its tenant is being deleted."),
+        stop_patch(job, now, "Its tenant is being deleted."),
         type=Patch.STRATEGIC,
         subresource="status",
         uid=job.metadata.uid,

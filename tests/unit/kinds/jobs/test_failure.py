@@ -13,6 +13,7 @@ from longshore.kinds.jobs.failure import obstacle
 from longshore.kinds.jobs.model import Status
 from longshore.kinds.jobs.reconcile import plan
 from longshore.kinds.jobs.request import JobRequest
+from longshore.kinds.jobs.state import run_by, state_of
 from longshore.kinds.jobs.view import record_of
 from longshore.kube.objects import (
     Condition,
@@ -95,14 +96,14 @@ PRESSURE = "The node was low on resource: ephemeral-storage."
     ],
 )
 def test_the_pods_own_reason_wins(pods: list[Pod], reason: str, told: str) -> None:
-    state = model.state_of(job(COUNTED), pods)
+    state = state_of(job(COUNTED), pods)
     assert (state.status, state.reason) == (Status.FAILED, reason)
     assert told in state.message
 
 
 def test_what_longshore_ended_it_for_stands_whatever_its_pods_say_afterwards() -> None:
     told = Condition("Failed", "True", reason="Unschedulable", message="0/1 nodes are available")
-    state = model.state_of(job(told), [pod("Failed", ended(143))])
+    state = state_of(job(told), [pod("Failed", ended(143))])
     assert (state.reason, state.message) == ("Unschedulable", "0/1 nodes are available")
 
 
@@ -120,7 +121,7 @@ def test_what_is_not_placed_in_time_is_ended_with_what_kept_it_and_not_before() 
     stuck = Condition("PodScheduled", "False", reason="Unschedulable", message="0/1 nodes are available: too small.")
     pods = [pod("Pending", conditions=(stuck,))]
     waiting = job(started=NOW, schedule_to_start=60)
-    until = model.run_by(waiting, pods)
+    until = run_by(waiting, pods)
     assert plan(waiting, pods, NOW + timedelta(seconds=20), ttl_seconds=60, until=until) == Plan(requeue_after=40)
     (action,) = plan(waiting, pods, NOW + timedelta(seconds=60), ttl_seconds=60, until=until).actions
     assert isinstance(action, PatchObject)
@@ -145,7 +146,7 @@ def test_what_is_not_placed_in_time_is_ended_with_what_kept_it_and_not_before() 
     ],
 )
 def test_what_ran_once_or_has_no_such_time_waits_for_however_long(waiting: Job, pods: list[Pod]) -> None:
-    until = model.run_by(waiting, pods)
+    until = run_by(waiting, pods)
     assert plan(waiting, pods, NOW + timedelta(days=9), ttl_seconds=60, until=until) == Plan()
 
 

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.reconcile import ArchiveJob, HideEntry, PurgeJob, plan
+from longshore.kinds.jobs.stop import hide_patch
 from longshore.kube.objects import Condition, Job, JobStatus, ObjectMeta, Pod, PodStatus
 from longshore.runtime.plan import DeleteObject, PatchObject, Plan
 
@@ -113,10 +114,10 @@ def test_what_was_deleted_after_it_was_released_asks_for_nothing_more() -> None:
 
 
 def test_a_job_is_hidden_and_stopped_by_one_write_and_one_that_is_over_is_only_hidden() -> None:
-    running = model.hide_patch(job(), NOW, "why", purge=False)
+    running = hide_patch(job(), NOW, "why", purge=False)
     assert running["metadata"]["annotations"] == {model.ANNOTATION_HIDDEN: model.DELETED}
     assert running["status"]["conditions"][0]["type"] == "FailureTarget"
-    over = model.hide_patch(job(COMPLETE), NOW, "why", purge=True)
+    over = hide_patch(job(COMPLETE), NOW, "why", purge=True)
     assert over == {"metadata": {"uid": "u1", "annotations": {model.ANNOTATION_HIDDEN: model.PURGED}}}
-    again = model.hide_patch(job(COMPLETE, hidden=model.PURGED), NOW, "why", purge=False)
+    again = hide_patch(job(COMPLETE, hidden=model.PURGED), NOW, "why", purge=False)
     assert again["metadata"]["annotations"] == {model.ANNOTATION_HIDDEN: model.PURGED}

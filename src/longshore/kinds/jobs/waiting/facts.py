@@ -20,6 +20,7 @@ from longshore.kinds.jobs import model
 from longshore.kinds.jobs.failure import Cause, lost
 from longshore.kinds.jobs.model import State, Status
 from longshore.kinds.jobs.places import TURN
+from longshore.kinds.jobs.state import state_of
 from longshore.kinds.jobs.view import WhyView, finished_at
 from longshore.kinds.jobs.waiting import obstacles, patience
 from longshore.kinds.jobs.waiting.placement import Bookings, Room, rooms
@@ -155,7 +156,7 @@ class Facts:
                 del self._lost[next(iter(self._lost))]
         elif any(pod.status.phase == "Running" for pod in pods):
             self._lost.pop(job.metadata.uid, None)
-        found = self.why(job, pods, model.state_of(job, pods), now)
+        found = self.why(job, pods, state_of(job, pods), now)
         if found is not None and found.reason not in _PASSING:
             self._noted.pop(job.metadata.uid, None)
             self._noted[job.metadata.uid] = found
@@ -261,7 +262,7 @@ class Facts:
         if job.spec.suspend or job.status.ready:
             return None
         pods = self._pods.by("job", job.metadata.uid)
-        found = self.why(job, pods, model.state_of(job, pods), now)
+        found = self.why(job, pods, state_of(job, pods), now)
         stuck = found is not None and found.reason in patience.STUCK
         return Idle(model.request_of(job).name, found.reason) if found and stuck else None
 

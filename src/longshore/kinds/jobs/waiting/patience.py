@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from longshore.kinds.jobs import model
+from longshore.kinds.jobs.state import run_by
 from longshore.kinds.jobs.view import WhyView, finished_attempt
 from longshore.kinds.jobs.waiting.placement import Room, asked
 from longshore.kinds.jobs.waiting.why import Known, Reason
@@ -39,7 +39,7 @@ def until(known: Known, found: WhyView, seconds: int) -> datetime | None:
 
     What would fit a node that others use now may wait, and so may what a node is being made for: room will come.
     """
-    own = model.run_by(known.job, known.pods, found.since if found.reason in STUCK else None)
+    own = run_by(known.job, known.pods, found.since if found.reason in STUCK else None)
     if own is not None:
         return own
     coming = [pod for pod in known.pods if pod.status.phase not in ("Succeeded", "Failed")]

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.places import INDEXES, ORDERS
 from longshore.kinds.jobs.request import JobRequest
+from longshore.kinds.jobs.state import state_of
 from longshore.kinds.jobs.view import WhyView
 from longshore.kinds.jobs.waiting.facts import Facts, is_wanted
 from longshore.kinds.tenants.model import TENANTS, Admitted, Limits, Tenant, TenantSpec, TenantStatus
@@ -78,7 +79,7 @@ class World:
 
     def why(self, name: str, now: datetime = T0) -> WhyView:
         found = job(name)
-        seen = self.facts.why(found, [], model.state_of(found, []), now)
+        seen = self.facts.why(found, [], state_of(found, []), now)
         assert seen is not None
         return seen
 

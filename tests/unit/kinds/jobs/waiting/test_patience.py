@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.failure import lost
 from longshore.kinds.jobs.reconcile import plan
+from longshore.kinds.jobs.state import run_by, state_of
 from longshore.kinds.jobs.waiting import obstacles
 from longshore.kinds.jobs.waiting.patience import until
 from longshore.kinds.jobs.waiting.placement import Room
@@ -97,7 +98,7 @@ def rooms(cpu: float, *, open: bool = True) -> list[Room]:
 def ends(job: Job, *pods: Pod, rooms: list[Room] | None = None, event: Event | None = None, s: int = HOUR) -> object:
     told = [event] if event else []
     known = Known(job, pods, at(10), Turn(), told=lambda uid: told if uid == "uid" else [], rooms=lambda: rooms or [])
-    found = why_of(known, model.state_of(job, pods), obstacles.of)
+    found = why_of(known, state_of(job, pods), obstacles.of)
     assert found is not None
     return until(known, found, s)
 
@@ -167,7 +168,7 @@ def test_what_was_lost_with_its_node_and_finds_no_other_ends_as_that_with_the_no
 
 def test_the_time_to_start_of_what_follows_a_lost_pod_counts_from_when_it_was_made() -> None:
     own = job(request='{"name": "n", "image": "i", "schedule_to_start": 60}')
-    assert model.run_by(own, [unplaced(86_400)]) == at(86_460)
+    assert run_by(own, [unplaced(86_400)]) == at(86_460)
 
 
 def test_between_a_pod_that_was_taken_and_its_successor_nothing_ends_a_job_but_a_refusal_that_lasts() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from longshore.kinds.jobs import model
+from longshore.kinds.jobs.state import state_of
 from longshore.kinds.jobs.view import WhyView
 from longshore.kinds.jobs.waiting import obstacles
 from longshore.kinds.jobs.waiting.placement import Room
@@ -99,7 +100,7 @@ def known(
 
 
 def why(known: Known) -> WhyView:
-    found = why_of(known, model.state_of(known.job, known.pods), obstacles.of)
+    found = why_of(known, state_of(known.job, known.pods), obstacles.of)
     assert found is not None
     return found
 
@@ -235,7 +236,7 @@ def test_a_cause_is_told_as_documented_and_since_it_began(reason: Reason) -> Non
 
 def test_a_job_that_is_over_does_not_wait() -> None:
     done = job(Condition("Complete", "True"))
-    assert why_of(known(done), model.state_of(done, ()), obstacles.of) is None
+    assert why_of(known(done), state_of(done, ()), obstacles.of) is None
 
 
 def test_the_line_says_which_limit_and_how_much_of_it_is_used() -> None:
