@@ -63,8 +63,8 @@ async def test_keys_of_a_former_version_are_moved_while_they_work(
     new_tenant: NewTenant,
     eventually: Eventually,
 ) -> None:
-    """Where control was killed, the next one goes on with what it finds (how often and where: tests/unit); no key is
-    ever said to be unknown meanwhile."""
+    """A new control goes on with what it finds (however often it is killed: tests/unit); no key is ever said to be
+    unknown meanwhile."""
     tenant = await new_tenant()
     id = tenant.key.removeprefix("ls_").partition("_")[0]
     name = f"key-{id}"
@@ -76,7 +76,7 @@ async def test_keys_of_a_former_version_are_moved_while_they_work(
             return answer.status if answer.status == 200 else None
 
     async with aiohttp.ClientSession(headers={"X-API-Key": tenant.key}) as session:
-        await _kill_control(cluster, eventually)
+        await _renew_control(cluster, eventually)
         await eventually(answers, deadline=90)
         assert (await client.get(SECRETS, name, OWN)).data, "a serve of the former version may still answer"
         await admin.keys.revoke(tenant.id, id)
@@ -103,11 +103,11 @@ async def _as_before(client: Client, name: str) -> None:
         await client.apply(resource, each, field_manager=FIELD_MANAGER)
 
 
-async def _kill_control(cluster: LocalCluster, eventually: Eventually) -> None:
+async def _renew_control(cluster: LocalCluster, eventually: Eventually) -> None:
     async def runs() -> int | None:
         return next(part.pid for part in (await cluster.status()).parts if part.name == "control")
 
-    os.kill(await eventually(runs), signal.SIGKILL)
+    os.kill(await eventually(runs), signal.SIGTERM)
 
 
 async def _gone(client: Client, name: str, namespace: str) -> bool | None:
