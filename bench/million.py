@@ -34,8 +34,9 @@ from longshore.archive.index import Index
 from longshore.archive.objects import Objects
 from longshore.archive.records import Records
 from longshore.kinds.jobs.model import Status
+from longshore.kinds.jobs.record import JobRecord, ResourcesView
 from longshore.kinds.jobs.request import JobRequest
-from longshore.kinds.jobs.view import JobRecord, ResourcesView, links_of
+from longshore.kinds.jobs.view import links_of
 
 FEW, MANY = 10_000, 1_000_000
 FILE, ROUND = 100, 10_000  # entries of a file, and between two compactions

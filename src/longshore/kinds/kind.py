@@ -26,7 +26,7 @@ from longshore.archive.uploads import Uploads
 from longshore.archive.usage import Usage
 from longshore.kinds.jobs.logs.live import Tails
 from longshore.kinds.jobs.pressure import StoreSize
-from longshore.kinds.jobs.view import JobRecord
+from longshore.kinds.jobs.record import JobRecord
 from longshore.kinds.jobs.waiting.facts import CLAIMS, Facts, is_wanted
 from longshore.kinds.tenants.bundle import Bundled
 from longshore.kinds.tenants.model import Tenant

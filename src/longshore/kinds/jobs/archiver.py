@@ -18,7 +18,8 @@ from longshore.kinds.jobs import model
 from longshore.kinds.jobs.happened import happened
 from longshore.kinds.jobs.logs.settled import settled
 from longshore.kinds.jobs.reconcile import ArchiveJob
-from longshore.kinds.jobs.view import TAIL_CHARACTERS, ArtifactView, JobRecord, OutputsView, record_in, record_of
+from longshore.kinds.jobs.record import ArtifactView, JobRecord, OutputsView
+from longshore.kinds.jobs.view import TAIL_CHARACTERS, record_in, record_of
 from longshore.kinds.kind import Archive, Services
 from longshore.kube.objects import Job, Pod
 

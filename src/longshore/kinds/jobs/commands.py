@@ -18,9 +18,10 @@ from longshore.errors import AlreadyExists, Conflict, Forbidden, NotFound, Unava
 from longshore.kinds.jobs import lag, model
 from longshore.kinds.jobs.intake import Counts, Pressure, check_limits, check_pressure, check_tolerations, priority_of
 from longshore.kinds.jobs.manifest import job_manifest
+from longshore.kinds.jobs.record import JobRecord
 from longshore.kinds.jobs.request import UPLOAD, Input, JobRequest
 from longshore.kinds.jobs.stop import hide_patch, stop_patch
-from longshore.kinds.jobs.view import JobRecord, record_in
+from longshore.kinds.jobs.view import record_in
 from longshore.kinds.kind import Services
 from longshore.kinds.tenants.model import Tenant, namespace_of, object_name
 from longshore.kube.backoff import Backoff

@@ -1,6 +1,6 @@
 """Why a pod came to nothing, as its status tells: the real reason, which a Job's own condition hides; pure.
 
-`model.state_of` asks for what failed, `reconcile` for what keeps a pod from starting.
+`state.state_of` asks for what failed, `reconcile` for what keeps a pod from starting.
 """
 
 from __future__ import annotations

@@ -17,9 +17,10 @@ from longshore.kinds.jobs import model
 from longshore.kinds.jobs.archiver import outputs_of
 from longshore.kinds.jobs.commands import Submitted
 from longshore.kinds.jobs.happened import Happened, happened
+from longshore.kinds.jobs.record import JobRecord
 from longshore.kinds.jobs.request import JobRequest
 from longshore.kinds.jobs.state import state_of
-from longshore.kinds.jobs.view import JobRecord, record_in, record_of
+from longshore.kinds.jobs.view import record_in, record_of
 from longshore.kinds.kind import Services
 from longshore.kinds.tenants.model import namespace_of, object_name
 from longshore.kube.objects import Job, Pod

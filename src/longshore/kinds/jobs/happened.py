@@ -11,7 +11,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from longshore.kinds.jobs import model
-from longshore.kinds.jobs.view import EventView
+from longshore.kinds.jobs.record import EventView
 from longshore.kube.objects import Condition, ContainerStatus, Event, Job, Pod
 
 MOST = 200

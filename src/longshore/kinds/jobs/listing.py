@@ -20,8 +20,9 @@ from longshore.kinds.jobs import model
 from longshore.kinds.jobs.cursor import ARCHIVE, START, Cursor
 from longshore.kinds.jobs.find import live_record, pods_of, tenant_id
 from longshore.kinds.jobs.places import CREATED, listed
+from longshore.kinds.jobs.record import JobRecord
 from longshore.kinds.jobs.state import settled, state_of
-from longshore.kinds.jobs.view import JobRecord, summary_of
+from longshore.kinds.jobs.view import summary_of
 from longshore.kinds.kind import Services
 from longshore.kube.objects import Job
 from longshore.kube.store import Listing, Position, created, sortable

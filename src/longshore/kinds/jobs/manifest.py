@@ -31,12 +31,6 @@ def job_manifest(
     key_made: datetime | None = None,
 ) -> dict[str, Any]:
     """The Job for this request, as JSON-able data. Raises TooLarge over 16 KiB of request or 100 KiB of object."""
-    spec = msgspec.json.encode(request).decode()
-    if len(spec) > model.MAX_SPEC_BYTES:
-        raise TooLarge(
-            f"the request has {len(spec)} bytes, at most {model.MAX_SPEC_BYTES} fit",
-            hint="put large values into a file and pass it as an input",
-        )
     labels = {model.LABEL_KIND: kind, model.LABEL_TENANT: tenant}
     body = {
         "apiVersion": "batch/v1",
@@ -45,25 +39,12 @@ def job_manifest(
             "name": id,
             "namespace": namespace,
             "labels": labels,
-            "annotations": {
-                model.ANNOTATION_SPEC: spec,
-                model.ANNOTATION_ACCEPTED: now.astimezone(UTC).isoformat(timespec="microseconds"),
-                **({model.ANNOTATION_KEY_MADE: key_made.astimezone(UTC).isoformat()} if key_made else {}),
-                **({model.ANNOTATION_PRIORITY: str(priority.value)} if priority and priority.value else {}),
-            },
+            "annotations": _annotations(request, now, priority, key_made),
             "finalizers": [model.FINALIZER],
         },
         "spec": {
             "suspend": True,
-            "parallelism": request.pods,
-            "completions": request.completions,
-            # of an indexed Job each index has its retries, and one that fails does not end the others
-            **(
-                {"completionMode": "Indexed", "backoffLimitPerIndex": request.retries}
-                if request.indexed
-                else {"backoffLimit": request.retries}
-            ),
-            **({"activeDeadlineSeconds": request.timeout} if request.timeout else {}),
+            **_runs(request),
             "podReplacementPolicy": "Failed",
             # a pod lost to eviction or drain is not the user's failure and does not use up a retry
             "podFailurePolicy": {
@@ -75,10 +56,36 @@ def job_manifest(
             },
         },
     }
-    size = len(msgspec.json.encode(body))
-    if size > model.MAX_OBJECT_BYTES:
-        raise TooLarge(
-            f"the Job would have {size} bytes, at most {model.MAX_OBJECT_BYTES} are stored",
-            hint="put large values into a file and pass it as an input",
-        )
+    _check_size("the Job would have {} bytes, at most {} are stored", msgspec.json.encode(body), model.MAX_OBJECT_BYTES)
     return body
+
+
+def _annotations(
+    request: JobRequest, now: datetime, priority: Priority | None, key_made: datetime | None
+) -> dict[str, str]:
+    spec = msgspec.json.encode(request)
+    _check_size("the request has {} bytes, at most {} fit", spec, model.MAX_SPEC_BYTES)
+    return {
+        model.ANNOTATION_SPEC: spec.decode(),
+        model.ANNOTATION_ACCEPTED: now.astimezone(UTC).isoformat(timespec="microseconds"),
+        **({model.ANNOTATION_KEY_MADE: key_made.astimezone(UTC).isoformat()} if key_made else {}),
+        **({model.ANNOTATION_PRIORITY: str(priority.value)} if priority and priority.value else {}),
+    }
+
+
+def _runs(request: JobRequest) -> dict[str, Any]:
+    """How many pods at a time, how often in all, how long, and how often again."""
+    retries: dict[str, Any] = {"backoffLimit": request.retries}
+    if request.indexed:  # each index has its retries, and one that fails does not end the others
+        retries = {"completionMode": "Indexed", "backoffLimitPerIndex": request.retries}
+    return {
+        "parallelism": request.pods,
+        "completions": request.completions,
+        **retries,
+        **({"activeDeadlineSeconds": request.timeout} if request.timeout else {}),
+    }
+
+
+def _check_size(says: str, encoded: bytes, most: int) -> None:
+    if len(encoded) > most:
+        raise TooLarge(says.format(len(encoded), most), hint="put large values into a file and pass it as an input")

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from longshore.kinds.jobs.happened import Happened
 from longshore.kinds.jobs.model import Status
-from longshore.kinds.jobs.view import EventView, JobRecord, OutputsView, ResourcesView, WhyView, links_of
+from longshore.kinds.jobs.record import EventView, JobRecord, OutputsView, ResourcesView, WhyView
+from longshore.kinds.jobs.view import links_of
 from longshore.kinds.jobs.waiting.dryrun import PlanView
 from longshore.kinds.jobs.waiting.placement import Estimate
 from longshore.web.openapi import Answer, Operation, Operations

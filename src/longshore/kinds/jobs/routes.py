@@ -18,6 +18,7 @@ from longshore.kinds.jobs.find import accepted, events_of, find, find_deletable,
 from longshore.kinds.jobs.input import JobInput
 from longshore.kinds.jobs.listing import Filter, page
 from longshore.kinds.jobs.logs import answer as log
+from longshore.kinds.jobs.logs.wish import Wish
 from longshore.kinds.jobs.request import JobRequest
 from longshore.kinds.jobs.waiting import dryrun
 from longshore.kinds.kind import Parts, Services
@@ -214,7 +215,7 @@ async def logs(
     `X-Longshore-Log-Offset` at which byte the answer begins: whoever was cut off asks for what comes after the bytes
     that he has.
     """
-    wish = log.Wish(follow, tail, since, until, search, context, timestamps, previous, container, offset, late, regex)
+    wish = Wish(follow, tail, since, until, search, context, timestamps, previous, container, offset, late, regex)
     return await log.respond(parts, who, id, wish, asked_again(request))
 
 

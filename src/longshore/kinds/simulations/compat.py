@@ -14,6 +14,7 @@ from starlette.responses import Response
 from longshore.errors import BadUpload, NotFound, TooLarge, UserMistake
 from longshore.kinds.jobs.find import find, full_record, known
 from longshore.kinds.jobs.logs import answer as log
+from longshore.kinds.jobs.logs.wish import Wish
 from longshore.kinds.jobs.model import Status
 from longshore.kinds.kind import Parts
 from longshore.kinds.simulations import commands
@@ -73,4 +74,4 @@ async def logs(
     job_id: str, who: Who, parts: Parts, tail: Annotated[int | None, Query(ge=0, le=1_000_000)] = None
 ) -> Response:
     """The log so far as plain text."""
-    return await log.respond(parts, who, job_id, log.Wish(tail=tail))
+    return await log.respond(parts, who, job_id, Wish(tail=tail))

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from longshore.kinds.jobs.files.openapi import FILES
 from longshore.kinds.jobs.openapi import LOG, MADE, RECORD, WAITING
-from longshore.kinds.jobs.view import JobRecord
+from longshore.kinds.jobs.record import JobRecord
 from longshore.web.openapi import Answer, Operation, Operations
 
 _QUEUED: Final = replace(WAITING, kind="simulation", name="grid")

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from longshore.errors import Conflict, NotFound
 from longshore.kinds.jobs.files.exchange import listed
 from longshore.kinds.jobs.find import Found, accepted, find, full_record
-from longshore.kinds.jobs.view import JobRecord
+from longshore.kinds.jobs.record import JobRecord
 from longshore.kinds.kind import Parts, Services
 from longshore.kinds.simulations import commands, results
 from longshore.kinds.simulations.model import KIND

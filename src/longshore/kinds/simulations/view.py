@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from longshore.kinds.jobs.model import Status
-from longshore.kinds.jobs.view import JobRecord
+from longshore.kinds.jobs.record import JobRecord
 from longshore.kinds.simulations.results import error_line
 
 

@@ -16,7 +16,7 @@ from longshore.kinds.jobs import find
 from longshore.kinds.jobs.commands import Submitted
 from longshore.kinds.jobs.logs import answer as log
 from longshore.kinds.jobs.model import JobRequest, request_of
-from longshore.kinds.jobs.view import JobRecord
+from longshore.kinds.jobs.record import JobRecord
 from longshore.kinds.kind import Services
 from longshore.kinds.tasks import model, view
 from longshore.kinds.tasks.model import Asked, Mode, Template

@@ -10,8 +10,9 @@ from typing import Any
 from msgspec import Struct
 
 from longshore.kinds.jobs import model as jobs
+from longshore.kinds.jobs.record import JobRecord
 from longshore.kinds.jobs.state import state_of
-from longshore.kinds.jobs.view import JobRecord, finished_at
+from longshore.kinds.jobs.view import finished_at
 from longshore.kinds.tasks.model import Mode
 from longshore.kube.objects import Job, Pod
 

@@ -8,35 +8,29 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
-import structlog
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Message, Send
+from starlette.responses import Response
 
 from longshore.archive.log_chunk import Chunk, joined
-from longshore.errors import Forbidden, NotFound, UserMistake
+from longshore.errors import Forbidden, NotFound
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.find import Found, find, kept_record
 from longshore.kinds.jobs.logs import streams
 from longshore.kinds.jobs.logs.changes import Changes
-from longshore.kinds.jobs.logs.lines import MOST_CONTEXT, Lines, Newest, moment
-from longshore.kinds.jobs.logs.pattern import matcher
+from longshore.kinds.jobs.logs.delivery import StillKnown, Text
+from longshore.kinds.jobs.logs.lines import Lines, Newest
 from longshore.kinds.jobs.logs.settled import LOST_ATTEMPTS
 from longshore.kinds.jobs.logs.streams import Attempt
+from longshore.kinds.jobs.logs.wish import Wish, lines_of
 from longshore.kinds.kind import Services
 from longshore.kube.objects import Job
 from longshore.web.auth import Caller
 
-log = structlog.get_logger(__name__)
-
-StillKnown = Callable[[], Awaitable[bool]]
-# a reader that takes nothing for so long is cut off; it may come again with its offset
-READER_SECONDS = 60.0
 # of the last lines that were chosen among others, which can only be known when all have been seen
 TAIL_BYTES = 16 << 20
 # regular expressions have threads of their own: a reader that has left gives none back before its search is through
@@ -45,24 +39,6 @@ COMPLETE = "X-Longshore-Log-Complete"
 WHY = "X-Longshore-Log-Gaps"
 OFFSET = "X-Longshore-Log-Offset"
 SIZE = "X-Longshore-Log-Size"
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What is wanted of a log; times as asked for."""
-
-    follow: bool = False
-    tail: int | None = None
-    since: str | None = None
-    until: str | None = None
-    search: str | None = None
-    context: int = 0
-    timestamps: bool = False
-    previous: bool = False
-    container: str | None = None
-    offset: int | None = None
-    late: bool = False
-    regex: bool = False
 
 
 async def respond(
@@ -74,12 +50,12 @@ async def respond(
     found = await find(parts, who, id)
     if who.pod is not None:
         raise Forbidden("a pod's token opens only its own inputs, outputs and progress")
-    lines = _lines(parts, wish)
+    lines = lines_of(wish, parts.now())
     attempts = await streams.of_job(parts, found, wish.container)
     if wish.previous:
         attempts = _previous(found, attempts)
     if wish.late:
-        return _Text(_late(parts, attempts, lines), await _headers(parts, found, attempts, wish), still_known)
+        return Text(_late(parts, attempts, lines), await _headers(parts, found, attempts, wish), still_known)
     if wish.follow and not (attempts and attempts[-1].end):
         parts.tails.check_room(found.tenant, attempts[-1].key if attempts else None)
     headers = await _headers(parts, found, attempts, wish)
@@ -94,26 +70,7 @@ async def respond(
     shown = _Reading(parts, found, wish, lines).shown(attempts, start)
     if wish.tail is not None and not lines.every_line:
         shown = _last(shown, wish.tail)
-    return _Text(shown, headers, still_known)
-
-
-def _lines(parts: Services, wish: Wish) -> Lines:
-    if wish.offset is not None and wish.tail is not None:
-        raise UserMistake("offset and tail cannot both say where to begin", hint="leave one out", field="offset")
-    if wish.late and (wish.follow or wish.tail is not None or wish.offset is not None):
-        hint = "leave follow, tail and offset out"
-        raise UserMistake("what came late is read as a whole, beside the log", hint=hint, field="late")
-    if wish.tail is not None and wish.follow and (wish.search or wish.since or wish.until):
-        hint = "leave tail out, or follow out"
-        raise UserMistake("which lines are the last of a log that goes on is not known", hint=hint, field="tail")
-    now = parts.now()
-    return Lines(
-        since=moment(wish.since, now, "since") if wish.since else "",
-        until=moment(wish.until, now, "until") if wish.until else "",
-        search=matcher(wish.search) if wish.regex and wish.search else (wish.search or "").encode(),
-        context=min(wish.context, MOST_CONTEXT),
-        timestamps=wish.timestamps,
-    )
+    return Text(shown, headers, still_known)
 
 
 def _previous(found: Found, attempts: list[Attempt]) -> list[Attempt]:
@@ -260,36 +217,3 @@ async def _last(shown: AsyncIterator[bytes], lines: int) -> AsyncGenerator[bytes
         for line in piece.removesuffix(b"\n").split(b"\n"):
             kept.add(line + b"\n")
     yield kept.take()
-
-
-class _RevokedError(Exception):
-    """The reader's key is good no more."""
-
-
-class _Text(StreamingResponse):
-    """Plain text for a reader that may be slow, and whose key may be revoked: who takes nothing for a minute is cut
-    off, and so is who is not known any more."""
-
-    def __init__(
-        self, body: AsyncGenerator[bytes, None], headers: dict[str, str], still_known: StillKnown | None = None
-    ) -> None:
-        # nosniff: what a job prints must never become a page of ours
-        kept = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", **headers}
-        super().__init__(body, media_type="text/plain; charset=utf-8", headers=kept)
-        self._body = body
-        self._still_known = still_known
-
-    async def stream_response(self, send: Send) -> None:
-        async def patiently(message: Message) -> None:
-            if self._still_known is not None and not await self._still_known():
-                raise _RevokedError
-            async with asyncio.timeout(READER_SECONDS):
-                await send(message)
-
-        async with aclosing(self._body):
-            try:
-                await super().stream_response(patiently)
-            except _RevokedError:
-                log.info("a log was followed with a key that is good no more, and was cut off")
-            except TimeoutError:
-                log.info("a reader of a log took nothing for too long and was cut off", seconds=READER_SECONDS)

@@ -17,7 +17,7 @@ from longshore.kinds.jobs import model
 from longshore.kinds.jobs.logs.collector import KUBELET_PATIENCE, ended_topic
 from longshore.kinds.jobs.logs.containers import with_log
 from longshore.kinds.jobs.logs.source import POD_GONE
-from longshore.kinds.jobs.view import LogView
+from longshore.kinds.jobs.record import LogView
 from longshore.kinds.kind import Services
 from longshore.kube.objects import Job, Pod
 

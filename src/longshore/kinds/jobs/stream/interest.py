@@ -15,8 +15,8 @@ from longshore.errors import UserMistake
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.find import Found, find, find_foreign, full_record
 from longshore.kinds.jobs.listing import Filter, page
+from longshore.kinds.jobs.record import JobRecord
 from longshore.kinds.jobs.stream.news import Subject, caught_up, topic_of
-from longshore.kinds.jobs.view import JobRecord
 from longshore.kinds.kind import Services
 from longshore.kinds.tenants.model import object_name
 from longshore.kube.store import sortable

@@ -13,8 +13,8 @@ from msgspec import Struct
 from longshore.errors import Conflict, Forbidden, LongshoreError, TooManyRequests, Unavailable, UserMistake
 from longshore.kinds.jobs import commands, model
 from longshore.kinds.jobs.places import concerned
+from longshore.kinds.jobs.record import EtaView
 from longshore.kinds.jobs.request import UPLOAD, JobRequest, SecretKey
-from longshore.kinds.jobs.view import EtaView
 from longshore.kinds.jobs.waiting.obstacles import over_quota
 from longshore.kinds.jobs.waiting.placement import Estimate, PlacedPod, PlacedSpec, estimate
 from longshore.kinds.kind import Services

@@ -20,8 +20,9 @@ from longshore.kinds.jobs import model
 from longshore.kinds.jobs.failure import Cause, lost
 from longshore.kinds.jobs.model import State, Status
 from longshore.kinds.jobs.places import TURN
+from longshore.kinds.jobs.record import WhyView
 from longshore.kinds.jobs.state import state_of
-from longshore.kinds.jobs.view import WhyView, finished_at
+from longshore.kinds.jobs.view import finished_at
 from longshore.kinds.jobs.waiting import obstacles, patience
 from longshore.kinds.jobs.waiting.placement import Bookings, Room, rooms
 from longshore.kinds.jobs.waiting.why import Idle, Known, Reason, Turn, Workload, in_line, kept, resumed_at, why_of

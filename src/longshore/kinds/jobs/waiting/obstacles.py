@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from longshore.kinds.jobs import model
-from longshore.kinds.jobs.view import WhyView, finished_attempt
+from longshore.kinds.jobs.record import WhyView
+from longshore.kinds.jobs.view import finished_attempt
 from longshore.kinds.jobs.waiting.placement import Room, largest_free
 from longshore.kinds.jobs.waiting.why import Known, Reason, resumed_at, span
 from longshore.kube.objects import Condition, ContainerStatus, Event, Pod

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from longshore.kinds.jobs.record import WhyView
 from longshore.kinds.jobs.state import run_by
-from longshore.kinds.jobs.view import WhyView, finished_attempt
+from longshore.kinds.jobs.view import finished_attempt
 from longshore.kinds.jobs.waiting.placement import Room, asked
 from longshore.kinds.jobs.waiting.why import Known, Reason
 from longshore.kube.objects import Pod

@@ -14,7 +14,8 @@ from msgspec import Struct
 
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.model import State, Status
-from longshore.kinds.jobs.view import EtaView, WhyView, finished_at, started_at
+from longshore.kinds.jobs.record import EtaView, WhyView
+from longshore.kinds.jobs.view import finished_at, started_at
 from longshore.kinds.jobs.waiting.placement import Room
 from longshore.kinds.tenants.admit import Excess
 from longshore.kube.objects import Claim, Condition, Event, Job, Object, Pod

@@ -15,10 +15,11 @@ from longshore.archive.log_chunk import Chunk, Gap
 from longshore.archive.logs import End
 from longshore.errors import UserMistake
 from longshore.kinds.jobs import model
-from longshore.kinds.jobs.logs.answer import COMPLETE, OFFSET, SIZE, WHY, Wish, respond
+from longshore.kinds.jobs.logs.answer import COMPLETE, OFFSET, SIZE, WHY, respond
 from longshore.kinds.jobs.logs.source import POD_GONE
+from longshore.kinds.jobs.logs.wish import Wish
 from longshore.kinds.jobs.places import INDEXES, ORDERS
-from longshore.kinds.jobs.view import JobRecord, LogView
+from longshore.kinds.jobs.record import JobRecord, LogView
 from longshore.kinds.kind import Services, Stores
 from longshore.kinds.tenants.model import TENANTS
 from longshore.kube.client import Client
@@ -119,7 +120,7 @@ async def test_no_line_is_matched_where_everybody_else_would_wait(
     def matcher(_pattern: str) -> Callable[[bytes], bool]:
         return hits
 
-    monkeypatch.setattr("longshore.kinds.jobs.logs.answer.matcher", matcher)
+    monkeypatch.setattr("longshore.kinds.jobs.logs.wish.matcher", matcher)
     assert (await read(parts, search="x", regex=True))[0] == b"one\ntwo\ncut"
     assert (await read(parts, search="x", regex=True, late=True))[0] == b"late\nlater\ncut"
     assert len(where) == 6

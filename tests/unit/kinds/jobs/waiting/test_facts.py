@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.places import INDEXES, ORDERS
+from longshore.kinds.jobs.record import WhyView
 from longshore.kinds.jobs.request import JobRequest
 from longshore.kinds.jobs.state import state_of
-from longshore.kinds.jobs.view import WhyView
 from longshore.kinds.jobs.waiting.facts import Facts, is_wanted
 from longshore.kinds.tenants.model import TENANTS, Admitted, Limits, Tenant, TenantSpec, TenantStatus
 from longshore.kube.objects import (

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from longshore.kinds.jobs import model
+from longshore.kinds.jobs.record import WhyView
 from longshore.kinds.jobs.state import state_of
-from longshore.kinds.jobs.view import WhyView
 from longshore.kinds.jobs.waiting import obstacles
 from longshore.kinds.jobs.waiting.placement import Room
 from longshore.kinds.jobs.waiting.why import Known, Reason, Turn, Workload, WorkloadStatus, kept, span, why_of

@@ -8,11 +8,11 @@ from collections.abc import AsyncGenerator
 import pytest
 from starlette.types import Message
 
-from longshore.kinds.jobs.logs import answer as log
+from longshore.kinds.jobs.logs import delivery
 
 
 async def test_a_reader_that_takes_nothing_is_cut_off_and_its_log_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log, "READER_SECONDS", 0.05)
+    monkeypatch.setattr(delivery, "READER_SECONDS", 0.05)
     closed = asyncio.Event()
     taken: list[bytes] = []
 
@@ -29,7 +29,7 @@ async def test_a_reader_that_takes_nothing_is_cut_off_and_its_log_is_let_go(monk
             await asyncio.Event().wait()
 
     async with asyncio.timeout(30):
-        await log._Text(body(), {}).stream_response(send)
+        await delivery.Text(body(), {}).stream_response(send)
     assert closed.is_set()
     assert len(b"".join(taken)) == 3000
 
@@ -52,6 +52,6 @@ async def test_a_reader_whose_key_is_revoked_gets_no_more() -> None:
         return len(taken) < 4
 
     async with asyncio.timeout(30):
-        await log._Text(body(), {}, still_known).stream_response(send)
+        await delivery.Text(body(), {}, still_known).stream_response(send)
     assert closed.is_set()
     assert len(b"".join(taken)) == 3000
