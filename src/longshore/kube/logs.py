@@ -151,13 +151,14 @@ class Log:
         it, says whether the container has: then nobody is asked, and no connection waited for that has gone silent.
         """
         error: LongshoreError | None = None
-        read = False  # to an end that may have been that of the connection alone
+        read = False  # to an end that may have been that of the connection alone; nothing was in trouble since
         while True:
+            goes_on = follow
             try:
                 known = ended is not None and ended()
                 life = await self._life() if (follow or error) and not known else _Life.ENDED
                 if life is _Life.GONE:
-                    if read and error is None:
+                    if read:
                         return
                     raise LogGap(f"the pod {self._name} was deleted before its log was read to its end")
                 goes_on = follow and life is _Life.RUNS
@@ -173,6 +174,8 @@ class Log:
                 # A kubelet that was restarted denies its pods at first.
                 if isinstance(caught, NotFound | UserMistake) and not (self._id or self._position.begun):
                     raise
+                # of one that had ended its pod went before the last look at it, as pods do that are deleted
+                read = read and not goes_on and isinstance(caught, NotFound)
                 error = caught
             await self._pause(error)
 

@@ -167,8 +167,21 @@ async def test_a_pod_that_is_deleted_while_its_log_is_read_leaves_one(
 
 
 async def test_a_pod_that_is_deleted_after_its_log_ended_leaves_no_gap(server: Faulty, client: Client) -> None:
-    server.script = [pod(RUNNING), watch(line(1)), refuse(404, "NotFound")]
+    gone = refuse(404, "NotFound")
+    server.script = [pod(RUNNING), watch(line(1)), gone]
     assert await read(client, follow=True) == text(1)
+    server.script = [pod(RUNNING), watch(line(1)), pod(ended("c1")), gone, gone]
+    assert await read(client, follow=True) == text(1), "also where it goes just before the last look at its log"
+
+
+async def test_a_pod_that_is_deleted_after_its_kubelet_was_in_trouble_leaves_a_gap(
+    server: Faulty, client: Client
+) -> None:
+    gone = refuse(404, "NotFound")
+    for trouble in ([pod(RUNNING), gone], [pod(ended("c1")), refuse(503)]):
+        server.script = [pod(RUNNING), watch(line(1)), *trouble, gone]
+        with pytest.raises(LogGap):
+            await read(client, follow=True)
 
 
 @pytest.mark.parametrize(
