@@ -20,6 +20,7 @@ from longshore.cluster.cluster import LocalCluster
 from longshore.cluster.controlplane import API
 from longshore.cluster.processes import identify, resident_bytes
 from longshore.errors import Unavailable
+from longshore.kinds.jobs.history import History
 from longshore.kube.client import Client, Page
 from longshore.kube.config import Config
 from longshore.kube.objects import CONFIG_MAPS, NAMESPACES, Resource
@@ -293,6 +294,7 @@ async def test_a_cluster_that_is_set_back_to_an_older_backup_is_followed(
             await admin.patch(CONFIG_MAPS, "changed", {"data": {"x": f"{number}"}}, namespace)
         ahead = await watched.is_true(admin)
         assert ahead != before
+        told = watched.store.version
         await own.down()
         shutil.rmtree(own.folder.etcd)
         backup.rename(own.folder.etcd)
@@ -301,6 +303,9 @@ async def test_a_cluster_that_is_set_back_to_an_older_backup_is_followed(
         await own.up()
         assert await watched.is_true(admin, deadline=20) == before
         assert watched.changes() == {"changed": ["changed"], "deleted": ["added"], "added": ["deleted"]}
+        history = History(admin, time.monotonic)
+        assert not await history.reaches(watched.store, told), "who was told that is told so"
+        assert await history.reaches(watched.store, watched.store.version)
         await admin.patch(CONFIG_MAPS, "kept", {"data": {"x": "2"}}, namespace)
         await watched.is_true(admin)
 

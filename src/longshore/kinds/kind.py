@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,6 +25,7 @@ from longshore.archive.retention import Retention
 from longshore.archive.transfers import Transfers
 from longshore.archive.uploads import Uploads
 from longshore.archive.usage import Usage
+from longshore.kinds.jobs.history import History
 from longshore.kinds.jobs.logs.live import Tails
 from longshore.kinds.jobs.pressure import StoreSize
 from longshore.kinds.jobs.record import JobRecord
@@ -99,6 +101,11 @@ class Services:
     def tails(self) -> Tails:
         """The logs that come in, as the collectors pass them on."""
         return Tails(self.replicas, self.relay, self.archive.logs)
+
+    @cached_property
+    def history(self) -> History:
+        """Whether what somebody was told elsewhere will ever be seen here."""
+        return History(self.client, time.monotonic)
 
     @cached_property
     def presence(self) -> Presence:

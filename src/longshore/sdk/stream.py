@@ -90,6 +90,7 @@ class _Said(Struct):
     position: str | None = None
     seq: int | None = None
     known: str = ""
+    anew: bool = False
     id: str | None = None
     job: Job | None = None
     jobs: tuple[Job, ...] = ()
@@ -147,7 +148,13 @@ class _Watch:
         """What there is, whenever it is another than before; for a while."""
         until = asyncio.get_running_loop().time() + STREAM_AGAIN_SECONDS
         while asyncio.get_running_loop().time() < until:
-            page = await self._page()
+            try:
+                page = await self._page()
+            except errors.Gone:  # a backup of the cluster was put back: what we have seen may never be again
+                if not self._known:
+                    raise
+                self._known = ""
+                continue
             self.answered = asyncio.get_running_loop().time()
             if tuple(page.items) != self._polled:
                 self._polled = tuple(page.items)
@@ -205,6 +212,8 @@ class _Watch:
             self._polled = None
             self._epoch, number, known = (*said.position.split("-", 2), "")[:3]
             self._seq = int(number)
+            if said.anew:  # the cluster's history is another one, which may never come to what we have seen
+                self._known = ""
             self._know(known)
         elif said.seq is not None:
             self._seq = max(self._seq, said.seq)

@@ -108,6 +108,32 @@ async def test_a_replica_that_stays_behind_is_away() -> None:
             await anext(aiter(client.jobs.watch("j1", outage=0.2)))
 
 
+async def test_after_a_backup_of_the_cluster_was_put_back_a_watch_goes_on_with_what_is_so() -> None:
+    said: list[str | None] = []
+
+    async def breaks(socket: web.WebSocketResponse, first: dict[str, Any]) -> None:
+        said.append(first.get("after"))
+        await socket.send_json({"type": "snapshot", "position": "e-3-900.901", "jobs": [record("Running")]})
+        await socket.close()
+
+    async def is_set_back(socket: web.WebSocketResponse, first: dict[str, Any]) -> None:
+        said.append(first.get("after"))
+        jobs = [record("Pending")]
+        await socket.send_json({"type": "snapshot", "position": "f-1-8.7", "anew": True, "jobs": jobs})
+        await socket.close()
+
+    async def ends(socket: web.WebSocketResponse, first: dict[str, Any]) -> None:
+        said.append(first.get("after"))
+        await socket.send_json({"type": "snapshot", "position": "g-1-9.9", "jobs": [record("Succeeded")]})
+        with suppress(TypeError):
+            await socket.receive()
+
+    async with streaming(breaks, is_set_back, ends) as url, LongshoreClient(url, "k") as client, asyncio.timeout(30):
+        seen = [each.jobs[0].status async for each in client.jobs.watch("j1")]
+    assert seen == ["Running", "Pending", "Succeeded"]
+    assert said == [None, "e-3-900.901", "f-1-8.7"]
+
+
 async def test_when_a_window_has_become_another_its_rows_are_asked_for_again() -> None:
     async def changes(socket: web.WebSocketResponse, said: dict[str, Any]) -> None:
         assert said["to"] == {"window": True, "limit": 2}

@@ -195,6 +195,7 @@ OPERATIONS: Final[Operations] = {
     "GET /v1/jobs/{id}": Operation(
         summary="Get Job",
         answers={200: Answer(schema=JobRecord, example=RECORD, says="The record.", headers=FRESH)},
+        problems=(410,),
     ),
     "GET /v1/jobs/{id}/events": Operation(
         answers={200: Answer(schema=Happened, example=EVENTS, says="Oldest first, 200 at most.", headers=FRESH)}

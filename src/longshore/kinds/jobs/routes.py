@@ -85,7 +85,7 @@ async def list_jobs(
 ) -> Response:
     """Work of every kind, live, archived, or made by others in the tenant's namespace, in one order, newest first."""
     if min_resource_version is not None:
-        await parts.stores.jobs.wait_for(min_resource_version)
+        await parts.history.wait_for(parts.stores.jobs, min_resource_version)
     asked = object_name(tenant) if tenant else None
     scope = None if who.admin and asked is None else who.tenant_for(asked)
     tags = tuple(_pair(each) for each in tag or ())
@@ -108,7 +108,7 @@ async def list_jobs(
 @router.get("/{id}")
 async def get_job(id: str, who: Who, parts: Parts, min_resource_version: int | None = None) -> Response:
     if min_resource_version is not None:
-        await parts.stores.jobs.wait_for(min_resource_version)
+        await parts.history.wait_for(parts.stores.jobs, min_resource_version)
     return answer(await full_record(parts, await find(parts, who, id)), headers=_freshness(parts))
 
 

@@ -39,7 +39,7 @@ class World:
         self._jobs: Store[Job] = Store(JOBS, INDEXES, ORDERS)
         pods: Store[Pod] = Store(PODS, {"job": model.owner_uid, "foreign": model.foreign_owner_uid})
         tenants: Store[Tenant] = Store(TENANTS)
-        self.writer = Writer(self._jobs)
+        self.writer, self.pods = Writer(self._jobs), Writer(pods)
         Writer(tenants).replace([Tenant(metadata=ObjectMeta(name="a", uid="t", resource_version="1"))], 1)
         options = Settings(archive=Path(folder).as_uri())
         client = Client(Config("http://127.0.0.1:9"))  # nobody is there, and nobody is asked

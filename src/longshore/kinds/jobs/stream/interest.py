@@ -60,18 +60,18 @@ async def interest(parts: Services, who: Caller, wanted: Select, known: str = ""
     """See `resolve`."""
     for store in (parts.stores.jobs, parts.stores.pods, parts.stores.tenants):
         await store.wait_synced()
-    await caught_up(parts, known)
+    anew = not await caught_up(parts, known)
     if wanted.job is not None:
         if wanted != Select(job=wanted.job):
             raise UserMistake("a job is followed by its id alone", hint="leave the filters out", field="to")
         found = await _found(parts, who, wanted.job)
-        return OneJob(parts, who, wanted.job, found.tenant)
+        return OneJob(parts, who, wanted.job, found.tenant, anew=anew)
     if wanted.status is not None and not wanted.window:
         hint = "follow the rows of a list with window=true, or leave the status out"
         raise UserMistake("a status changes, so that jobs cannot be followed by it", hint=hint, field="status")
     asked = object_name(wanted.tenant) if wanted.tenant else None
     scope = None if who.admin and asked is None else who.tenant_for(asked)
-    return Jobs(parts, wanted, scope)
+    return Jobs(parts, wanted, scope, anew=anew)
 
 
 async def _found(parts: Services, who: Caller, id: str) -> Found:
@@ -80,12 +80,17 @@ async def _found(parts: Services, who: Caller, id: str) -> Found:
     return find_foreign(parts, who, tenant, rest.partition("/")[2]) if slash else await find(parts, who, id)
 
 
+def _told(anew: bool) -> Mapping[str, Any]:
+    """What a snapshot says of the history that it is of."""
+    return {"anew": True} if anew else {}
+
+
 class OneJob:
-    """A job, for as long as there is one of that id."""
+    """A job, for as long as there is one of that id. `anew`: what the caller has seen is of another history."""
 
-    resumable = True
-
-    def __init__(self, parts: Services, who: Caller, id: str, tenant: str) -> None:
+    def __init__(self, parts: Services, who: Caller, id: str, tenant: str, *, anew: bool = False) -> None:
+        self.resumable = not anew
+        self._told = _told(anew)
         self.topic = topic_of(id=id)
         self.scope: str | None = tenant
         self._parts = parts
@@ -96,16 +101,18 @@ class OneJob:
         return Concern.NEWS
 
     async def snapshot(self) -> Mapping[str, Any]:
-        return {"jobs": [await full_record(self._parts, await _found(self._parts, self._who, self._id))]}
+        found = await _found(self._parts, self._who, self._id)
+        return {"jobs": [await full_record(self._parts, found)], **self._told}
 
 
 class Jobs:
     """All that a filter matches, or with `window` the rows of one page of it."""
 
-    def __init__(self, parts: Services, wanted: Select, tenant: str | None) -> None:
+    def __init__(self, parts: Services, wanted: Select, tenant: str | None, *, anew: bool = False) -> None:
         self.topic = topic_of(tenant=tenant, kind=wanted.kind)
         self.scope = tenant
-        self.resumable = not wanted.window
+        self.resumable = not wanted.window and not anew
+        self._told = _told(anew)
         self._parts = parts
         self._wanted = wanted
         self._rows: frozenset[str] | None = None  # the window's uids, once it is known
@@ -133,7 +140,7 @@ class Jobs:
         wanted = self._wanted
         if not wanted.limit:
             self._rows = frozenset()
-            return {"jobs": []}
+            return {"jobs": [], **self._told}
         status = wanted.status.value if wanted.status else None
         narrowed = Filter(self.scope, wanted.kind, status, wanted.name, tuple(wanted.tags.items()))
         found = await page(self._parts, narrowed, limit=wanted.limit, cursor=wanted.cursor)
@@ -143,4 +150,4 @@ class Jobs:
             self._rows = frozenset(row.uid for row in live)
             self._newest = max((sortable(row.created) for row in live), default="")
             self._full = len(rows) == wanted.limit
-        return {"jobs": rows, "cursor": found.cursor, **found.remarks()}
+        return {"jobs": rows, "cursor": found.cursor, **found.remarks(), **self._told}

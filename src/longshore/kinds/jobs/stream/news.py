@@ -15,11 +15,11 @@ from msgspec import Struct
 
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.find import live_record, progress_topic, tenant_id
+from longshore.kinds.jobs.history import Versions
 from longshore.kinds.jobs.view import public_id
 from longshore.kinds.kind import Services
 from longshore.kube.objects import Event, Job, Object, Pod
 from longshore.kube.store import Overflowed, Store, sortable, version_of
-from longshore.kube.versioned import Versioned
 from longshore.web.stream.hub import Hub, News
 from longshore.web.stream.messages import message
 from longshore.web.stream.ring import Mark
@@ -57,12 +57,15 @@ def known_of(versions: Iterable[int]) -> str:
     return ".".join(map(str, versions))
 
 
-async def caught_up(parts: Services, known: str) -> None:
-    """Return when this replica has seen what another one has told. Raises Unavailable when that takes too long."""
-    stores: tuple[Versioned, ...] = (parts.stores.jobs, parts.stores.pods)
+async def caught_up(parts: Services, known: str) -> bool:
+    """Return when this replica has seen what another one has told; False where the cluster's history was replaced.
+    Raises Unavailable when that takes too long."""
+    stores: tuple[Versions, ...] = (parts.stores.jobs, parts.stores.pods)
     for store, version in zip(stores, known.split("."), strict=False):
-        if version.isascii() and version.isdigit() and len(version) < 20:
-            await store.wait_for(version)
+        is_one = version.isascii() and version.isdigit() and len(version) < 20
+        if is_one and not await parts.history.reaches(store, version):
+            return False
+    return True
 
 
 class Feed:
