@@ -10,7 +10,6 @@ import asyncio
 import os
 import shutil
 import signal
-import sys
 from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -24,27 +23,17 @@ from longshore.cluster.addons.addon import Site
 from longshore.cluster.controlplane import API, AUDIT, CONTROL_PLANE, ETCD
 from longshore.cluster.identities import Identities
 from longshore.cluster.locks import locked
-from longshore.cluster.logs import tail
-from longshore.cluster.parts import Part, Plan, Supervision, check_order, stamped
-from longshore.cluster.processes import MARKER, end, is_running, marked
+from longshore.cluster.parts import Part, Plan, check_order, stamped
+from longshore.cluster.processes import marked
 from longshore.cluster.program import Program
 from longshore.cluster.progress import Report, Step, silent
 from longshore.cluster.state import Folder, NodeSettings, Settings, load, remove_tree, save
 from longshore.cluster.status import ClusterStatus, read_status
-from longshore.errors import LongshoreError, NotFound
+from longshore.cluster.supervising import ClusterFailed, Supervising
+from longshore.errors import NotFound
 
-READY_WITHIN = 180.0  # seconds from the start of the supervisor
-SUPERVISOR_WITHIN = 15.0  # seconds until it must have said something
-GIVE_UP_AFTER = 4  # restarts of a part that was never ready
 LOCK_PATIENCE = 600.0
-LEFTOVER_GRACE = 20.0  # for a part; what it started gets less, having lost it
-ORPHAN_GRACE = 3.0
 DISK_NEEDED = 256 * 1024**2  # etcd alone sets two files of 64 MB aside
-STOP_PATIENCE = 90.0  # more than the graces of parts in a row
-
-
-class ClusterFailed(LongshoreError):
-    """The cluster did not come up, or could not be stopped."""
 
 
 class LocalCluster:
@@ -66,6 +55,7 @@ class LocalCluster:
         self.folder = Folder(name, state_root)
         self._asked = {key: value for key, value in (("fsync", fsync), ("audit", audit)) if value is not None}
         self._kubernetes = kubernetes or ""
+        self._supervising = Supervising(name, self.folder)
         self._identities = Identities(name, self.folder, self._anything_runs)
 
     @property
@@ -76,7 +66,7 @@ class LocalCluster:
     @property
     def is_supervised(self) -> bool:
         """Whether somebody keeps it running now; `status` tells how that goes."""
-        return self._supervision() is not None
+        return self._supervising.said() is not None
 
     @property
     def kubernetes(self) -> str:
@@ -101,9 +91,9 @@ class LocalCluster:
         async with self._locked(progress):
             program = self._program()
             built = await binary.provide(progress, program)
-            before = self._supervision()
+            before = self._supervising.said()
             if before is None:
-                await self._clear(progress)
+                await self._supervising.clear(progress)
                 _check_disk(self.folder.root)
             settings = self.folder.change_settings(**self._asked, kubernetes=program.version)
             extra_parts = (*await self._own_parts(settings, extra_parts, progress), *extra_parts)
@@ -111,30 +101,26 @@ class LocalCluster:
             plan = self._plan(built, settings, extra_parts, running, without)
             if plan != running:
                 save(self.folder.plan, plan)
+            asked = until or [*CONTROL_PLANE, *(part.name for part in extra_parts)]
             try:
                 if before is None:
-                    await self._start_supervisor(progress)
+                    await self._supervising.start(progress)
                 elif plan != running:
                     os.kill(before.supervisor.pid, signal.SIGHUP)
-                asked = until or [*CONTROL_PLANE, *(part.name for part in extra_parts)]
-                restarts: dict[str, int] = {}
-                # As soon as can be: what is not ready for lack of this is started again with growing pauses.
-                await self._wait_ready(plan, (ETCD, API), asked, restarts, progress)
-                await self._furnish(settings)
-                await self._wait_ready(plan, asked, asked, restarts, progress)
+                await self._made_ready(plan, settings, asked, progress)
             except BaseException:
-                await asyncio.shield(self._undo(running, progress))
+                await asyncio.shield(self._supervising.undo(running, progress))
                 raise
 
     async def down(self, progress: Report = silent) -> None:
         """Stop everything; also what a supervisor that was killed left behind."""
         async with self._locked(progress):
-            await self._stop(progress)
+            await self._supervising.stop(progress)
 
     async def reset(self, progress: Report = silent) -> None:
         """Stop everything and delete the cluster with all its state."""
         async with self._locked(progress):
-            await self._stop(progress)
+            await self._supervising.stop(progress)
             await asyncio.to_thread(remove_tree, self.folder.root)
 
     async def status(self) -> ClusterStatus:
@@ -184,6 +170,13 @@ class LocalCluster:
         addons = [catalog.find(name).part(program, self.addon_site(name)) for name, program in built.items()]
         return (*nodes, *addons)
 
+    async def _made_ready(self, plan: Plan, settings: Settings, asked: Sequence[str], progress: Report) -> None:
+        restarts: dict[str, int] = {}
+        # As soon as can be: what is not ready for lack of this is started again with growing pauses.
+        await self._supervising.until_ready(plan, (ETCD, API), asked, restarts, progress)
+        await self._furnish(settings)
+        await self._supervising.until_ready(plan, asked, asked, restarts, progress)
+
     async def _furnish(self, settings: Settings) -> None:
         """What must be in the API for nodes and add-ons to work, and no longer what was for those that are gone."""
         from longshore.cluster.bootstrap import bootstrap  # an HTTP client that nothing else here needs
@@ -214,95 +207,7 @@ class LocalCluster:
         return running if running and running.parts == parts else Plan(running.number + 1 if running else 1, parts)
 
     def _anything_runs(self) -> bool:
-        return self._supervision() is not None or bool(marked(self.folder.root))
-
-    def _supervision(self) -> Supervision | None:
-        """What the supervisor says, if it runs."""
-        said = load(self.folder.supervision, Supervision)
-        return said if said and is_running(said.supervisor) else None
-
-    async def _start_supervisor(self, progress: Report) -> None:
-        progress(Step("starting the cluster"))
-        with (self.folder.logs / "supervisor.log").open("ab") as log:
-            launcher = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "longshore.cluster.supervisor", str(self.folder.root)),
-                env={**os.environ, MARKER: str(self.folder.root)},
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        if await launcher.wait():
-            raise self._not_ready("supervisor")
-
-    async def _wait_ready(
-        self, plan: Plan, until: Sequence[str], asked: Sequence[str], restarts: dict[str, int], progress: Report
-    ) -> None:
-        """Until the parts named in `until` are. ClusterFailed when one of them or of `asked` keeps ending.
-
-        `restarts` keeps, from one call to the next, how often each had been started when first looked at.
-        """
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        names = list(dict.fromkeys((*until, *asked)))
-        while True:
-            said = self._supervision()
-            if said is None and loop.time() - began > SUPERVISOR_WITHIN:
-                raise self._not_ready("supervisor")
-            states = said.parts if said and said.number == plan.number else {}
-            waiting = [name for name in names if not (name in states and states[name].ready)]
-            if not set(waiting) & set(until):
-                return
-            progress(Step("starting the cluster", ", ".join(waiting), len(names) - len(waiting), len(names)))
-            for name in waiting:
-                count = states[name].restarts if name in states else 0
-                if count - restarts.setdefault(name, count) >= GIVE_UP_AFTER:
-                    raise self._not_ready(name)
-            if loop.time() - began > READY_WITHIN:
-                raise self._not_ready(waiting[0])
-            await asyncio.sleep(0.05)
-
-    def _not_ready(self, part: str) -> ClusterFailed:
-        log = self.folder.logs / f"{part}.log"
-        last = tail(log, 8)[1].decode(errors="replace") if log.exists() else ""
-        return ClusterFailed(
-            f"{part} of cluster {self.name} did not become ready. Its last words:\n{last}".rstrip(),
-            hint=f"`longshore cluster logs {part} --cluster {self.name}` shows all of them",
-        )
-
-    async def _undo(self, running: Plan | None, progress: Report) -> None:
-        """Back to what ran before `up`."""
-        said = self._supervision()
-        if running is None or said is None:
-            await self._stop(progress)
-            return
-        save(self.folder.plan, Plan(running.number + 2, running.parts))
-        os.kill(said.supervisor.pid, signal.SIGHUP)
-
-    async def _stop(self, progress: Report) -> None:
-        self.folder.plan.unlink(missing_ok=True)
-        said = self._supervision()
-        if said:
-            progress(Step("stopping", ", ".join(said.parts)))
-            await end([said.supervisor], STOP_PATIENCE)
-        await self._clear(progress)
-
-    async def _clear(self, progress: Report) -> None:
-        """End what a supervisor that did not end well left behind: last started first, then whatever they started."""
-        said = load(self.folder.supervision, Supervision)
-        parts = [state.process for state in said.parts.values() if state.process] if said else []
-        left = [process for process in parts if is_running(process)]
-        if left or marked(self.folder.root):
-            progress(Step("ending what was left behind"))
-        for process in reversed(left):
-            await end([process], grace=LEFTOVER_GRACE)
-        await end(marked(self.folder.root), grace=ORPHAN_GRACE)
-        if stuck := marked(self.folder.root):
-            raise ClusterFailed(
-                f"Processes of cluster {self.name} do not end: {', '.join(str(one.pid) for one in stuck)}.",
-                hint="They wait for the kernel, perhaps for a disk: see `ps -o pid,stat,wchan,args`.",
-            )
-        self.folder.supervision.unlink(missing_ok=True)
+        return self._supervising.said() is not None or bool(marked(self.folder.root))
 
     def _locked(self, progress: Report) -> AbstractAsyncContextManager[None]:
         step = Step("waiting", f"another process is busy with cluster {self.name}")
