@@ -10,20 +10,25 @@ what the first one kept and goes on after it. The API and the archiver read.
 The size that `end` says first stands for good, for what the next attempt wrote is counted from it. So whoever closes a
 log that may not be whole first puts an empty chunk at its end, where the next one would have to be: what comes after
 that is late. It is kept beside the log (`{offset:020d}-{size}.late`), moves nothing that was read, and is read apart.
+How much of it there is the names say, whatever two writers at a time made of `end`.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Iterable
 
 import msgspec
 
-from longshore.archive.log_chunk import Chunk, Damaged, decode, encode, joined
+from longshore.archive.log_chunk import Chunk, Damaged, decode, encode, joined, lost
 from longshore.archive.log_reader import CHUNK, END, LATE, End, Kept, LogReader, LogStream, folder_of, in_order
 from longshore.archive.paths import segment
 from longshore.errors import AlreadyExists
 
 __all__ = ["CHUNK", "ClosedLog", "End", "Kept", "LogStream", "Logs", "OpenLog"]
+
+
+AGREE = 5  # times that `end` is made to agree with the parts beside it
 
 
 class ClosedLog(Exception):
@@ -76,20 +81,23 @@ class Logs(LogReader):
         """Keep what comes when the stream is closed: beside it, by its own offset, and told of by its end."""
         folder = folder_of(tenant, id, stream)
         await self._objects.put(f"{folder}{chunk.start:020d}-{len(chunk.text)}{LATE}", encode(chunk))
-        end = await self.end(tenant, id, stream)
-        if end is not None:
-            late = sum([len(each.text) async for each in self.late(tenant, id, stream)])
-            await self._objects.put(
-                folder + END, msgspec.json.encode(msgspec.structs.replace(end, complete=False, late=late))
-            )
+        for _ in range(AGREE):  # who counted before this part was there may write his number after ours
+            end = await self.end(tenant, id, stream)
+            told = _with_late(end, [path async for path, _ in self._objects.list(folder)]) if end is not None else None
+            if told is None or told == end:
+                return
+            await self._objects.put(folder + END, msgspec.json.encode(told))
 
     async def late(self, tenant: str, id: str, stream: str) -> AsyncGenerator[Chunk, None]:
         """What came when it was closed, in order, each byte once; there may be holes."""
         folder, at = folder_of(tenant, id, stream), 0
         found = sorted([path async for path, _ in self._objects.list(folder) if path.endswith(LATE)])
         for path in found:
-            start = int(path.removeprefix(folder).partition("-")[0])
-            chunk = decode(start, await self._objects.get(path)).cut(at)
+            start, end = _late_part(path)
+            try:
+                chunk = decode(start, await self._objects.get(path)).cut(at)
+            except Damaged:
+                chunk = lost(start, end).cut(at)
             if chunk.text:
                 yield chunk
                 at = chunk.end
@@ -98,6 +106,7 @@ class Logs(LogReader):
         """What there is of one work item, sorted by name."""
         last: dict[str, Kept | None] = {}
         over: set[str] = set()
+        late: defaultdict[str, list[str]] = defaultdict(list)
         async for path, size in self._objects.list(f"logs/{segment(tenant)}/{segment(id)}/"):
             *_, name, file = path.split("/")
             if file == END:
@@ -105,15 +114,18 @@ class Logs(LogReader):
                 last.setdefault(name, None)
                 continue
             if file.endswith(LATE):
+                late[name].append(path)
                 continue
             kept = Kept(int(file.removesuffix(".log")), size, path)
             last[name] = max(kept, last.get(name) or kept)
-        return [await self._stream(tenant, id, name, last[name], name in over) for name in sorted(last)]
+        return [await self._stream(tenant, id, name, last[name], name in over, late[name]) for name in sorted(last)]
 
-    async def _stream(self, tenant: str, id: str, name: str, last: Kept | None, over: bool) -> LogStream:
+    async def _stream(
+        self, tenant: str, id: str, name: str, last: Kept | None, over: bool, late: list[str]
+    ) -> LogStream:
         end = await self.end(tenant, id, name) if over else None
         if end is not None:
-            return LogStream(name, end.size, end)
+            return LogStream(name, end.size, _with_late(end, late))
         return LogStream(name, last.start + (await self.about(last)).size if last else 0)
 
     async def state(self, tenant: str, id: str, stream: str) -> tuple[list[Kept], End | None]:
@@ -121,7 +133,8 @@ class Logs(LogReader):
         folder = folder_of(tenant, id, stream)
         found = [(path, size) async for path, size in self._objects.list(folder)]
         over = any(path == folder + END for path, _ in found)
-        return in_order(folder, found), await self.end(tenant, id, stream) if over else None
+        end = await self.end(tenant, id, stream) if over else None
+        return in_order(folder, found), _with_late(end, [path for path, _ in found]) if end is not None else None
 
     async def merge(self, tenant: str, id: str, stream: str) -> None:
         """Make few chunks of the many that a slow log leaves; for one that is over.
@@ -152,6 +165,27 @@ class Logs(LogReader):
         paths = [path async for path, _ in self._objects.list(f"logs/{segment(tenant)}/{segment(id)}/")]
         for path in paths:
             await self._objects.delete(path)
+
+
+def _with_late(end: End, paths: Iterable[str]) -> End:
+    """What was said at the end, with what came since by the names of its parts: a log that has any is not whole."""
+    late = late_bytes(_late_part(path) for path in paths if path.endswith(LATE))
+    return msgspec.structs.replace(end, late=late, complete=end.complete and not late)
+
+
+def _late_part(path: str) -> tuple[int, int]:
+    """From where to where it is, by its name."""
+    start, _, size = path.rpartition("/")[2].removesuffix(LATE).partition("-")
+    return int(start), int(start) + int(size)
+
+
+def late_bytes(parts: Iterable[tuple[int, int]]) -> int:
+    """How many bytes these are, from offset to offset, each counted once."""
+    count, at = 0, 0
+    for start, end in sorted(parts):
+        count += max(0, end - max(start, at))
+        at = max(at, end)
+    return count
 
 
 def _is_empty(kept: bytes) -> bool:

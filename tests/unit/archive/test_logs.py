@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from itertools import pairwise
+from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from longshore.archive import log_reader
 from longshore.archive.log_chunk import DAMAGED, Chunk, Gap
 from longshore.archive.log_reader import LogReader
-from longshore.archive.logs import CHUNK, ClosedLog, End, Logs, LogStream, OpenLog
+from longshore.archive.logs import CHUNK, ClosedLog, End, Logs, LogStream, OpenLog, late_bytes
 from longshore.archive.objects import Objects
 from longshore.errors import LongshoreError, UserMistake
 
@@ -269,3 +271,50 @@ async def test_what_is_put_below_the_end_where_chunks_were_merged_does_not_go_pa
     for lines in range(1, 90):
         start, _ = await logs.start_of_last(*JOB, MAIN, lines, end.size)
         assert len(TEXT[start:5000].splitlines()) == lines
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)), max_size=12))
+def test_late_bytes_are_counted_once_however_their_parts_overlap(parts: list[tuple[int, int]]) -> None:
+    spans = [(start, start + size) for start, size in parts]
+    assert late_bytes(spans) == len({at for start, end in spans for at in range(start, end)})
+
+
+async def test_of_two_late_parts_that_come_at_once_both_are_counted(tmp_path: Path) -> None:
+    class Slow(Objects):
+        """Another part comes, and is counted, when the first one was counted and that is not written yet."""
+
+        async def put(self, path: str, data: bytes, *, if_absent: bool = False) -> None:
+            if path.endswith("/end") and not if_absent and not others:
+                others.append(path)
+                await logs.keep_late(*JOB, MAIN, chunk(LOG, 600, 650))
+            await super().put(path, data, if_absent=if_absent)
+
+    others: list[str] = []
+    logs, slow = Logs(Objects(f"file://{tmp_path}")), Logs(Slow(f"file://{tmp_path}"))
+    await logs.append(*JOB, MAIN, chunk(LOG, 0, 400))
+    await logs.close(*JOB, MAIN, End(400, complete=False, gaps=(Gap(400, "the pod vanished"),)))
+    await slow.keep_late(*JOB, MAIN, chunk(LOG, 400, 500))
+    end = await logs.end(*JOB, MAIN)
+    assert end is not None
+    assert end.late == 150
+    # and where the one who came first was killed with his number on its way, the names tell
+    folder = f"logs/{JOB[0]}/{JOB[1]}/{MAIN}/"
+    await Objects(f"file://{tmp_path}").put(f"{folder}end", msgspec.json.encode(End(400, late=100)))
+    (stream,) = await logs.streams(*JOB)
+    assert stream.end is not None
+    assert (stream.end.late, stream.end.complete) == (150, False)
+    assert (await logs.state(*JOB, MAIN))[1] == stream.end
+
+
+async def test_a_late_part_that_is_damaged_is_a_line_of_its_length(objects: Objects) -> None:
+    logs = Logs(objects)
+    await logs.append(*JOB, MAIN, chunk(LOG, 0, 400))
+    await logs.close(*JOB, MAIN, End(400, complete=False))
+    for start in (400, 600):
+        await logs.keep_late(*JOB, MAIN, chunk(LOG, start, start + 100))
+    (damaged, _) = sorted([path async for path, _ in objects.list("logs/") if path.endswith(".late")])
+    await objects.put(damaged, b"x" + (await objects.get(damaged))[1:])
+    late = [piece async for piece in logs.late(*JOB, MAIN)]
+    assert [(piece.start, piece.end) for piece in late] == [(400, 500), (600, 700)]
+    assert b"longshore" in late[0].text
+    assert late[1].text == TEXT[600:700]

@@ -47,6 +47,7 @@ class Collecting:
         self._hurried = False
         self._chunks = 0  # in the archive, as far as is known here
         self._kept = 0  # the archive has all before this offset
+        self._sent: list[Part] = []  # put there, maybe after others had closed the log: then it is late
         self._reader: asyncio.Task[None] | None = None
 
     @property
@@ -97,13 +98,13 @@ class Collecting:
                 return
             except (_Displaced, OpenLog):
                 log.info("another collector has gone on with a log", job=self.key.id, stream=self.key.stream)
-                for stretch in self._inflow.stretches:
-                    await self._store.spool.drop(stretch.part)
+                await self._displaced()
             except ClosedLog:
                 log.warning("a log was closed before all of it was kept", job=self.key.id, stream=self.key.stream)
                 await self._closed()
             except Exception:  # whoever begins it again goes on with what lies there
-                self._give_back([stretch.part for stretch in self._inflow.stretches])
+                self._give_back([*self._sent, *(stretch.part for stretch in self._inflow.stretches)])
+                self._sent = []
                 raise
 
     def _give_back(self, parts: list[Part]) -> None:
@@ -130,8 +131,11 @@ class Collecting:
             over = True
         if over:
             await self._close(End(self._inflow.end, not self._inflow.gaps, self._inflow.gaps))
+            await self._after(self._inflow.ended)
             if self._chunks > 1:
                 await self._until_taken(self._merge)
+        else:
+            await self._confirm()
 
     async def _read(self) -> None:
         assert isinstance(self._source, Source)
@@ -215,6 +219,8 @@ class Collecting:
                 async with inflow.writing:
                     first.sealed = True
                 await self._put(first)
+                if inflow.stretches or not reader.done():
+                    await self._confirm()
                 self._hurried = self._hurried and bool(inflow.stretches)
                 continue
             left = CHUNK_SECONDS - self._age(first) if first is not None else None
@@ -243,8 +249,21 @@ class Collecting:
             self._kept = max(self._kept, chunk.end)
         self._chunks += 1
         self._inflow.stretches.popleft()
-        await self._store.spool.drop(stretch.part)
+        self._sent.append(stretch.part)
         self._inflow.tell()
+
+    async def _confirm(self) -> None:
+        """What was put into the archive belongs to the log: others had not closed it. Raises ClosedLog where they had,
+        which a put does not tell where theirs ends elsewhere, or in a chunk that ours lies in."""
+        if self._sent:
+            await self._after(await self._until_taken(lambda: self._store.logs.end(*self.key.words)))
+
+    async def _after(self, end: End | None) -> None:
+        if end is not None and end.size < self._kept:
+            raise ClosedLog
+        for part in self._sent:
+            await self._store.spool.drop(part)
+        self._sent = []
 
     async def _append(self, chunk: Chunk) -> bool:
         return await self._store.logs.append(*self.key.words, chunk)
@@ -258,9 +277,22 @@ class Collecting:
     async def _closed(self) -> None:
         """Others have closed the log where ours goes on: see to it that this is said. What is on the spool is late."""
         end = End(self._kept, complete=False, gaps=(*self._inflow.gaps, Gap(self._kept, POD_GONE)))
-        self._give_back([stretch.part for stretch in self._inflow.stretches])
-        self._inflow.stretches.clear()
+        self._set_aside()
         await self._until_taken(lambda: self._store.logs.close(*self.key.words, end))
+
+    async def _displaced(self) -> None:
+        """What is on the spool does not fit. Of a log that is open it is read again; of a closed one it is late."""
+        if await self._until_taken(lambda: self._store.logs.end(*self.key.words)) is None:
+            for stretch in self._inflow.stretches:
+                await self._store.spool.drop(stretch.part)
+            self._inflow.stretches.clear()
+        self._set_aside()
+
+    def _set_aside(self) -> None:
+        """For `_resume`, which knows what is late of it."""
+        self._give_back([*self._sent, *(stretch.part for stretch in self._inflow.stretches)])
+        self._sent = []
+        self._inflow.stretches.clear()
 
     async def _keep_late(self, part: Part, whole: Chunk, size: int) -> None:
         """What lies after the end of a closed log is kept beside it."""

@@ -7,7 +7,7 @@ import asyncio
 import errno
 import re
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -442,3 +442,84 @@ async def test_the_first_reading_waits_for_the_end_of_a_short_container_unless_s
             one.hurry()
         await asyncio.wait_for(task, 30)
     assert await world.kept() == world.kubelet.text
+
+
+class Raced(Objects):
+    """An archive in which others act just before, or a process is killed just after, somebody puts a chunk."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.before: Callable[[], Awaitable[None]] | None = None
+        self.killed = False
+
+    async def put(self, path: str, data: bytes, *, if_absent: bool = False) -> None:
+        if path.endswith(".log") and self.before is not None:
+            before, self.before = self.before, None
+            await before()
+        await super().put(path, data, if_absent=if_absent)
+        if path.endswith(".log") and self.killed:
+            self.killed = False
+            raise asyncio.CancelledError
+
+
+LETTERS = b"".join(b"line %03d\n" % n for n in range(60))  # of nine bytes each
+
+
+def piece_of(start: int, end: int, text: bytes = LETTERS) -> Chunk:
+    part, within = text[start:end], start % 9 > 0
+    return Chunk(start, part, [b"t"] * lines_begun(part, within), within, b"t")
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    first=st.integers(1, 200),
+    closed=st.integers(1, 200),
+    late=st.integers(1, 100),
+    complete=st.booleans(),
+    merged=st.booleans(),
+    differs=st.booleans(),
+    killed=st.booleans(),
+)
+async def test_what_lies_past_the_end_of_a_log_that_others_closed_under_its_collector_is_kept_as_late(
+    first: int, closed: int, late: int, complete: bool, merged: bool, differs: bool, killed: bool
+) -> None:
+    """Another one reads on from `first`, and closes the log when ours is about to go on in the same place with more."""
+    size = first + closed
+    ours = LETTERS[: size - 1] + (b"?" if differs else LETTERS[size - 1 : size]) + LETTERS[size:]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        others = Logs(Objects(f"file://{folder}/archive"))
+        await others.append(*KEY.words, piece_of(0, first))
+        with Spool(folder / "spool", 1 << 20) as before:
+            await before.append(before.part(KEY, first), [piece_of(first, size + late, ours)])
+
+        async def others_are_faster() -> None:
+            await others.append(*KEY.words, piece_of(first, size))
+            gaps = () if complete else (Gap(size, POD_GONE),)
+            await others.close(*KEY.words, End(size, complete, gaps))
+            if merged:
+                await others.merge(*KEY.words)
+
+        objects = Raced(f"file://{folder}/archive")
+        objects.before, objects.killed = others_are_faster, killed
+
+        async def collect() -> None:
+            with Spool(folder / "spool", 1 << 20) as spool:
+                clock = asyncio.get_running_loop().time
+                left = Left(lambda: False, lambda: False)
+                store = Store(Logs(objects), spool, asyncio.Semaphore(2), clock, lambda: None)
+                await asyncio.wait_for(Collecting(KEY, left, store).run(), 30)
+                assert spool.bytes == 0
+
+        try:
+            await collect()
+        except asyncio.CancelledError:
+            await collect()  # comes back, with what is on its disk
+        (stream,) = await others.streams(KEY.tenant, KEY.id)
+        assert stream.end is not None
+        assert (stream.end.size, stream.end.complete, stream.end.late) == (size, False, late)
+        assert await others.end(*KEY.words) == stream.end
+        read = [chunk.text async for chunk in others.read(*KEY.words, 0, size)]
+        assert b"".join(read) == LETTERS[:size]
+        kept = [(chunk.start, chunk.text) async for chunk in others.late(*KEY.words)]
+        assert kept == [(size, LETTERS[size : size + late])]
