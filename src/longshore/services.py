@@ -76,7 +76,7 @@ async def services(settings: Settings, *, role: Role) -> AsyncIterator[Services]
         Relay(settings.relay_host, settings.relay_port) as relay,
         asyncio.TaskGroup() as tasks,
     ):
-        stores, leases, bus = _stores(), Store(LEASES), Bus()
+        stores, leases, bus = empty_stores(), Store(LEASES), Bus()
         replicas = Replicas(leases, name)
         presence = Presence(client, settings.namespace, role, name, relay.address)
         explain = {kind.name: kind.explain for kind in KINDS if kind.explain}
@@ -96,7 +96,7 @@ async def services(settings: Settings, *, role: Role) -> AsyncIterator[Services]
             task.cancel()
 
 
-def _stores() -> Stores:
+def empty_stores() -> Stores:
     return Stores(
         jobs=Store(JOBS, places.INDEXES, places.ORDERS),
         pods=Store(PODS, {"job": jobs.owner_uid, "foreign": jobs.foreign_owner_uid}),

@@ -9,19 +9,15 @@ from typing import Any
 import aiohttp
 import pytest
 import uvicorn
+from tests.unit.kinds.workloads import parts_of
 
 from longshore.app import build_api
-from longshore.kinds.jobs import model
-from longshore.kinds.jobs.places import INDEXES, ORDERS
-from longshore.kinds.kind import Services, Stores
-from longshore.kinds.tenants.model import KEYS_MARK, TENANTS
-from longshore.kube.client import Client
-from longshore.kube.config import Config
-from longshore.kube.objects import JOBS, PODS, SECRETS, Job, ObjectMeta, Secret
+from longshore.kinds.kind import Stores
+from longshore.kinds.tenants.model import KEYS_MARK
+from longshore.kube.objects import ObjectMeta, Secret
 from longshore.kube.store import Store, Writer
-from longshore.runtime.bus import Bus
 from longshore.serve import listen
-from longshore.services import open_archive
+from longshore.services import empty_stores
 from longshore.settings import Settings
 
 KEY = {"X-API-Key": "ls_abc_secret"}
@@ -30,8 +26,7 @@ ADMIN = {"Authorization": "Bearer the-admin"}
 
 @pytest.fixture
 def stores() -> Stores:
-    jobs: Store[Job] = Store(JOBS, INDEXES, ORDERS)
-    return Stores(jobs, Store(PODS, {"job": model.owner_uid}), Store(TENANTS), Store(SECRETS))
+    return empty_stores()
 
 
 @pytest.fixture
@@ -39,8 +34,7 @@ async def session(tmp_path: Path, stores: Stores) -> AsyncIterator[aiohttp.Clien
     admin = tmp_path / "admin"
     admin.write_text("the-admin")
     settings = Settings(archive=(tmp_path / "archive").as_uri(), admin_token_file=admin)
-    client = Client(Config("http://127.0.0.1:9"))  # nobody is there, and nobody is asked
-    parts = Services(settings, client, stores, open_archive(settings.archive), Bus(), lambda: datetime.now(UTC))
+    parts = parts_of(settings, lambda: datetime.now(UTC), stores)
     listening = listen("127.0.0.1", 0)
     server = uvicorn.Server(uvicorn.Config(build_api(parts), log_config=None, access_log=False, lifespan="off"))
     serving = asyncio.ensure_future(server.serve(sockets=[listening]))

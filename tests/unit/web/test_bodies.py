@@ -12,19 +12,13 @@ import uvicorn
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Message
+from tests.unit.kinds.workloads import parts_of
 
 from longshore.app import build_api
-from longshore.kinds.jobs import model
-from longshore.kinds.jobs.places import INDEXES, ORDERS
-from longshore.kinds.kind import Services, Stores
-from longshore.kinds.tenants.model import KEYS_MARK, TENANTS
-from longshore.kube.client import Client
-from longshore.kube.config import Config
-from longshore.kube.objects import JOBS, PODS, SECRETS, Job, ObjectMeta, Secret
+from longshore.kinds.tenants.model import KEYS_MARK
+from longshore.kube.objects import ObjectMeta, Secret
 from longshore.kube.store import Store, Writer
-from longshore.runtime.bus import Bus
 from longshore.serve import listen
-from longshore.services import open_archive
 from longshore.settings import Settings
 from longshore.web import bodies
 from longshore.web.bodies import GRACE_SECONDS, LEAST_RATE, SILENCE_SECONDS, Patience
@@ -49,15 +43,13 @@ async def port(tmp_path: Path) -> AsyncIterator[int]:
     admin = tmp_path / "admin"
     admin.write_text("the-admin")
     settings = Settings(archive=(tmp_path / "archive").as_uri(), admin_token_file=admin)
-    jobs: Store[Job] = Store(JOBS, INDEXES, ORDERS)
-    stores = Stores(jobs, Store(PODS, {"job": model.owner_uid}), Store(TENANTS), Store(SECRETS))
+    parts = parts_of(settings, lambda: datetime.now(UTC))
+    stores = parts.stores
     caches: list[Store[Any]] = [stores.jobs, stores.pods, stores.tenants]
     for cache in caches:
         Writer(cache).replace([], 7)
     mark = ObjectMeta(name=KEYS_MARK, namespace="longshore-keys", resource_version="7")
     Writer(stores.keys).replace([Secret(metadata=mark)], 7)
-    client = Client(Config("http://127.0.0.1:9"))  # nobody is there, and nobody is asked
-    parts = Services(settings, client, stores, open_archive(settings.archive), Bus(), lambda: datetime.now(UTC))
     listening = listen("127.0.0.1", 0)
     config = uvicorn.Config(build_api(parts), http=Doorway, log_config=None, access_log=False, lifespan="off")
     server = uvicorn.Server(config)

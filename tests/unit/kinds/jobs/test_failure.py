@@ -1,13 +1,14 @@
 """The real reason of a failure wins over the Job controller's count, and what cannot start says what keeps it."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
-import msgspec
 import pytest
+from tests.unit.kinds import workloads
+from tests.unit.kinds.workloads import T0 as NOW
+from tests.unit.kinds.workloads import ended, pod, waits
 
 from longshore.archive.log_chunk import Chunk
-from longshore.kinds.jobs import model
 from longshore.kinds.jobs.archiver import tail_of
 from longshore.kinds.jobs.failure import obstacle
 from longshore.kinds.jobs.model import Status
@@ -17,58 +18,18 @@ from longshore.kinds.jobs.state import run_by, state_of
 from longshore.kinds.jobs.view import record_of
 from longshore.kube.objects import (
     Condition,
-    ContainerState,
-    ContainerStateTerminated,
-    ContainerStateWaiting,
-    ContainerStatus,
     Job,
-    JobStatus,
-    ObjectMeta,
     Pod,
-    PodStatus,
 )
 from longshore.runtime.plan import PatchObject, Plan
 from longshore.services import open_archive
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 COUNTED = Condition("Failed", "True", reason="BackoffLimitExceeded", message="Job has reached the backoff limit")
 
 
 def job(*conditions: Condition, started: datetime | None = None, **fields: int) -> Job:
     request = JobRequest(name="n", image="i", **fields)  # type: ignore[arg-type]
-    meta = ObjectMeta(
-        name="j1",
-        namespace="tenant-a",
-        uid="u1",
-        labels={model.LABEL_KIND: "job", model.LABEL_TENANT: "a"},
-        annotations={model.ANNOTATION_SPEC: msgspec.json.encode(request).decode()},
-        finalizers=(model.FINALIZER,),
-    )
-    return Job(metadata=meta, status=JobStatus(conditions=conditions, start_time=started))
-
-
-def pod(
-    phase: str = "Failed",
-    *containers: ContainerStatus,
-    reason: str = "",
-    message: str = "",
-    conditions: tuple[Condition, ...] = (),
-    age: int = 0,
-) -> Pod:
-    meta = ObjectMeta(name=f"p{age}", namespace="tenant-a", creation_timestamp=NOW - timedelta(seconds=age))
-    status = PodStatus(
-        phase=phase, reason=reason, message=message, conditions=conditions, container_statuses=containers
-    )
-    return Pod(metadata=meta, status=status)
-
-
-def ended(code: int, reason: str = "Error", message: str = "") -> ContainerStatus:
-    end = ContainerStateTerminated(exit_code=code, reason=reason, message=message)
-    return ContainerStatus(name="main", state=ContainerState(terminated=end))
-
-
-def waits(reason: str, message: str = "") -> ContainerStatus:
-    return ContainerStatus(name="main", state=ContainerState(waiting=ContainerStateWaiting(reason, message)))
+    return workloads.job(*conditions, request=request, started=started)
 
 
 def disrupted(reason: str, message: str = "") -> Condition:

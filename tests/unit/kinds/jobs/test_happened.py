@@ -1,7 +1,8 @@
 """What happened to a job is told in order, once, and never without bound."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+
+from tests.unit.kinds.workloads import at
 
 from longshore.kinds.jobs.happened import MOST, happened
 from longshore.kube.objects import (
@@ -18,12 +19,6 @@ from longshore.kube.objects import (
     PodSpec,
     PodStatus,
 )
-
-T0 = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def at(seconds: int) -> datetime:
-    return T0 + timedelta(seconds=seconds)
 
 
 def condition(type_: str, status: str, seconds: int, reason: str = "", message: str = "") -> Condition:

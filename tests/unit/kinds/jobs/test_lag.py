@@ -1,26 +1,17 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from tests.unit.kinds import workloads
+from tests.unit.kinds.workloads import T0 as NOW
+from tests.unit.kinds.workloads import at
 
 from longshore.kinds.jobs import lag, model
-from longshore.kube.objects import JOBS, Condition, Job, JobStatus, ObjectMeta
+from longshore.kube.objects import JOBS, Condition, Job
 from longshore.kube.store import Store, Writer
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def job(name: str, *, over_for: float | None = None, released: bool = False) -> Job:
-    at = NOW - timedelta(seconds=over_for or 0)
-    conditions = () if over_for is None else (Condition("Complete", "True", last_transition_time=at),)
-    meta = ObjectMeta(
-        name=name,
-        namespace="tenant-a",
-        uid=name,
-        resource_version="1",
-        labels={model.LABEL_TENANT: "a", model.LABEL_KIND: "job"},
-        finalizers=() if released else (model.FINALIZER,),
-    )
-    return Job(metadata=meta, status=JobStatus(conditions=conditions))
+    over = () if over_for is None else (Condition("Complete", "True", last_transition_time=at(-over_for)),)
+    return workloads.job(*over, name=name, uid=name, finalizers=() if released else (model.FINALIZER,))
 
 
 def test_only_jobs_that_are_over_and_still_held_wait_for_the_archive() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import tempfile
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +10,21 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.kinds import workloads
+from tests.unit.kinds.workloads import T0 as START
+from tests.unit.kinds.workloads import at, parts_of
 
 from longshore.archive.index import Entry, Index, Scan
 from longshore.errors import LongshoreError, Unavailable, UserMistake
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.find import Found, full_record, kept_record
 from longshore.kinds.jobs.listing import Filter, page
-from longshore.kinds.jobs.places import INDEXES, ORDERS
 from longshore.kinds.jobs.request import JobRequest
-from longshore.kinds.kind import Services, Stores
-from longshore.kinds.tenants.model import TENANTS, Tenant
-from longshore.kube.client import Client
-from longshore.kube.config import Config
-from longshore.kube.objects import JOBS, PODS, SECRETS, Condition, Job, JobSpec, JobStatus, ObjectMeta, Pod
-from longshore.kube.store import Store, Writer
-from longshore.runtime.bus import Bus
-from longshore.services import open_archive
-from longshore.settings import Settings
+from longshore.kinds.tenants.model import Tenant
+from longshore.kube.objects import Condition, Job, ObjectMeta
+from longshore.kube.store import Writer
+from longshore.services import empty_stores
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
 MINE = Filter("a")
 
 
@@ -36,15 +32,10 @@ class World:
     """A store and an archive, and what happens to jobs in them."""
 
     def __init__(self, folder: str) -> None:
-        self._jobs: Store[Job] = Store(JOBS, INDEXES, ORDERS)
-        pods: Store[Pod] = Store(PODS, {"job": model.owner_uid, "foreign": model.foreign_owner_uid})
-        tenants: Store[Tenant] = Store(TENANTS)
-        self.writer, self.pods = Writer(self._jobs), Writer(pods)
-        Writer(tenants).replace([Tenant(metadata=ObjectMeta(name="a", uid="t", resource_version="1"))], 1)
-        options = Settings(archive=Path(folder).as_uri())
-        client = Client(Config("http://127.0.0.1:9"))  # nobody is there, and nobody is asked
-        stores = Stores(self._jobs, pods, tenants, Store(SECRETS))
-        self.parts = Services(options, client, stores, open_archive(options.archive), Bus(), lambda: START)
+        stores = empty_stores()
+        self.writer, self.pods = Writer(stores.jobs), Writer(stores.pods)
+        Writer(stores.tenants).replace([Tenant(metadata=ObjectMeta(name="a", uid="t", resource_version="1"))], 1)
+        self.parts = parts_of(Path(folder), lambda: START, stores)
         self.version = 1
 
     def put(self, job: Job) -> Job:
@@ -79,19 +70,18 @@ def ids(row: Any) -> str:
 
 
 def job(n: int, second: int, *, over: bool = False, foreign: bool = False, **fields: Any) -> Job:
-    request = JobRequest(name=f"name {n}", image="x", **fields)
-    ours = {model.LABEL_KIND: "job", model.LABEL_TENANT: "a"}
-    meta = ObjectMeta(
+    made = workloads.job(
+        *((Condition("Complete", "True"),) if over else ()),
         name=f"j{n:03}",
-        namespace="tenant-a",
         uid=f"uid-{n:03}",
-        resource_version="1",
-        creation_timestamp=START + timedelta(seconds=second),
-        labels={} if foreign else ours,
-        annotations={} if foreign else {model.ANNOTATION_SPEC: msgspec.json.encode(request).decode()},
+        created=at(second),
+        request=JobRequest(name=f"name {n}", image="x", **fields),
+        finalizers=(),
+        suspend=not over,
     )
-    conditions = (Condition("Complete", "True"),) if over else ()
-    return Job(metadata=meta, spec=JobSpec(suspend=not over), status=JobStatus(conditions=conditions))
+    if not foreign:
+        return made
+    return msgspec.structs.replace(made, metadata=msgspec.structs.replace(made.metadata, labels={}, annotations={}))
 
 
 @settings(max_examples=40, deadline=None)

@@ -1,31 +1,28 @@
 """The counts and places that limits and queues are answered from are what looking through all jobs would give."""
 
-from datetime import UTC, datetime, timedelta
-
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.kinds import workloads
+from tests.unit.kinds.workloads import at
 
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.places import INDEXES, ORDERS, TURN
-from longshore.kube.objects import JOBS, Condition, Job, JobSpec, JobStatus, ObjectMeta
+from longshore.kube.objects import JOBS, Condition, Job
 from longshore.kube.store import Store, Writer
-
-START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def job(n: int, tenant: str, state: str, priority: int) -> Job:
     conditions = {"over": (Condition("Complete", "True"),), "ending": (Condition("FailureTarget", "True"),)}
-    meta = ObjectMeta(
+    told = {model.ANNOTATION_ACCEPTED: f"{n % 2}", model.ANNOTATION_PRIORITY: str(priority)}
+    return workloads.job(
+        *conditions.get(state, ()),
         name=f"j{n}",
-        namespace=f"tenant-{tenant}",
         uid=f"u{n}",
-        creation_timestamp=START + timedelta(seconds=n % 3),
-        labels={model.LABEL_KIND: "job", model.LABEL_TENANT: tenant},
-        annotations={model.ANNOTATION_ACCEPTED: f"{n % 2}", model.ANNOTATION_PRIORITY: str(priority)},
-    )
-    return Job(
-        metadata=meta, spec=JobSpec(suspend=state != "running"), status=JobStatus(conditions=conditions.get(state, ()))
+        tenant=tenant,
+        created=at(n % 3),
+        annotations=told,
+        suspend=state != "running",
     )
 
 

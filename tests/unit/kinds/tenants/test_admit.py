@@ -1,19 +1,21 @@
 """Admission never overruns a tenant's limits, keeps the order of arrival, and lets go of what is over."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.kinds import workloads
+from tests.unit.kinds.workloads import T0 as START
+from tests.unit.kinds.workloads import at
 
 from longshore.kinds.jobs import model as jobs
 from longshore.kinds.jobs.model import JobRequest, Resources
 from longshore.kinds.tenants import admit
 from longshore.kinds.tenants.model import Admitted, Limits, Tenant, TenantSpec, TenantStatus
-from longshore.kube.objects import Condition, Job, JobSpec, JobStatus, ObjectMeta
+from longshore.kube.objects import Condition, Job, JobStatus, ObjectMeta
 from longshore.runtime.plan import PatchObject
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = START + timedelta(hours=1)
 
 
@@ -30,25 +32,22 @@ def job(
     ended: datetime = START,
 ) -> Job:
     resources = Resources(cpu, "1Gi", gpu=gpu)
-    request = JobRequest(name=f"job {n}", image="x", resources=resources, completions=pods, parallelism=pods)
     conditions = []
     if over:
         conditions.append(Condition("Complete", "True", last_transition_time=ended))
     if stopping:
         conditions.append(Condition("FailureTarget", "True", reason="Stopped"))
-    meta = ObjectMeta(
+    return workloads.job(
+        *conditions,
         name=f"j{n:03}",
-        namespace="tenant-a",
         uid=f"uid-{n}",
-        resource_version=str(100 + n),
-        creation_timestamp=START + timedelta(seconds=n),
-        labels={jobs.LABEL_KIND: "job", jobs.LABEL_TENANT: "a"},
-        annotations={
-            jobs.ANNOTATION_SPEC: msgspec.json.encode(request).decode(),
-            **({jobs.ANNOTATION_PRIORITY: str(priority)} if priority else {}),
-        },
+        version=str(100 + n),
+        created=at(n),
+        request=JobRequest(name=f"job {n}", image="x", resources=resources, completions=pods, parallelism=pods),
+        annotations={jobs.ANNOTATION_PRIORITY: str(priority)} if priority else {},
+        finalizers=(),
+        suspend=suspend,
     )
-    return Job(metadata=meta, spec=JobSpec(suspend=suspend), status=JobStatus(conditions=tuple(conditions)))
 
 
 def tenant(limits: Limits, admitted: tuple[Admitted, ...] = ()) -> Tenant:

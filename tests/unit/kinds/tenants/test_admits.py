@@ -1,38 +1,35 @@
 """What a plan says of a tenant's limits is what admission then does, whatever is there already."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.kinds import workloads
+from tests.unit.kinds.workloads import at
 
 from longshore.kinds.jobs import model as jobs
 from longshore.kinds.jobs.request import JobRequest, Resources
 from longshore.kinds.tenants import admit
 from longshore.kinds.tenants.model import Admitted, Limits, Tenant, TenantSpec, TenantStatus
-from longshore.kube.objects import Condition, Job, JobSpec, JobStatus, ObjectMeta
+from longshore.kube.objects import Condition, Job, ObjectMeta
 from longshore.runtime.plan import PatchObject
 
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
-START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def job(n: int, cpu: int, priority: int, state: str) -> Job:
-    request = JobRequest(name=f"job {n}", image="x", resources=Resources(str(cpu), "1Gi"))
-    meta = ObjectMeta(
+    return workloads.job(
+        *((Condition("Complete", "True"),) if state == "over" else ()),
         name=f"j{n:03}",
-        namespace="tenant-a",
         uid=f"uid-{n}",
-        resource_version=str(100 + n),
-        creation_timestamp=START + timedelta(seconds=n),
-        labels={jobs.LABEL_KIND: "job", jobs.LABEL_TENANT: "a"},
-        annotations={
-            jobs.ANNOTATION_SPEC: msgspec.json.encode(request).decode(),
-            jobs.ANNOTATION_PRIORITY: str(priority),
-        },
+        version=str(100 + n),
+        created=at(n),
+        request=JobRequest(name=f"job {n}", image="x", resources=Resources(str(cpu), "1Gi")),
+        annotations={jobs.ANNOTATION_PRIORITY: str(priority)},
+        finalizers=(),
+        suspend=state == "waiting",
     )
-    over = (Condition("Complete", "True"),) if state == "over" else ()
-    return Job(meta, JobSpec(suspend=state == "waiting"), JobStatus(conditions=over))
 
 
 def settled(tenant: Tenant, found: list[Job]) -> set[str]:

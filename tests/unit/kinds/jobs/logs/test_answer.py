@@ -9,26 +9,17 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.unit.kinds.workloads import parts_of
 
 from longshore.archive.index import Entry
 from longshore.archive.log_chunk import Chunk, Gap
 from longshore.archive.logs import End
 from longshore.errors import UserMistake
-from longshore.kinds.jobs import model
 from longshore.kinds.jobs.logs.answer import COMPLETE, OFFSET, SIZE, WHY, respond
 from longshore.kinds.jobs.logs.source import POD_GONE
 from longshore.kinds.jobs.logs.wish import Wish
-from longshore.kinds.jobs.places import INDEXES, ORDERS
 from longshore.kinds.jobs.record import JobRecord, LogView
-from longshore.kinds.kind import Services, Stores
-from longshore.kinds.tenants.model import TENANTS
-from longshore.kube.client import Client
-from longshore.kube.config import Config
-from longshore.kube.objects import JOBS, PODS, SECRETS
-from longshore.kube.store import Store
-from longshore.runtime.bus import Bus
-from longshore.services import open_archive
-from longshore.settings import Settings
+from longshore.kinds.kind import Services
 from longshore.web.auth import Caller
 
 FIRST, SECOND = "20260101T000000Z.aaaaa.main", "20260101T010000Z.bbbbb.main"
@@ -54,7 +45,8 @@ RECORD = msgspec.convert(
 
 async def archived(folder: Path) -> Services:
     """A job of two attempts, of the first of which a part came when the second had been read."""
-    archive = open_archive(folder.as_uri())
+    parts = parts_of(folder, lambda: RECORD.created)
+    archive = parts.archive
     record = msgspec.structs.replace(RECORD, archived=True, log=LogView(False, POD_GONE, {FIRST: 4, SECOND: 4}))
     await archive.records.put("a", "j1", msgspec.json.encode(record))
     entry = Entry("u1", "j1", "job", "a", "n", record.created, record.created, "Succeeded", "Completed")
@@ -64,9 +56,7 @@ async def archived(folder: Path) -> Services:
     await archive.logs.append("a", "j1", SECOND, Chunk(0, b"two\n", [b"t3"]))
     await archive.logs.close("a", "j1", SECOND, End(4))
     await archive.logs.keep_late("a", "j1", FIRST, Chunk(4, b"late\nlater\n", [b"t2", b"t2"]))
-    stores = Stores(Store(JOBS, INDEXES, ORDERS), Store(PODS, {"job": model.owner_uid}), Store(TENANTS), Store(SECRETS))
-    client = Client(Config("http://127.0.0.1:9"))  # nobody is there, and nobody is asked
-    return Services(Settings(), client, stores, archive, Bus(), lambda: record.created)
+    return parts
 
 
 async def read(parts: Services, **wish: Any) -> tuple[bytes, dict[str, str]]:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.unit.kinds.workloads import parts_of
 
 from longshore.archive.log_chunk import Chunk
 from longshore.archive.logs import End, LogStream
@@ -12,15 +13,7 @@ from longshore.kinds.jobs import model
 from longshore.kinds.jobs.logs.live import Tails
 from longshore.kinds.jobs.logs.settled import GONE_PATIENCE, HANGING, LOST_ATTEMPTS, settled, view_of
 from longshore.kinds.jobs.logs.source import POD_GONE
-from longshore.kinds.kind import Services, Stores
-from longshore.kinds.tenants.model import TENANTS
-from longshore.kube.client import Client
-from longshore.kube.config import Config
-from longshore.kube.objects import JOBS, PODS, SECRETS, Condition, Job, JobStatus, ObjectMeta, Pod
-from longshore.kube.store import Store
-from longshore.runtime.bus import Bus
-from longshore.services import open_archive
-from longshore.settings import Settings
+from longshore.kube.objects import Condition, Job, JobStatus, ObjectMeta, Pod
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 ONE = LogStream("20260101T000000Z.aaaaa.main", 4, End(4))
@@ -65,11 +58,9 @@ async def test_a_log_is_not_ended_by_others_while_its_collector_has_more_of_it(
     monkeypatch.setattr(Tails, "is_collected", is_collected)
     meta = ObjectMeta(name="j1", namespace="tenant-a", uid="u", labels={model.LABEL_TENANT: "a"})
     job = Job(metadata=meta, status=JobStatus(conditions=(Condition("Complete", "True", last_transition_time=AT),)))
-    archive = open_archive(tmp_path.as_uri())
+    parts = parts_of(tmp_path, lambda: AT + waited)
+    archive = parts.archive
     await archive.logs.append("a", "j1", ONE.name, Chunk(0, b"one\n", [b"t"]))
-    stores = Stores(Store(JOBS), Store(PODS), Store(TENANTS), Store(SECRETS))
-    client = Client(Config("http://127.0.0.1:9"))  # nobody is there, and nobody is asked
-    parts = Services(Settings(), client, stores, archive, Bus(), lambda: AT + waited)
     with pytest.raises(Retry):
         await settled(parts, job, [])
     end = await archive.logs.end("a", "j1", ONE.name)

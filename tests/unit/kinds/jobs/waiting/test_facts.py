@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 from msgspec.structs import replace
+from tests.unit.kinds import workloads
+from tests.unit.kinds.workloads import at
 
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.places import INDEXES, ORDERS
@@ -23,8 +25,6 @@ from longshore.kube.objects import (
     Condition,
     Event,
     Job,
-    JobSpec,
-    JobStatus,
     ObjectMeta,
     ObjectReference,
     OwnerReference,
@@ -85,20 +85,20 @@ class World:
 
 
 def job(name: str, *, second: int = 0, priority: int = 0, suspend: bool = True, took: int | None = None) -> Job:
-    request = msgspec.json.encode(JobRequest(name=name.upper(), image="x")).decode()
-    meta = ObjectMeta(
+    over = () if took is None else (Condition("Complete", "True", last_transition_time=at(took)),)
+    made = workloads.job(
+        *over,
         name=name,
-        namespace="tenant-a",
         uid=f"uid-{name}",
-        creation_timestamp=T0 + timedelta(seconds=second),
-        labels={model.LABEL_KIND: "job", model.LABEL_TENANT: "a"},
-        annotations={model.ANNOTATION_SPEC: request, model.ANNOTATION_PRIORITY: str(priority)},
+        created=at(second),
+        request=JobRequest(name=name.upper(), image="x"),
+        annotations={model.ANNOTATION_PRIORITY: str(priority)},
+        suspend=suspend and took is None,
+        started=None if suspend and took is None else T0,
     )
     if took is None:
-        return Job(meta, JobSpec(suspend=suspend), JobStatus(start_time=None if suspend else T0))
-    end = T0 + timedelta(seconds=took)
-    done = (Condition("Complete", "True", last_transition_time=end),)
-    return Job(meta, JobSpec(), JobStatus(start_time=T0, completion_time=end, conditions=done))
+        return made
+    return msgspec.structs.replace(made, status=msgspec.structs.replace(made.status, completion_time=at(took)))
 
 
 def test_the_line_is_as_new_as_the_tenant_and_its_first_job() -> None:

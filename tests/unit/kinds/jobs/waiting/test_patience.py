@@ -1,9 +1,8 @@
 """What cannot start keeps its place for a while and not for ever; what will have room keeps it."""
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 from msgspec.structs import replace
+from tests.unit.kinds.workloads import T0, at
 
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.failure import lost
@@ -34,15 +33,10 @@ from longshore.kube.objects import (
 )
 from longshore.runtime.plan import PatchObject, Plan
 
-T0 = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = 3600
 SHORT = "0/1 nodes are available: 1 Insufficient cpu."
 NAMELESS = '{"name": "n", "image": "i"}'
 QUOTA = "exceeded quota: longshore, requested: requests.cpu=1, used: requests.cpu=4, limited: requests.cpu=4"
-
-
-def at(seconds: float) -> datetime:
-    return T0 + timedelta(seconds=seconds)
 
 
 def job(failed: int = 0, request: str = NAMELESS) -> Job:

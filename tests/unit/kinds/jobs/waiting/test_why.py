@@ -1,10 +1,11 @@
 """Each reason with what it is read from; the sentences are those of docs/why.md, so neither changes alone."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+from tests.unit.kinds.workloads import T0, at
 
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.record import WhyView
@@ -37,13 +38,8 @@ from longshore.kube.objects import (
 )
 
 DOCS = Path(__file__).parents[5] / "docs" / "why.md"
-T0 = datetime(2026, 1, 1, tzinfo=UTC)
 BUSY = Turn(excess=(Excess("jobs", 2, 1, 2),), first="urgent", admitted=frozenset({"x", "y"}))
 MINE = Turn(admitted=frozenset({"uid"}))
-
-
-def at(seconds: float) -> datetime:
-    return T0 + timedelta(seconds=seconds)
 
 
 def job(*conditions: Condition, suspend: bool = False, failed: int = 0, ours: bool = True) -> Job:
