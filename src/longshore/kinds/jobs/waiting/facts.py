@@ -56,6 +56,13 @@ class _Reckoned(Struct, frozen=True):
     turn: Turn
 
 
+class _Noted(Struct, frozen=True):
+    """What a job waited for, and with which pods: one that never ran may be gone before its last Events are heard."""
+
+    view: WhyView
+    pods: Sequence[Pod]
+
+
 class Facts:
     """What both roles know. `others` are the running pods that are not in `pods`, for what they book of the nodes."""
 
@@ -82,7 +89,7 @@ class Facts:
         self._rooms: tuple[float, list[Room]] | None = None
         self._bookings: dict[Store[Pod], Bookings] = {}
         self._durations: dict[str, deque[float]] = {}
-        self._noted: dict[str, WhyView] = {}
+        self._noted: dict[str, _Noted] = {}
         self._lost: dict[str, Cause] = {}
 
     def why(self, job: Job, pods: Sequence[Pod], state: State, now: datetime) -> WhyView | None:
@@ -160,7 +167,7 @@ class Facts:
         found = self.why(job, pods, state_of(job, pods), now)
         if found is not None and found.reason not in _PASSING:
             self._noted.pop(job.metadata.uid, None)
-            self._noted[job.metadata.uid] = found
+            self._noted[job.metadata.uid] = _Noted(found, pods)
             if len(self._noted) > MAX_NOTED:
                 del self._noted[next(iter(self._noted))]
         return found
@@ -168,8 +175,10 @@ class Facts:
     def kept(self, job: Job, pods: Sequence[Pod], now: datetime) -> WhyView:
         """What a job that is over had waited for, for its record: what was noted, or what Events told after that."""
         last = self._noted.get(job.metadata.uid)
-        told = obstacles.last_told(Known(job, pods, now, told=self.told))
-        return kept(job, pods, told if told and (last is None or _supersedes(told, last)) else last)
+        seen = pods or (last.pods if last else ())
+        told = obstacles.last_told(Known(job, seen, now, told=self.told))
+        noted = last.view if last else None
+        return kept(job, pods, told if told and (noted is None or _supersedes(told, noted)) else noted)
 
     def lost(self, job: Job) -> Cause | None:
         """How an attempt of this job went with its node, if this process saw it."""

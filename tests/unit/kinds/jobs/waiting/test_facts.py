@@ -188,6 +188,7 @@ def test_what_a_job_waited_for_is_kept_until_it_is_forgotten_and_events_stand_in
     assert world.facts.kept(done, [pod], T0).reason == "MountFailed"
     world.facts.note(running, [pod], T0)  # of the scheduler's, since T0 like the Event
     assert world.facts.kept(done, [pod], T0).reason == "MountFailed", "what was told last, though nobody noted it"
+    assert world.facts.kept(done, [], T0).reason == "MountFailed", "and though its pod is gone"
     unplaced = Condition("PodScheduled", "False", "Unschedulable", said, T0 + timedelta(seconds=5))
     late = replace(pod, status=PodStatus(conditions=(unplaced,)))
     world.facts.note(running, [late], T0)
