@@ -57,10 +57,12 @@ class _Reckoned(Struct, frozen=True):
 
 
 class _Noted(Struct, frozen=True):
-    """What a job waited for, and with which pods: one that never ran may be gone before its last Events are heard."""
+    """What a job waited for; with which pods, for one that never ran may be gone before its last Events are heard; and
+    the version of the last one that had been."""
 
     view: WhyView
     pods: Sequence[Pod]
+    heard: int
 
 
 class Facts:
@@ -167,7 +169,7 @@ class Facts:
         found = self.why(job, pods, state_of(job, pods), now)
         if found is not None and found.reason not in _PASSING:
             self._noted.pop(job.metadata.uid, None)
-            self._noted[job.metadata.uid] = _Noted(found, pods)
+            self._noted[job.metadata.uid] = _Noted(found, pods, self._heard(job, pods))
             if len(self._noted) > MAX_NOTED:
                 del self._noted[next(iter(self._noted))]
         return found
@@ -175,10 +177,16 @@ class Facts:
     def kept(self, job: Job, pods: Sequence[Pod], now: datetime) -> WhyView:
         """What a job that is over had waited for, for its record: what was noted, or what Events told after that."""
         last = self._noted.get(job.metadata.uid)
-        seen = pods or (last.pods if last else ())
-        told = obstacles.last_told(Known(job, seen, now, told=self.told))
-        noted = last.view if last else None
-        return kept(job, pods, told if told and (noted is None or _supersedes(told, noted)) else noted)
+        if last is None:
+            return kept(job, pods, obstacles.last_told(Known(job, pods, now, told=self.told)))
+        told = obstacles.last_told(Known(job, pods or last.pods, now, told=self.told), after=last.heard)
+        # of the same cause what was noted says more
+        return kept(job, pods, told if told and told.reason != last.view.reason else last.view)
+
+    def _heard(self, job: Job, pods: Sequence[Pod]) -> int:
+        """The version of the newest Event about a job and its pods."""
+        told = (event for obj in (job, *pods) for event in self.told(obj.metadata.uid))
+        return max((int(event.metadata.resource_version) for event in told), default=0)
 
     def lost(self, job: Job) -> Cause | None:
         """How an attempt of this job went with its node, if this process saw it."""
@@ -280,12 +288,6 @@ class Facts:
         if self.workloads is None:
             return None
         return next(iter(self.workloads.by("job", job.metadata.uid)), None)
-
-
-def _supersedes(told: WhyView, noted: WhyView) -> bool:
-    """Whether it came after that: an Event of the job's last moment is heard when nobody notes any more what it waits
-    for. Of the same cause what was noted says more."""
-    return told.reason != noted.reason and (told.since or model.EPOCH) >= (noted.since or model.EPOCH)
 
 
 def _priority_alone(job: Job) -> dict[str, str]:

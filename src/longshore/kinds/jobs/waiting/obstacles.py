@@ -44,20 +44,32 @@ def of(known: Known) -> WhyView:
     return _on_its_node(known, pod)
 
 
-def last_told(known: Known) -> WhyView | None:
-    """The last obstacle that Events still tell of, for a job that is over; None where they tell of none."""
-    for event in known.told(known.job.metadata.uid):
+def last_told(known: Known, after: int = 0) -> WhyView | None:
+    """The last obstacle that Events still tell of, for a job that is over; None where they tell of none. Only what is
+    newer than the version `after` counts."""
+
+    def told(uid: str) -> list[Event]:
+        return [event for event in known.told(uid) if int(event.metadata.resource_version) > after]
+
+    for event in told(known.job.metadata.uid):
         if event.reason == "FailedCreate":
             return _refused(event)
     for pod in reversed(model.attempts(known.pods)):
-        for event in known.told(pod.metadata.uid):
-            if event.reason == "FailedScheduling":
-                told = Condition("PodScheduled", "False", event.reason, event.message, event.first)
-                return _unplaced(known, pod, told)
-            if event.reason in _MOUNTS:
-                return WhyView(Reason.MOUNT, f"A volume could not be mounted: {event.message}", event.first)
-            if event.reason == "Failed" and "pull" in event.message:
-                return WhyView(Reason.IMAGE, f"Its image could not be pulled: {event.message}", event.first)
+        for event in told(pod.metadata.uid):
+            if found := _told(known, pod, event):
+                return found
+    return None
+
+
+def _told(known: Known, pod: Pod, event: Event) -> WhyView | None:
+    if _adds_a_node(event, known.now):
+        return _scaling(event)
+    if event.reason == "FailedScheduling":
+        return _unplaced(known, pod, Condition("PodScheduled", "False", event.reason, event.message, event.first))
+    if event.reason in _MOUNTS:
+        return WhyView(Reason.MOUNT, f"A volume could not be mounted: {event.message}", event.first)
+    if event.reason == "Failed" and "pull" in event.message:
+        return WhyView(Reason.IMAGE, f"Its image could not be pulled: {event.message}", event.first)
     return None
 
 
@@ -116,7 +128,7 @@ def _unplaced(known: Known, pod: Pod, told: Condition) -> WhyView:
     if any(words in said for words in _UNBOUND):
         return _unbound(known, pod, said, since)
     if scaling is not None:
-        return WhyView(Reason.SCALING_UP, f"A node is being added for it: {scaling.message}", scaling.first)
+        return _scaling(scaling)
     rooms = known.rooms()
     eligible = [room for room in rooms if _has(room, pod.spec.node_selector)]
     shortages = _SHORT.findall(said)
@@ -135,6 +147,10 @@ def _unplaced(known: Known, pod: Pod, told: Condition) -> WhyView:
 
 def _adds_a_node(event: Event, now: datetime) -> bool:
     return event.reason in _SCALE_UP and event.last is not None and now - event.last < PROVISIONED_WITHIN
+
+
+def _scaling(event: Event) -> WhyView:
+    return WhyView(Reason.SCALING_UP, f"A node is being added for it: {event.message}", event.first)
 
 
 def _scheduler(said: str) -> str:

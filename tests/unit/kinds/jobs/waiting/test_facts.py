@@ -186,13 +186,12 @@ def test_what_a_job_waited_for_is_kept_until_it_is_forgotten_and_events_stand_in
     event = Event(meta, about, "Warning", "FailedMount", "no such volume", first_timestamp=T0)
     world.put("events", event)
     assert world.facts.kept(done, [pod], T0).reason == "MountFailed"
-    world.facts.note(running, [pod], T0)  # of the scheduler's, since T0 like the Event
-    assert world.facts.kept(done, [pod], T0).reason == "MountFailed", "what was told last, though nobody noted it"
-    assert world.facts.kept(done, [], T0).reason == "MountFailed", "and though its pod is gone"
-    unplaced = Condition("PodScheduled", "False", "Unschedulable", said, T0 + timedelta(seconds=5))
-    late = replace(pod, status=PodStatus(conditions=(unplaced,)))
-    world.facts.note(running, [late], T0)
-    assert world.facts.kept(done, [late], T0).reason == "NoNodeFits", "what was noted after it"
+    world.facts.note(running, [pod], T0)
+    assert world.facts.kept(done, [pod], T0).reason == "NoNodeFits", "what was noted after it"
+    scaling = replace(event, reason="TriggeredScaleUp", message="pool 1->2", last_timestamp=T0)
+    world.put("events", replace(scaling, metadata=replace(meta, name="s", uid="s")))
+    assert world.facts.kept(done, [pod], T0).reason == "ScalingUp", "what was told last, though nobody noted it"
+    assert world.facts.kept(done, [], T0).reason == "ScalingUp", "and though its pod is gone"
 
 
 def test_a_node_that_took_a_pod_is_remembered_until_an_attempt_runs_again() -> None:

@@ -63,7 +63,8 @@ def waiting(reason: str, message: str) -> Pod:
 
 def told(uid: str, reason: str, message: str, seconds: float = 50) -> Event:
     about = ObjectReference(uid=uid, namespace="tenant-a")
-    return Event(involved_object=about, reason=reason, message=message, first_timestamp=at(seconds))
+    meta = ObjectMeta(name=reason, resource_version="7")
+    return Event(meta, about, reason=reason, message=message, first_timestamp=at(seconds))
 
 
 def nodes(message: str) -> str:
@@ -339,6 +340,7 @@ def test_after_a_crash_the_events_that_are_left_say_what_it_waited_for() -> None
     found = obstacles.last_told(case)
     assert found is not None
     assert found.reason == Reason.NO_NODE_FITS
+    assert obstacles.last_told(case, after=7) is None
 
 
 @pytest.mark.parametrize(
