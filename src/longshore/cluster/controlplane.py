@@ -112,11 +112,6 @@ class ControlPlane:
 
     def _api(self, binary: Path, etcd: Pair, etcd_trust: Path, accounts: Pair, settings: Settings) -> Part:
         serving = self._authority.server("apiserver", (*LOOPBACK, SERVICE_ADDRESS, *SERVICE_NAMES))
-        front = Authority(self._folder.pki, "front-proxy-ca")
-        proxy = front.client("front-proxy-client", "front-proxy")
-        to_nodes = self._authority.client(
-            "apiserver-kubelet-client", "kube-apiserver-kubelet-client", ("system:masters",)
-        )
         flags = [
             f"--etcd-servers=https://127.0.0.1:{self._ports[ETCD]}",
             f"--etcd-cafile={etcd_trust}",
@@ -131,18 +126,8 @@ class ControlPlane:
             f"--tls-cert-file={serving.cert}",
             f"--tls-private-key-file={serving.key}",
             f"--client-ca-file={self.ca}",
-            # Extension API servers (APIService) know by these whom the API server speaks for.
-            f"--requestheader-client-ca-file={front.pair.cert}",
-            "--requestheader-allowed-names=front-proxy",
-            "--requestheader-username-headers=X-Remote-User",
-            "--requestheader-group-headers=X-Remote-Group",
-            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
-            f"--proxy-client-cert-file={proxy.cert}",
-            f"--proxy-client-key-file={proxy.key}",
-            f"--kubelet-client-certificate={to_nodes.cert}",
-            f"--kubelet-client-key={to_nodes.key}",
-            f"--kubelet-certificate-authority={self.ca}",
-            "--kubelet-preferred-address-types=InternalIP",
+            *self._extension_flags(),
+            *self._kubelet_flags(),
             f"--service-account-key-file={accounts.cert}",
             f"--service-account-signing-key-file={accounts.key}",
             f"--service-account-issuer={ISSUER}",
@@ -158,6 +143,30 @@ class ControlPlane:
         ]
         ready = Check(f"{self.server}/readyz", ca=str(self.ca))
         return Part(API, (str(binary), API, *flags), after=(ETCD,), ready=ready, grace=20)
+
+    def _extension_flags(self) -> tuple[str, ...]:
+        """Extension API servers (APIService) know by these whom the API server speaks for."""
+        front = Authority(self._folder.pki, "front-proxy-ca")
+        proxy = front.client("front-proxy-client", "front-proxy")
+        return (
+            f"--requestheader-client-ca-file={front.pair.cert}",
+            "--requestheader-allowed-names=front-proxy",
+            "--requestheader-username-headers=X-Remote-User",
+            "--requestheader-group-headers=X-Remote-Group",
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+            f"--proxy-client-cert-file={proxy.cert}",
+            f"--proxy-client-key-file={proxy.key}",
+        )
+
+    def _kubelet_flags(self) -> tuple[str, ...]:
+        """How it talks to nodes: logs, exec, port-forward."""
+        login = self._authority.client("apiserver-kubelet-client", "kube-apiserver-kubelet-client", ("system:masters",))
+        return (
+            f"--kubelet-client-certificate={login.cert}",
+            f"--kubelet-client-key={login.key}",
+            f"--kubelet-certificate-authority={self.ca}",
+            "--kubelet-preferred-address-types=InternalIP",
+        )
 
     def _audit_flags(self) -> tuple[str, ...]:
         """Who did what, without bodies, which may hold secrets; the API server keeps the files small itself."""

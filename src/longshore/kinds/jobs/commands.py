@@ -134,6 +134,11 @@ async def submit(
     await claim_uploads(parts, name, id, request)
     if prepare is not None:
         await prepare(id)
+    return await _made(parts, body, id, namespace, request)
+
+
+async def _made(parts: Services, body: dict[str, Any], id: str, namespace: str, request: JobRequest) -> Submitted:
+    """The Job of this manifest, new, or made meanwhile by the same request."""
     try:
         made = await create(parts, body, namespace)
         return Submitted(id, created=True, job=made)

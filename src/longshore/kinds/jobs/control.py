@@ -23,45 +23,51 @@ WORKERS = 32
 
 
 def controllers(parts: Services) -> Sequence[Runs]:
-    stores = parts.stores
+    stores, jobs = parts.stores, _Jobs(parts)
+    executor = Executor(parts.client, {ArchiveJob: Archiver(parts), HideEntry: jobs.hide, PurgeJob: jobs.purge})
+    controller = Controller("jobs", Queue[Key](), jobs.plan, executor, WORKERS)
+    controller.watch(stores.jobs, _own_key)
+    controller.watch(stores.pods, _job_of)
+    for told in (stores.events, stores.scale_ups, stores.nominations):
+        controller.watch(told, jobs.told_of)
+    # `watch` waits for them: a new leader ends nothing for want of room before it knows the nodes. Their changes wake
+    # no job, which is looked at again when its time is up
+    controller.watch(stores.nodes, _nothing)
+    controller.watch(stores.claims, _nothing)
+    return (controller, Housekeeping(parts))
 
-    def waiting_job(event: Event) -> list[Key]:
-        """What is told of a job or its pod may be what it waits for."""
-        about = event.involved_object
-        if about.kind == "Pod":
-            pod = stores.pods.get(about.name, about.namespace)
-            return _job_of(pod) if pod else []
-        return [(about.namespace, about.name)] if about.kind == "Job" else []
 
-    def plan(key: Key, now: datetime) -> Plan:
-        namespace, name = key
-        job = stores.jobs.get(name, namespace)
+class _Jobs:
+    """`reconcile.plan` over the stores, and the effects that are one call to the archive."""
+
+    def __init__(self, parts: Services) -> None:
+        self._parts = parts
+
+    def plan(self, key: Key, now: datetime) -> Plan:
+        parts, (namespace, name) = self._parts, key
+        job = parts.stores.jobs.get(name, namespace)
         if job is None or not model.tenant_of(job):
             return Plan()
-        pods = stores.pods.by("job", job.metadata.uid)
+        pods = parts.stores.pods.by("job", job.metadata.uid)
         why = parts.facts.note(job, pods, now)
         until = why.until if why else None
         return reconcile.plan(
             job, pods, now, ttl_seconds=parts.settings.ttl_seconds, until=until, lost=parts.facts.lost(job)
         )
 
-    async def hide(effect: HideEntry) -> None:
-        await parts.archive.index.hide(model.tenant_of(effect.job), effect.job.metadata.uid)
+    def told_of(self, event: Event) -> list[Key]:
+        """What is told of a job or its pod may be what it waits for."""
+        about = event.involved_object
+        if about.kind == "Pod":
+            pod = self._parts.stores.pods.get(about.name, about.namespace)
+            return _job_of(pod) if pod else []
+        return [(about.namespace, about.name)] if about.kind == "Job" else []
 
-    async def purge(effect: PurgeJob) -> None:
-        await parts.archive.removal.purge(model.tenant_of(effect.job), effect.job.metadata.name)
+    async def hide(self, effect: HideEntry) -> None:
+        await self._parts.archive.index.hide(model.tenant_of(effect.job), effect.job.metadata.uid)
 
-    executor = Executor(parts.client, {ArchiveJob: Archiver(parts), HideEntry: hide, PurgeJob: purge})
-    controller = Controller("jobs", Queue[Key](), plan, executor, WORKERS)
-    controller.watch(stores.jobs, _own_key)
-    controller.watch(stores.pods, _job_of)
-    for told in (stores.events, stores.scale_ups, stores.nominations):
-        controller.watch(told, waiting_job)
-    # `watch` waits for them: a new leader ends nothing for want of room before it knows the nodes. Their changes wake
-    # no job, which is looked at again when its time is up
-    controller.watch(stores.nodes, _nothing)
-    controller.watch(stores.claims, _nothing)
-    return (controller, Housekeeping(parts))
+    async def purge(self, effect: PurgeJob) -> None:
+        await self._parts.archive.removal.purge(model.tenant_of(effect.job), effect.job.metadata.name)
 
 
 def everywhere(parts: Services) -> Sequence[Lives]:

@@ -12,8 +12,10 @@ from longshore.errors import LongshoreError, NotFound
 from longshore.kinds.tasks.as_jobs import TaskJobs
 from longshore.kinds.tasks.as_processes import Processes
 from longshore.kinds.tasks.comparison import Run, compare
-from longshore.kinds.tasks.kept import Kept
+from longshore.kinds.tasks.kept import Kept, LocalTask
 from longshore.kinds.tasks.model import Mode
+from longshore.kinds.tasks.process import Output
+from longshore.kinds.tasks.view import TaskView
 from longshore.web.auth import Caller
 
 MOST = 1000
@@ -47,28 +49,7 @@ class Comparing:
         if job is None:
             raise NotFound(f"task {id[:64]!r} did not run as a Job", hint="DUAL_RUN=true runs each task both ways")
         printed, whole = await self._jobs.output(who, id) if job.status.final else (None, False)
-        compared = compare(
-            id,
-            self._first,
-            Run(
-                status=job.status,
-                reason=job.reason,
-                started=job.started,
-                finished=job.finished,
-                output=printed.text if printed else "",
-                output_bytes=printed.size if printed else 0,
-                output_sha256=printed.sha256 if printed and whole else None,
-            ),
-            Run(
-                status=local.status,
-                reason=local.reason,
-                started=local.started,
-                finished=local.finished,
-                output=local.output,
-                output_bytes=local.output_bytes,
-                output_sha256=local.output_sha256,
-            ),
-        )
+        compared = compare(id, self._first, _as_job(job, printed, whole), _as_process(local))
         if compared.complete:
             await self._kept.put_compared(local.tenant, id, msgspec.to_builtins(compared))
         return compared
@@ -82,3 +63,27 @@ class Comparing:
                     compared = msgspec.to_builtins(await self.of(who, id))
                     if compared["complete"]:
                         del self._due[id]
+
+
+def _as_job(task: TaskView, printed: Output | None, whole: bool) -> Run:
+    return Run(
+        status=task.status,
+        reason=task.reason,
+        started=task.started,
+        finished=task.finished,
+        output=printed.text if printed else "",
+        output_bytes=printed.size if printed else 0,
+        output_sha256=printed.sha256 if printed and whole else None,
+    )
+
+
+def _as_process(task: LocalTask) -> Run:
+    return Run(
+        status=task.status,
+        reason=task.reason,
+        started=task.started,
+        finished=task.finished,
+        output=task.output,
+        output_bytes=task.output_bytes,
+        output_sha256=task.output_sha256,
+    )

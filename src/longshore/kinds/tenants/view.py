@@ -7,8 +7,8 @@ from datetime import datetime
 from msgspec import Struct
 
 from longshore.kinds.jobs.model import condition
-from longshore.kinds.tenants.admit import GIB, use_of
-from longshore.kinds.tenants.model import ApiKey, Tenant, namespace_of
+from longshore.kinds.tenants.admit import GIB, Use, use_of
+from longshore.kinds.tenants.model import ApiKey, Limits, Tenant, namespace_of
 
 
 class LimitsView(Struct, frozen=True):
@@ -67,48 +67,56 @@ class KeyView(Struct, frozen=True):
 
 
 def tenant_view(tenant: Tenant, queued: int) -> TenantView:
-    spec, status = tenant.spec, tenant.status
-    ready = condition(status.conditions, "Ready")
-    current = ready is not None and status.observed_generation == tenant.metadata.generation
-    deleting = tenant.metadata.deletion_timestamp is not None
-    if deleting:
-        message = "Is being deleted: its work is stopped and archived first."
-    elif ready is not None and current:
-        message = ready.message
-    else:
-        message = "Its namespace is being prepared."
-    use = use_of(status.admitted)
+    spec = tenant.spec
+    ready, message = _readiness(tenant)
     return TenantView(
         id=tenant.id,
         display_name=spec.display_name,
         namespace=namespace_of(tenant.metadata.name),
-        ready=current and not deleting,
+        ready=ready,
         message=message,
-        limits=LimitsView(
-            spec.limits.cpu,
-            spec.limits.memory_gi,
-            spec.limits.concurrent_jobs,
-            spec.limits.queued_jobs,
-            spec.limits.objects,
-            spec.limits.pods,
-            spec.limits.gpu,
-            spec.limits.ephemeral_gi,
-        ),
+        limits=_limits(spec.limits),
         overflow=spec.overflow.value,
         retention_days=spec.retention_days,
         priorities=tuple(PriorityView(p.name, p.value, p.priority_class) for p in spec.priorities),
         service_accounts=spec.service_accounts,
-        use=UseView(
-            use.cpu_millis / 1000,
-            use.memory_bytes / GIB,
-            use.running,
-            queued,
-            use.pods,
-            use.gpu,
-            use.ephemeral_bytes / GIB,
-        ),
+        use=_use(use_of(tenant.status.admitted), queued),
         created=tenant.metadata.creation_timestamp,
         resource_version=tenant.metadata.resource_version,
+    )
+
+
+def _readiness(tenant: Tenant) -> tuple[bool, str]:
+    ready = condition(tenant.status.conditions, "Ready")
+    if tenant.metadata.deletion_timestamp is not None:
+        return False, "Is being deleted: its work is stopped and archived first."
+    if ready is not None and tenant.status.observed_generation == tenant.metadata.generation:
+        return True, ready.message
+    return False, "Its namespace is being prepared."
+
+
+def _limits(limits: Limits) -> LimitsView:
+    return LimitsView(
+        limits.cpu,
+        limits.memory_gi,
+        limits.concurrent_jobs,
+        limits.queued_jobs,
+        limits.objects,
+        limits.pods,
+        limits.gpu,
+        limits.ephemeral_gi,
+    )
+
+
+def _use(use: Use, queued: int) -> UseView:
+    return UseView(
+        use.cpu_millis / 1000,
+        use.memory_bytes / GIB,
+        use.running,
+        queued,
+        use.pods,
+        use.gpu,
+        use.ephemeral_bytes / GIB,
     )
 
 
