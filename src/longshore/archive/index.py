@@ -1,7 +1,7 @@
 """The list of all that has finished, by tenant, newest or oldest first, out of immutable files and without a database.
 
 `add` writes one small file before an object is let go; a `scan` merges only the files whose names say that they can
-hold rows of the page (format: `batches`); `compact`, called by the leader now and then, turns small files into large
+hold rows of the page (format: `batch`); `compact`, called by the leader now and then, turns small files into large
 sorted ones. Entries are deduplicated by uid, so every write may be repeated. A file that goes away under a read means
 that compaction was there: the read lists again. A list of hot and archived work reads the hot objects first: what
 leaves them meanwhile is in the index already.

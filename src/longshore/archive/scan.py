@@ -1,5 +1,5 @@
 """Reads the rows of an index in one order, newest or oldest first, and opens only the files whose names say that they
-can hold what comes next. `index` gives it the files; their format is in `batches`.
+can hold what comes next. `index` gives it the files; their format is in `batch`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What happened to a job, in order: merged from its conditions, its pods and the Events about them; pure.
 
-`routes` serves it while the job lives, the archiver keeps it in the record.
+`find` answers with it while the job lives, the archiver keeps it in the record.
 """
 
 from __future__ import annotations

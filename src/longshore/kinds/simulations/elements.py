@@ -1,6 +1,6 @@
 """Reads XML that a stranger wrote, element by element, in bounded memory; knows nothing of SUMO.
 
-`scenario` reads configurations with it and `results` SUMO's outputs, which a user's container may have forged.
+`config` reads configurations with it and `results` SUMO's outputs, which a user's container may have forged.
 A document type declaration is refused, so there are no entities: neither bombs nor files of ours.
 """
 

@@ -1,4 +1,4 @@
-"""Waits until one job or one of its pods may have changed; `log` then looks again at what is, whichever it was."""
+"""Waits until one job or one of its pods may have changed; `answer` then looks again at what is, whichever it was."""
 
 from __future__ import annotations
 

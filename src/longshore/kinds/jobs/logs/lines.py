@@ -1,6 +1,6 @@
 """Chooses among the lines of a log: by time, by what is in them or matches, with lines around; and shows times. No I/O.
 
-`log` feeds it the log in chunks, of any size and cut anywhere, and sends what it returns.
+`answer` feeds it the log in chunks, of any size and cut anywhere, and sends what it returns.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The part of a log that is not in the archive yet: asked of the collector that follows it, by the relay.
 
-`log` reads here what comes after the archive. However many follow one log in this process, it is asked for once; who
+`answer` reads here what comes after the archive. However many follow one log in this process, it is asked for once; who
 cannot keep up is sent back to the archive, and never makes the others wait.
 """
 

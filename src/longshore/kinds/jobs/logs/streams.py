@@ -1,6 +1,6 @@
 """The streams that a job's log consists of, one per attempt and container, and the bytes of each: archived, then live.
 
-`log` reads them for callers.
+`answer` reads them for callers.
 """
 
 from __future__ import annotations
