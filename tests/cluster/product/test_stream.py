@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
+from longshore import errors
 from longshore.cli.local import LocalApi
 from longshore.sdk.client import LongshoreClient
 
@@ -85,7 +87,10 @@ async def test_nothing_of_another_tenants_is_ever_sent(new_tenant: NewTenant, ap
                 assert answer.status == status, path
 
 
-async def test_a_replica_answers_once_it_sees_what_another_one_has_told(new_tenant: NewTenant, api: LocalApi) -> None:
+async def test_a_replica_answers_once_it_sees_what_another_one_has_told_and_what_can_never_be_seen_begins_anew(
+    new_tenant: NewTenant, api: LocalApi
+) -> None:
+    """A version that the API server itself has not is of a history that a backup replaced."""
     tenant = await new_tenant()
     job = await tenant.client.jobs.submit("bash", ["true"])
     async with (
@@ -95,16 +100,24 @@ async def test_a_replica_answers_once_it_sees_what_another_one_has_told(new_tena
         hello = json.loads((await socket.receive(timeout=30)).data)
         for known in (f"{job.resource_version}.0", f"0.{2**62}"):
             await socket.send_json({"type": "subscribe", "id": "all", "after": f"elsewhere-3-{known}"})
-        seen = behind = json.loads((await socket.receive(timeout=30)).data)
+        seen = anew = json.loads((await socket.receive(timeout=30)).data)
         assert [each["id"] for each in seen["jobs"]] == [job.id]
-        while behind["type"] == seen["type"] or "job" in behind:  # how the job goes on may be told before
-            behind = json.loads((await socket.receive(timeout=30)).data)
-        assert (behind["type"], behind["status"]) == ("error", 503)
+        assert "anew" not in seen
+        while anew is seen or "seq" in anew:  # how the job goes on may be told before
+            anew = json.loads((await socket.receive(timeout=30)).data)
+        assert (anew["type"], anew["anew"]) == ("snapshot", True)
+        assert [each["id"] for each in anew["jobs"]] == [job.id]
         before, after = (int(each["position"].split("-")[2].split(".")[0]) for each in (hello, seen))
         assert 0 < before <= after
     headers = {"Last-Event-ID": f"elsewhere-3-{2**62}.0", "X-API-Key": tenant.key}
-    async with aiohttp.ClientSession(api.url, headers=headers) as session, session.get("/v1/stream") as refused:
-        assert (refused.status, (await refused.json())["hint"]) == (503, "try again in a moment")
+    async with aiohttp.ClientSession(api.url, headers=headers) as session, session.get("/v1/stream") as events:
+        assert events.status == 200
+        async with asyncio.timeout(30):
+            while not (line := await events.content.readline()).startswith(b"data:"):
+                assert line
+        assert json.loads(line.removeprefix(b"data:"))["anew"] is True
+    with pytest.raises(errors.Gone, match="backup"):
+        await tenant.client.jobs.get(job.id, min_resource_version=str(2**62))
 
 
 async def test_a_revoked_key_ends_its_sockets_within_a_minute(new_tenant: NewTenant, admin: LongshoreClient) -> None:
