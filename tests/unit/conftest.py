@@ -109,7 +109,7 @@ def api() -> Iterator[Api]:
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     yield served
-    asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(5)
+    asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(60)
     loop.call_soon_threadsafe(loop.stop)
-    thread.join(5)
+    thread.join(60)
     loop.close()

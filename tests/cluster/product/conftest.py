@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -12,6 +13,7 @@ from longshore.cli.local import LocalApi
 from longshore.cli.up import compose
 from longshore.cluster.cluster import LocalCluster
 from longshore.cluster.progress import silent
+from longshore.errors import NotFound
 from longshore.sdk.answers import Tenant
 from longshore.sdk.client import LongshoreClient
 
@@ -43,8 +45,10 @@ async def _eventually(what: Callable[[], Awaitable[T | None]], *, deadline: floa
 
 async def ready(admin: LongshoreClient, id: str) -> Tenant:
     async def look() -> Tenant | None:
-        tenant = await admin.tenants.get(id)
-        return tenant if tenant.ready else None
+        with suppress(NotFound):  # a replica that is behind does not know it yet
+            tenant = await admin.tenants.get(id)
+            return tenant if tenant.ready else None
+        return None
 
     return await _eventually(look)
 

@@ -79,7 +79,7 @@ async def test_a_cancelled_upload_leaves_nothing(objects: Objects, tmp_path: Pat
         await asyncio.Event().wait()
 
     task = asyncio.create_task(objects.put_stream("new", stuck()))
-    await asyncio.wait_for(waiting.wait(), 5)
+    await asyncio.wait_for(waiting.wait(), 60)
     assert await objects.size("new") is None
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -74,7 +74,7 @@ async def test_a_full_spool_makes_its_writers_wait_until_there_is_room(tmp_path:
         await asyncio.sleep(0)
         assert not waiting.done()
         await spool.drop(part)
-        await asyncio.wait_for(waiting, 10)
+        await asyncio.wait_for(waiting, 60)
 
 
 async def test_a_folder_that_cannot_be_written_to_names_the_setting(tmp_path: Path) -> None:

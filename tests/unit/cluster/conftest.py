@@ -16,7 +16,7 @@ from longshore.cluster.state import Folder, load, save
 T = TypeVar("T")
 
 
-async def _eventually(what: Callable[[], T | None], deadline: float = 20.0) -> T:
+async def _eventually(what: Callable[[], T | None], deadline: float = 60.0) -> T:
     """The first result that is true."""
     async with asyncio.timeout(deadline):
         while True:

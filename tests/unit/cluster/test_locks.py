@@ -13,7 +13,7 @@ async def test_the_second_waits_for_the_first_and_says_so_once(tmp_path: Path) -
     first_is_in, first_may_go = asyncio.Event(), asyncio.Event()
 
     async def first() -> None:
-        async with locked(tmp_path / "lock", deadline=5, waiting=lambda: told.append("first")):
+        async with locked(tmp_path / "lock", deadline=60, waiting=lambda: told.append("first")):
             first_is_in.set()
             await first_may_go.wait()
             order.append("first")
@@ -24,10 +24,10 @@ async def test_the_second_waits_for_the_first_and_says_so_once(tmp_path: Path) -
 
     async def second() -> None:
         await first_is_in.wait()
-        async with locked(tmp_path / "lock", deadline=5, waiting=second_waits):
+        async with locked(tmp_path / "lock", deadline=60, waiting=second_waits):
             order.append("second")
 
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         group.create_task(first())
         group.create_task(second())
     assert order == ["first", "second"]
@@ -42,7 +42,7 @@ async def test_waiting_ends_with_an_error_that_names_the_file(tmp_path: Path) ->
 
 async def test_a_lock_is_free_again_after_an_error(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
-        async with locked(tmp_path / "lock", deadline=1, waiting=lambda: None):
+        async with locked(tmp_path / "lock", deadline=60, waiting=lambda: None):
             raise ZeroDivisionError
     async with locked(tmp_path / "lock", deadline=0, waiting=lambda: pytest.fail("nobody holds it")):
         pass

@@ -3,6 +3,7 @@ reflector that lives on both.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -52,6 +53,13 @@ def clock() -> Clock:
     return Clock()
 
 
+async def time_passes(clock: Clock, until: Callable[[], bool]) -> None:
+    """So slowly, by `loops_clock`, that whatever is under way gets there."""
+    while not until():
+        clock.elapse(0.02)
+        await asyncio.to_thread(time.sleep, 0.005)
+
+
 @pytest.fixture
 async def server(clock: Clock) -> AsyncIterator[Faulty]:
     server = Faulty(clock.elapse)
@@ -64,6 +72,14 @@ async def server(clock: Clock) -> AsyncIterator[Faulty]:
 async def client(server: Faulty) -> AsyncIterator[Client]:
     async with Client(Config(server.url)) as client:
         yield client
+
+
+@pytest.fixture
+async def loops_clock(clock: Clock, server: Faulty, client: Client) -> AsyncIterator[None]:
+    """Deadlines of the event loop go by the test's clock: no pause of this machine is taken for somebody's silence."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(asyncio.get_running_loop(), "time", clock)
+        yield
 
 
 @pytest.fixture
@@ -89,7 +105,7 @@ def reflect(server: Faulty, client: Client, clock: Clock) -> Reflect:
         )
         task = asyncio.create_task(reflector.run())
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 yield store
         finally:
             task.cancel()

@@ -43,14 +43,14 @@ class Later:
 
 
 @dataclass(frozen=True)
-class Pause:
-    """The stream says nothing for a moment, in real time."""
+class Until:
+    """The stream says nothing before this holds."""
 
-    seconds: float
+    holds: Callable[[], bool]
 
 
 LONG = Later(250)  # longer than any stream that counts as too short
-Moves = bytes | Later | Pause | Move
+Moves = bytes | Later | Until | Move
 
 
 @dataclass(frozen=True)
@@ -215,8 +215,9 @@ class Faulty:
         for move in moves:
             if isinstance(move, bytes):
                 await response.write(move)
-            elif isinstance(move, Pause):
-                await asyncio.sleep(move.seconds)
+            elif isinstance(move, Until):
+                while not move.holds():  # noqa: ASYNC110 - of the code under test, which tells nobody
+                    await asyncio.sleep(0)
             elif isinstance(move, Later):
                 self._elapse(move.seconds)
             elif move is HANG:

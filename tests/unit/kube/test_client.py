@@ -232,7 +232,7 @@ async def test_a_slow_source_of_tokens_does_not_stop_the_loop(server: Faulty) ->
     loop = asyncio.get_running_loop()
 
     def token() -> str:
-        return asyncio.run_coroutine_threadsafe(wait_for_gate(), loop).result(5)
+        return asyncio.run_coroutine_threadsafe(wait_for_gate(), loop).result(60)
 
     async def wait_for_gate() -> str:
         await gate.wait()

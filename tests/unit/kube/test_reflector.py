@@ -42,7 +42,7 @@ async def test_it_lists_and_then_follows_every_change(server: Faulty, reflect: R
         watch(added(job("c", 11)), modified(job("a", 12)), deleted(job("b", 13)), HANG),
     ]
     async with reflect() as store:
-        await store.wait_for(13)
+        await store.wait_for(13, 60)
         assert versions(store) == {"a": "12", "c": "11"}
         assert store.trouble is None
 
@@ -66,7 +66,7 @@ async def test_a_stream_is_resumed_from_the_lists_version_then_events_then_bookm
 async def test_versions_compare_as_integers_and_not_as_text(server: Faulty, reflect: Reflect) -> None:
     server.script = [page(job("a", 9), version=99), watch(modified(job("a", 100)), HANG)]
     async with reflect() as store:
-        await store.wait_for(100)
+        await store.wait_for(100, 60)
         assert versions(store) == {"a": "100"}
 
 
@@ -162,7 +162,7 @@ async def test_what_vanished_while_disconnected_is_reported_deleted(server: Faul
     server.script = [page(job("a", 3), job("b", 4), version=10), watch(bookmark(11), CUT)]
     server.script += [refuse(410, "Expired"), page(job("b", 4), version=30), watch(HANG)]
     async with reflect() as store:
-        await store.wait_synced(5)
+        await store.wait_synced(60)
         async with store.subscribe() as changes:
             deltas = await changes.next()
             assert [(delta.key, delta.new) for delta in deltas] == [("ns/a", None)]
@@ -176,7 +176,7 @@ async def test_the_same_name_with_a_new_uid_is_a_deletion_and_an_addition(server
         watch(HANG),
     ]
     async with reflect() as store:
-        await store.wait_synced(5)
+        await store.wait_synced(60)
         seen: list[tuple[str | None, str | None]] = []
         async with store.subscribe() as changes:
             while store.version < 40 or not seen or seen[-1][1] != "third":

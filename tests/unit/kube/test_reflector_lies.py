@@ -32,7 +32,7 @@ async def test_an_object_never_goes_back_to_an_older_version(server: Faulty, ref
         watch(modified(job("a", 15)), modified(job("a", 12)), deleted(job("a", 14)), bookmark(16), HANG),
     ]
     async with reflect() as store:
-        await store.wait_for(16)
+        await store.wait_for(16, 60)
         assert versions(store) == {"a": "15"}
 
 
@@ -42,7 +42,7 @@ async def test_a_deleted_object_is_not_brought_back_by_an_echo(server: Faulty, r
         watch(deleted(job("a", 15)), added(job("a", 12)), bookmark(16), HANG),
     ]
     async with reflect() as store:
-        await store.wait_for(16)
+        await store.wait_for(16, 60)
         assert len(store) == 0
 
 
@@ -74,7 +74,7 @@ async def test_a_list_older_than_the_last_seen_version_is_trusted(server: Faulty
     ]
     async with reflect() as store:
         await server.finished.wait()
-        await store.wait_for(51)
+        await store.wait_for(51, 60)
         assert versions(store) == {"a": "40", "c": "51"}
         assert server.watches[-1].resumed_at == "50"
 
@@ -115,7 +115,7 @@ async def test_who_may_only_watch_is_not_stopped_by_a_look_that_is_forbidden(ser
     server.only_watch = True
     server.script = [watch(initial_end(100), LONG), watch(added(job("a", 101)), bookmark(102), HANG)]
     async with reflect(streamed=True) as store:
-        await store.wait_for(102)
+        await store.wait_for(102, 60)
         assert names(store) == {"a"}
         assert store.trouble is None
 
@@ -125,7 +125,7 @@ async def test_every_resumed_stream_is_compared_with_the_server_and_a_streamed_l
 ) -> None:
     server.script = [watch(initial_end(100), LONG), watch(bookmark(101), LONG), watch(bookmark(102), HANG)]
     async with reflect(streamed=True) as store:
-        await store.wait_for(102)
+        await store.wait_for(102, 60)
     assert (len(server.watches), server.looks) == (3, 2)
 
 
@@ -149,7 +149,7 @@ async def test_what_is_no_whole_object_is_skipped(server: Faulty, reflect: Refle
     del odd["metadata"][lacking]
     server.script = [page(odd, version=10), watch(added(odd), added(job("b", 14)), HANG)]
     async with reflect() as store:
-        await store.wait_for(14)
+        await store.wait_for(14, 60)
         assert names(store) == {"b"}
         assert store.stats.undecodable == 2
 
@@ -177,7 +177,7 @@ async def test_an_undecodable_object_moves_the_version_on(server: Faulty, reflec
 async def test_a_stream_of_rubbish_is_left_and_resumed(server: Faulty, reflect: Reflect, rubbish: bytes) -> None:
     server.script = [page(version=10), watch(rubbish), watch(added(job("a", 11)), HANG)]
     async with reflect() as store:
-        await store.wait_for(11)
+        await store.wait_for(11, 60)
         assert names(store) == {"a"}
 
 
@@ -204,7 +204,7 @@ async def test_an_event_that_was_cut_off_is_taken_from_the_next_stream(server: F
     whole = added(job("a", 11))
     server.script = [page(version=10), watch(bookmark(10), whole[:-20], CUT), watch(whole, HANG)]
     async with reflect() as store:
-        await store.wait_for(11)
+        await store.wait_for(11, 60)
         assert server.watches[1].resumed_at == "10"
         assert names(store) == {"a"}
 
@@ -222,7 +222,7 @@ async def test_objects_of_another_kind_are_no_objects_of_ours(server: Faulty, re
     custom = {"apiVersion": "batch/v1", "kind": "Job", **job("b", 13)}
     server.script = [page(version=10), watch(added(pod), added(ours), added(custom), bookmark(14), HANG)]
     async with reflect() as store:
-        await store.wait_for(14)
+        await store.wait_for(14, 60)
         assert names(store) == {"a", "b"}
         assert store.stats.undecodable == 1
 
@@ -237,7 +237,7 @@ async def test_an_object_with_an_annotation_of_five_megabytes_is_an_object_like_
 
     server.script = [page(big("a", 3), version=10), watch(added(big("b", 11)), HANG)]
     async with reflect() as store:
-        await store.wait_for(11, deadline=5)
+        await store.wait_for(11, 60)
         assert names(store) == {"a", "b"}
         assert store.bytes > 10_000_000
 
@@ -247,7 +247,7 @@ async def test_a_clock_that_jumps_does_no_harm(server: Faulty, reflect: Reflect,
     """A suspended machine, a broken hypervisor: a stream seems to have lived for ages, or less than no time."""
     server.script = [page(version=10), watch(Later(jump), bookmark(11), CLOSE), watch(added(job("a", 12)), HANG)]
     async with reflect() as store:
-        await store.wait_for(12)
+        await store.wait_for(12, 60)
         assert names(store) == {"a"}
         assert server.watches[1].resumed_at == "11"
 
@@ -261,7 +261,7 @@ async def test_deletions_that_share_a_version_are_all_taken(server: Faulty, refl
         watch(*gone, bookmark(21), HANG),
     ]
     async with reflect() as store:
-        await store.wait_for(21)
+        await store.wait_for(21, 60)
         assert names(store) == {"d"}
 
 
@@ -271,7 +271,7 @@ async def test_a_deletion_does_not_take_what_was_made_anew_at_that_version(serve
         watch(added(job("a", 20, uid="second")), deleted(job("a", 20)), bookmark(21), HANG),
     ]
     async with reflect() as store:
-        await store.wait_for(21)
+        await store.wait_for(21, 60)
         assert versions(store) == {"a": "20"}
 
 
@@ -287,7 +287,7 @@ async def test_what_is_nested_beyond_reading_is_skipped_like_anything_unreadable
     else:
         server.script = [page(version=10), watch(deep, added(job("a", 12)), HANG)]
     async with reflect(streamed=streamed) as store:
-        await store.wait_for(12)
+        await store.wait_for(12, 60)
         assert names(store) == {"a"}
         assert store.stats.undecodable == (2 if streamed else 1)
 

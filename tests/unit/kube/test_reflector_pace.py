@@ -8,14 +8,15 @@ from structlog.testing import capture_logs
 
 from longshore.kube.watch import Pace
 
-from .conftest import Clock, Reflect
+from .conftest import Clock, Reflect, time_passes
 from .faulty import (
     CLOSE,
     HANG,
     LONG,
     Answer,
     Faulty,
-    Pause,
+    Later,
+    Until,
     added,
     bookmark,
     failure,
@@ -109,7 +110,7 @@ async def test_while_it_is_refused_the_store_says_why(server: Faulty, reflect: R
 async def test_trouble_is_over_when_the_server_streams_again(server: Faulty, reflect: Reflect) -> None:
     server.script = [page(version=10), refuse(503), watch(bookmark(11), HANG)]
     async with reflect() as store:
-        await store.wait_for(11)
+        await store.wait_for(11, 60)
         assert store.trouble is None
 
 
@@ -131,21 +132,25 @@ async def test_the_server_is_asked_to_end_streams_after_240_to_300_seconds(serve
     assert max(asked) <= 300
 
 
+@pytest.mark.usefixtures("loops_clock")
 @pytest.mark.parametrize("last_words", [(), (bookmark(10),)])
 async def test_a_silent_stream_is_dead_and_resumed(
-    server: Faulty, reflect: Reflect, last_words: tuple[bytes, ...]
+    server: Faulty, reflect: Reflect, clock: Clock, last_words: tuple[bytes, ...]
 ) -> None:
     server.script = [page(version=10), watch(*last_words, HANG), watch(added(job("a", 12)), HANG)]
     async with reflect(pace=Pace(silence=(0.05, 0.1))) as store:
-        await store.wait_for(12)
+        await time_passes(clock, lambda: len(server.watches) == 2)
+        await store.wait_for(12, 60)
         assert server.watches[1].resumed_at == "10"
 
 
+@pytest.mark.usefixtures("loops_clock")
 async def test_a_stream_that_goes_on_talking_is_alive(server: Faulty, reflect: Reflect) -> None:
-    slowly = [move for version in range(11, 21) for move in (Pause(0.1), bookmark(version))]
-    server.script = [page(version=10), watch(*slowly, HANG)]
     async with reflect(pace=Pace(silence=(0.6, 0.6))) as store:
-        await store.wait_for(20, deadline=5)
+        heard = Until(lambda: store.age == 0)
+        slowly = [move for version in range(11, 21) for move in (Later(0.5), bookmark(version), heard)]
+        server.script = [page(version=10), watch(*slowly, HANG)]
+        await store.wait_for(20, 60)
         assert len(server.watches) == 1
 
 
@@ -169,10 +174,12 @@ async def test_while_it_relists_by_stream_it_says_that_it_is_behind(server: Faul
         assert "told to say 410" in store.trouble
 
 
+@pytest.mark.usefixtures("loops_clock")
 async def test_a_streamed_list_may_take_long_as_long_as_it_grows(server: Faulty, reflect: Reflect) -> None:
-    slowly = [move for number in range(8) for move in (Pause(0.1), added(job(f"j{number}", number + 1)))]
-    server.script = [watch(*slowly, initial_end(10), HANG)]
     async with reflect(streamed=True, pace=Pace(initial=0.4)) as store:
-        await store.wait_synced(5)
+        heard = Until(lambda: store.age == 0)
+        slowly = [move for n in range(8) for move in (Later(0.3), added(job(f"j{n}", n + 1)), heard)]
+        server.script = [watch(*slowly, initial_end(10), HANG)]
+        await store.wait_synced(60)
         assert len(store) == 8
         assert store.stats.failures == 0

@@ -4,7 +4,7 @@ import pytest
 
 from longshore.kube.watch import Pace
 
-from .conftest import Clock, Reflect
+from .conftest import Clock, Reflect, time_passes
 from .faulty import (
     CLOSE,
     CUT,
@@ -29,7 +29,7 @@ from .objects import names, versions
 async def test_a_streamed_list_is_asked_for_and_followed_on_the_same_stream(server: Faulty, reflect: Reflect) -> None:
     server.script = [watch(added(job("a", 3)), initial_end(10), modified(job("a", 11)), HANG)]
     async with reflect(streamed=True) as store:
-        await store.wait_for(11)
+        await store.wait_for(11, 60)
         assert versions(store) == {"a": "11"}
         assert store.stats.relists == 1
     (asked,) = server.asked
@@ -67,7 +67,7 @@ async def test_changes_that_come_between_the_initial_events_are_part_of_the_list
         )
     ]
     async with reflect(streamed=True) as store:
-        await store.wait_synced(5)
+        await store.wait_synced(60)
         assert versions(store) == {"a": "11", "c": "13"}
         assert store.version == 13
 
@@ -80,7 +80,7 @@ async def test_a_relist_by_stream_reports_what_vanished_and_keeps_the_rest_until
         watch(added(job("b", 4)), initial_end(30), HANG),
     ]
     async with reflect(streamed=True) as store:
-        await store.wait_synced(5)
+        await store.wait_synced(60)
         async with store.subscribe() as changes:
             deltas = await changes.next()
             assert [(delta.key, delta.new) for delta in deltas] == [("ns/a", None)]
@@ -90,7 +90,7 @@ async def test_a_relist_by_stream_reports_what_vanished_and_keeps_the_rest_until
 async def test_a_resumed_stream_is_no_list(server: Faulty, reflect: Reflect) -> None:
     server.script = [watch(added(job("a", 3)), initial_end(10), LONG, CLOSE), watch(added(job("b", 11)), HANG)]
     async with reflect(streamed=True) as store:
-        await store.wait_for(11)
+        await store.wait_for(11, 60)
         assert "sendInitialEvents" not in server.watches[1].params
         assert server.watches[1].resumed_at == "10"
 
@@ -112,7 +112,7 @@ async def test_a_server_that_never_ends_the_list_is_asked_for_pages_after_the_de
     """An API server that does not know the parameter sends what there is and then changes, like to any watch."""
     server.script = [watch(added(job("a", 3)), bookmark(5), HANG), page(job("a", 3), version=10), watch(HANG)]
     async with reflect(streamed=True, pace=Pace(initial=0.1)) as store:
-        await store.wait_synced(5)
+        await store.wait_synced(60)
         assert names(store) == {"a"}
         assert "limit" in server.asked[1].params
 
@@ -154,13 +154,15 @@ async def test_an_undecodable_object_of_a_streamed_list_is_skipped_and_what_was_
     ]
     async with reflect(streamed=True) as store:
         await server.finished.wait()
-        await store.wait_for(20)
+        await store.wait_for(20, 60)
         assert versions(store) == {"odd": "4", "a": "13"}
         assert store.stats.undecodable == 1
 
 
-async def test_a_silent_streamed_list_is_dead_like_any_stream(server: Faulty, reflect: Reflect) -> None:
+@pytest.mark.usefixtures("loops_clock")
+async def test_a_silent_streamed_list_is_dead_like_any_stream(server: Faulty, reflect: Reflect, clock: Clock) -> None:
     server.script = [watch(added(job("a", 3)), HANG), watch(added(job("a", 3)), initial_end(10), HANG)]
     async with reflect(streamed=True, pace=Pace(silence=(0.05, 0.1))) as store:
-        await store.wait_synced(5)
+        await time_passes(clock, lambda: len(server.watches) == 2)
+        await store.wait_synced(60)
         assert "sendInitialEvents" in server.asked[1].params

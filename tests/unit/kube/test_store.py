@@ -104,7 +104,7 @@ def test_its_age_is_the_time_since_the_server_was_heard_of(clock: Clock) -> None
 
 async def test_a_reader_waits_for_its_own_write() -> None:
     store, writer = a_store()
-    waiting = asyncio.create_task(store.wait_for("12"))
+    waiting = asyncio.create_task(store.wait_for("12", 60))
     await asyncio.sleep(0)
     writer.put(a_job("a", 11))
     await asyncio.sleep(0)
@@ -139,7 +139,7 @@ async def test_a_store_is_synced_with_its_first_list_and_not_before() -> None:
     store: Store[Job] = Store(JOBS)
     with pytest.raises(Unavailable, match="not synced yet"):
         await store.wait_synced(0.01)
-    waiting = asyncio.create_task(store.wait_synced(1))
+    waiting = asyncio.create_task(store.wait_synced(60))
     await asyncio.sleep(0)
     Writer(store).replace([], 7)
     await waiting

@@ -15,7 +15,7 @@ from .objects import a_job
 
 async def test_it_waits_for_every_cache_and_leaves_nothing_of_them_to_the_garbage_collector() -> None:
     stores: list[Store[Job]] = [Store(JOBS), Store(JOBS)]
-    waiting = asyncio.create_task(warmed_up(stores, 5))
+    waiting = asyncio.create_task(warmed_up(stores, 60))
     Writer(stores[0]).replace([a_job(f"j{number}", 1) for number in range(1000)], 10)
     await asyncio.sleep(0)
     assert not waiting.done()

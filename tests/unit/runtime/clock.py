@@ -43,7 +43,7 @@ class FakeClock:
         self.seconds = end
 
 
-async def until(condition: Callable[[], bool], deadline: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], deadline: float = 60.0) -> None:
     """Other tasks run until the condition holds."""
     async with asyncio.timeout(deadline):
         while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own

@@ -78,7 +78,7 @@ class Holder:
         launcher.signal(run.process, number)
 
     async def said(self, text: str) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while text not in self.log():  # noqa: ASYNC110 - a file has no event
                 await asyncio.sleep(0.01)
 
@@ -89,7 +89,7 @@ class Holder:
     async def end(self) -> End:
         run = read(self.folder)
         assert run is not None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await launcher.ended(run.process)
         run = read(self.folder)
         assert run is not None
@@ -99,7 +99,7 @@ class Holder:
 
 async def no_more(argument: str) -> None:
     """Wait until no process of the machine has this argument."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while any(argument.encode() in words for words in _command_lines()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
