@@ -236,7 +236,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(STEPS)
 async def test_nothing_is_missing_without_a_word_and_repair_brings_all_back(steps: list[tuple[str, object]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

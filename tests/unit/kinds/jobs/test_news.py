@@ -68,7 +68,7 @@ async def server_at(version: int) -> AsyncIterator[tuple[str, list[str]]]:
         await runner.cleanup()
 
 
-@pytest.mark.parametrize(("server", "behind"), [(8, False), (900, True), (901, True)])
+@pytest.mark.parametrize(("server", "behind"), [(8, False), (900, True)])
 async def test_only_who_can_never_see_what_was_told_begins_anew_and_the_server_is_asked_once_for_all(
     tmp_path: Path, server: int, behind: bool
 ) -> None:
