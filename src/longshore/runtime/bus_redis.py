@@ -80,6 +80,8 @@ class RedisLink:
         seal = await self._sealed()
         async with self._redis.pubsub() as pubsub:
             await pubsub.subscribe(self._channel)
+            if await pubsub.get_message(timeout=PATIENCE_SECONDS) is None:  # what is said before that is not heard
+                raise TimeoutError("Redis does not say that the channel is followed")
             await self._publish(seal, _HELLO, None)
             self._say_all()
             self._bus.hears_since = asyncio.get_running_loop().time()

@@ -54,6 +54,7 @@ class Processes:
         waiting = settings.task_local_queue
         self._turns = Turns(settings.task_local_parallel, each=waiting, most=TENANTS * waiting)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._awake_since = 0.0
 
     async def submit(self, tenant: str, template: Template, asked: Asked, id: str) -> bool:
         """Take a task in; False where the same donation is here already. Raises Conflict for another by its name,
@@ -98,7 +99,7 @@ class Processes:
         work = asyncio.create_task(self._live(running), name=id)
         self._tasks.add(work)
         work.add_done_callback(self._tasks.discard)
-        work.add_done_callback(lambda _: self._turns.leave(tenant))
+        work.add_done_callback(lambda _: None if running.begun else self._turns.leave(tenant))
         return work
 
     async def find(self, tenant: str | None, id: str) -> LocalTask | None:
@@ -132,15 +133,20 @@ class Processes:
         if self._tasks:
             await asyncio.wait(tuple(self._tasks))
 
-    def look(self, now: float) -> None:
-        """End the attempts that promised heartbeats and are silent; each goes on as `_live` decides."""
+    def look(self, now: float, slept: float = 0.0) -> None:
+        """End the attempts that promised heartbeats and are silent; each goes on as `_live` decides. `slept`: since the
+        look before."""
         promises = [
             Promise(one.task.id, one.since, one.beat, one.retries)
             for one in self._known.values()
             if one.promised and one.attempt is not None
         ]
-        limit = self._settings.task_heartbeat_limit_seconds
-        for verdict in silence.verdicts(promises, now, hears_since=self._bus.hears_since, limit=limit):
+        limit, meant = self._settings.task_heartbeat_limit_seconds, self._settings.task_heartbeat_check_seconds
+        if silence.overslept(slept, meant=meant, limit=limit):
+            self._awake_since = now
+        linked = self._bus.hears_since
+        hears_since = None if linked is None else max(linked, self._awake_since)
+        for verdict in silence.verdicts(promises, now, hears_since=hears_since, limit=limit):
             running = self._known[verdict.id]
             log.warning("task is silent", task=verdict.id, seconds=round(verdict.silent), again=verdict.again)
             running.silent = True
@@ -149,7 +155,7 @@ class Processes:
 
     async def _live(self, running: Running) -> None:
         """One task from its waiting to its end."""
-        topic = heartbeat_topic(running.task.id)
+        topic, running.begun = heartbeat_topic(running.task.id), True
         self._bus.join(topic, self)
         try:
             async with self._turns.place(running.task.tenant):
@@ -175,6 +181,7 @@ class Processes:
             raise
         finally:
             self._bus.leave(topic, self)
+            self._turns.leave(running.task.tenant)  # it is over: that it is still being kept keeps nobody out
             await running.keep()
 
     async def _renew(self) -> None:
@@ -185,9 +192,11 @@ class Processes:
                     await running.keep()
 
     async def _listen_for_silence(self) -> None:
+        clock = asyncio.get_running_loop().time
         while True:
+            asleep = clock()
             await asyncio.sleep(self._settings.task_heartbeat_check_seconds)
-            self.look(asyncio.get_running_loop().time())
+            self.look(now := clock(), now - asleep)
 
     def _remember(self, running: Running) -> None:
         self._known[running.task.id] = running

@@ -40,9 +40,14 @@ class Monitor:
     async def run(self, term: Term) -> None:
         """Until cancelled, or the term is over."""
         try:
+            settings = self._parts.settings
+            meant, limit = settings.task_heartbeat_check_seconds, settings.task_heartbeat_limit_seconds
             while True:
                 await self.look(term)
-                await asyncio.sleep(self._parts.settings.task_heartbeat_check_seconds)
+                asleep = self._clock()
+                await asyncio.sleep(meant)
+                if silence.overslept(self._clock() - asleep, meant=meant, limit=limit):
+                    self._heard_from = None
         finally:
             for id in tuple(self._beats):
                 self._leave(id)
@@ -103,7 +108,7 @@ class Monitor:
 
     def _hears_since(self, now: float) -> float | None:
         """From when on a beat would have been heard: not while no `serve` lives that could take one, nor while the
-        link to them is down, and a whole limit after either is back."""
+        link to them is down or this process did not run, and a whole limit after either is back."""
         linked = self._parts.bus.hears_since
         if linked is None or not self._parts.replicas.live("serve"):
             self._heard_from = None

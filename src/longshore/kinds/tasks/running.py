@@ -53,6 +53,7 @@ class Running:
         self.task = task
         self.argv, self.env = list(argv), env
         self.timeout = template.timeout or DEFAULT_TIMEOUT
+        self.begun = False
         self.promised = False
         self.retries = template.retries or 0
         self.progress = template.progress

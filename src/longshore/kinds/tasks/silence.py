@@ -1,7 +1,8 @@
 """Which tasks that promised heartbeats have been silent for too long; pure. `as_processes` and `monitor` act on it.
 
-A beat is heard of over the bus only. So silence counts from when this process could hear: from its own start, and
-from when a broken link to the others came back. While the link is down nobody is judged.
+A beat is heard of over the bus only. So silence counts from when this process could hear: from its own start, from
+when a broken link to the others came back, and from when it woke where it did not run for long, stopped or starved:
+beats may have come meanwhile that it has yet to hear. While the link is down nobody is judged.
 """
 
 from __future__ import annotations
@@ -30,6 +31,11 @@ class Verdict(Struct, frozen=True):
     id: str
     silent: float
     again: bool
+
+
+def overslept(slept: float, *, meant: float, limit: float) -> bool:
+    """Whether a sleep between two looks was so long that this process cannot have run."""
+    return slept - meant > limit / 2
 
 
 def verdicts(

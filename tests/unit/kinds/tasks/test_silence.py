@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longshore.kinds.tasks.silence import LIMIT_SECONDS, Promise, Verdict, verdicts
+from longshore.kinds.tasks.silence import CHECK_SECONDS, LIMIT_SECONDS, Promise, Verdict, overslept, verdicts
 
 TIMES = st.floats(0, 10_000)
 
@@ -14,6 +14,11 @@ def test_silence_is_judged_at_its_limit_and_not_before() -> None:
     promise = Promise("t", since=100.0, beat=200.0, retries_left=2)
     assert verdicts([promise], 500.0, hears_since=0.0) == []
     assert verdicts([promise], 500.1, hears_since=0.0) == [Verdict("t", 500.1 - 200.0, again=True)]
+
+
+def test_who_was_stopped_for_long_between_two_looks_has_overslept_and_who_is_a_little_late_has_not() -> None:
+    assert not overslept(CHECK_SECONDS + 10, meant=CHECK_SECONDS, limit=LIMIT_SECONDS)
+    assert overslept(CHECK_SECONDS + LIMIT_SECONDS, meant=CHECK_SECONDS, limit=LIMIT_SECONDS)
 
 
 def test_after_the_last_retry_it_is_over() -> None:

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from longshore.archive.objects import Objects
+from longshore.kinds.jobs.find import heartbeat_topic
 from longshore.kinds.tasks import process
 from longshore.kinds.tasks.as_processes import Processes
-from longshore.kinds.tasks.kept import Kept
+from longshore.kinds.tasks.kept import Kept, LocalTask
 from longshore.kinds.tasks.model import Asked, Template
+from longshore.kinds.tasks.silence import CHECK_SECONDS, LIMIT_SECONDS
 from longshore.kinds.tasks.view import Word
 from longshore.runtime.bus import Bus
 from longshore.settings import Settings
@@ -39,3 +41,61 @@ async def test_a_silent_task_that_is_being_ended_when_the_service_stops_is_not_t
     assert task is not None
     assert (task.status, task.reason, task.attempts) == (Word.FAILED, "ServiceStopped", 1)
     assert began.read_text() == "x\n"
+
+
+async def test_beats_put_off_the_judgement_and_so_does_a_time_in_which_the_service_did_not_run(tmp_path: Path) -> None:
+    bus, clock = Bus(), asyncio.get_running_loop().time
+    processes = Processes(Settings(), Kept(Objects(tmp_path.as_uri())), lambda: datetime.now(UTC), lambda _: None, bus)
+    patient = Template(command=("bash", "-c", f"echo x >> {tmp_path}/began; sleep 987654"), retries=0)
+    await processes.submit("a", patient, Asked("r", heartbeat=True), "t1")
+    try:
+        async with asyncio.timeout(60):
+            while not (tmp_path / "began").exists():  # noqa: ASYNC110 - of another process
+                await asyncio.sleep(0.02)
+        before = clock()
+        bus.publish(heartbeat_topic("t1"), {})
+        processes.look(before + LIMIT_SECONDS)
+        later = before + 10 * LIMIT_SECONDS
+        processes.look(later, slept=CHECK_SECONDS + LIMIT_SECONDS)
+        processes.look(later + LIMIT_SECONDS, slept=CHECK_SECONDS)
+        assert await _status(processes) == Word.RUNNING
+        processes.look(later + LIMIT_SECONDS + 1, slept=CHECK_SECONDS)
+        async with asyncio.timeout(60):
+            while await _status(processes) != Word.FAILED:  # noqa: ASYNC110 - nobody tells this test
+                await asyncio.sleep(0.02)
+    finally:
+        await processes.stop()
+    task = await processes.find("a", "t1")
+    assert task is not None
+    assert task.reason == "HeartbeatLost"
+
+
+async def test_what_is_over_takes_no_place_while_it_is_being_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, over, goes_on = Kept(Objects(tmp_path.as_uri())), asyncio.Event(), asyncio.Event()
+    put = kept.put
+
+    async def slow(task: LocalTask) -> None:
+        if task.status.final:
+            over.set()
+            await goes_on.wait()
+        await put(task)
+
+    monkeypatch.setattr(kept, "put", slow)
+    settings = Settings(task_local_parallel=1, task_local_queue=0)
+    processes = Processes(settings, kept, lambda: datetime.now(UTC), lambda _: None, Bus())
+    quick = Template(command=("true",))
+    async with asyncio.timeout(60):
+        await processes.submit("a", quick, Asked("r"), "t1")
+        await over.wait()
+        assert await processes.submit("a", quick, Asked("r"), "t2")
+        goes_on.set()
+        await processes.stop()
+
+
+async def _status(processes: Processes) -> Word:
+    await asyncio.sleep(0)  # in which whoever was told to end hears of it
+    task = await processes.find("a", "t1")
+    assert task is not None
+    return task.status
