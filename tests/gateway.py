@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import subprocess
 import time
 import urllib.request
 from pathlib import Path
 from urllib.error import URLError
+
+from tests.cluster.product.serving import free_port
 
 from longshore.cluster.addons import catalog
 from longshore.cluster.progress import silent
@@ -30,8 +31,7 @@ class Gateway:
         self._program = program
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.data = folder / "data"
         (self.data / BUCKET).mkdir(parents=True)
         (folder / "metadata").mkdir()

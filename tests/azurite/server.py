@@ -14,6 +14,7 @@ import urllib.request
 from email.utils import formatdate
 from pathlib import Path
 
+from tests.cluster.product.serving import free_port
 from tests.programs import require
 
 HERE = Path(__file__).parent
@@ -47,8 +48,7 @@ class Azurite:
 
     def __init__(self, program: Path, folder: Path) -> None:
         self._log = folder / "log"
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         self._url = f"http://127.0.0.1:{port}/{ACCOUNT}"
         self._key = hashlib.sha512(str(folder).encode()).digest()
         key = base64.b64encode(self._key).decode()

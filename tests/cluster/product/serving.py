@@ -30,8 +30,15 @@ class Serving:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])
+    """A port that nobody else is given for as long as this process lives, and whoever asks for it by number may have:
+    a socket that listens not and lets others in keeps it.
+    """
+    with socket.socket() as kept:
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        kept.bind(("127.0.0.1", 0))
+        port = int(kept.getsockname()[1])
+        kept.detach()  # open, and nobody's
+        return port
 
 
 def replica_env(cluster: LocalCluster, role: str = "serve") -> dict[str, str]:

@@ -29,8 +29,10 @@ def running(name: str, **rest: Any) -> Part:
     return Part(name, (sys.executable, "-c", textwrap.dedent(code)), **rest)
 
 
-def server(name: str, port: int, **rest: Any) -> Part:
-    argv = (sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "--directory", "/dev", str(port))
+def server(name: str, port: int, gate: Path, **rest: Any) -> Part:
+    """Which answers once there is this file."""
+    serve = f"{sys.executable} -m http.server --bind 127.0.0.1 --directory /dev {port}"
+    argv = ("sh", "-c", f"until [ -e {gate} ]; do sleep 0.02; done; exec {serve}")
     return Part(name, argv, ready=Check(f"http://127.0.0.1:{port}/"), **rest)
 
 
@@ -84,14 +86,17 @@ async def test_a_program_that_is_not_there_is_told_in_its_log(supervised: Any) -
     assert "cannot start /no/such/program: No such file" in supervised.log("missing")
 
 
-async def test_ready_is_when_it_answers_and_only_then_the_next_starts(supervised: Any) -> None:
-    port = choose_ports(["http"], {})["http"]
-    supervised.plan(server("http", port), running("next", after=("http",)))
+async def test_ready_is_when_it_answers_and_only_then_the_next_starts(supervised: Any, tmp_path: Path) -> None:
+    port, gate = choose_ports(["http"], {})["http"], tmp_path / "gate"
+    gate.touch()
+    supervised.plan(server("http", port, gate), running("next", after=("http",)))
     await supervised.start()
     states = await supervised.until_ready(["http", "next"])
     assert states["next"].since >= states["http"].since
+    gate.unlink()  # it is not ready again before anybody has looked
     os.kill(states["http"].process.pid, signal.SIGKILL)
     await supervised.until(lambda parts: not parts["http"].ready)
+    gate.touch()
     states = await supervised.until(restarted("http"))
     assert states["next"].restarts == 0
 

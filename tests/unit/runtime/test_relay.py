@@ -95,8 +95,7 @@ async def test_a_call_that_was_overheard_opens_nothing_again_and_does_not_hold_t
     ((path, headers),) = overheard
     assert b"secret".hex() not in str(headers)
     signed = {"Longshore-Signed": headers["Longshore-Signed"]}
-    seal = Seal(hmac.digest(b"secret", b"calls", "sha256"))
-    ours = {"Longshore-Signed": seal.sign(module._said(there.address, "count", {"to": "3"})).hex()}
+    ours = {"Longshore-Signed": _seal().sign(module._said(there.address, "count", {"to": "3"})).hex()}
     async with aiohttp.ClientSession() as session:
 
         async def status(path: str, headers: dict[str, str]) -> int:
@@ -115,7 +114,6 @@ async def test_silence_is_filled_with_signs_of_life_and_a_caller_that_leaves_end
     here: Relay, there: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "BEAT_SECONDS", 0.01)
-    monkeypatch.setattr(module, "SILENCE_SECONDS", 0.4)
     ended, speak = asyncio.Event(), asyncio.Event()
 
     async def late(_: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
@@ -127,8 +125,31 @@ async def test_silence_is_filled_with_signs_of_life_and_a_caller_that_leaves_end
             ended.set()
 
     there.offer("late", late)
-    asyncio.get_running_loop().call_later(1.0, speak.set)  # past the silence that a reader bears
-    async with aclosing(here.call(there.address, "late", {})) as messages:
-        assert await anext(messages) == b"at last"
-    async with asyncio.timeout(30):
+    signed = {"Longshore-Signed": _seal().sign(module._said(there.address, "late", {})).hex()}
+    async with asyncio.timeout(60), aiohttp.ClientSession() as session:
+        async with aclosing(here.call(there.address, "late", {})) as messages:
+            coming = asyncio.ensure_future(anext(messages))
+            async with session.get(f"http://{there.address}/relay/late", headers=signed) as wire:
+                assert await wire.content.readexactly(5 * 4) == bytes(5 * 4), "what is silent shows that it lives"
+                speak.set()
+                assert await coming == b"at last"
         await ended.wait()
+
+
+async def test_who_shows_no_sign_of_life_is_taken_for_gone(
+    here: Relay, there: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SILENCE_SECONDS", 0.05)
+
+    async def silent(_: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
+        await asyncio.Event().wait()
+        yield b""
+
+    there.offer("silent", silent)
+    with pytest.raises(Unavailable, match="is away"):
+        await anext(here.call(there.address, "silent", {}))
+
+
+def _seal() -> Seal:
+    """Of the calls between those who share the secret."""
+    return Seal(hmac.digest(b"secret", b"calls", "sha256"))

@@ -65,10 +65,13 @@ def test_every_setting_of_tasks_is_named() -> None:
 
 async def test_the_sessions_say_what_is_written(tmp_path: Path) -> None:
     place = f"localhost:{free_port()}"
-    # the task ends once somebody follows it, however long it takes here to get so far
+    # the task ends once who follows it has heard that it runs, however long it takes here to get so far
     gate = f"until [ -e {tmp_path}/gate ]; do sleep 0.1; done"
     (tmp_path / "template.yaml").write_text(blocks("yaml")[0].replace("sleep 2", gate))
-    (tmp_path / "follow.py").write_text(blocks("python")[0].replace(PLACE, place))
+    follows = blocks("python")[0].replace(PLACE, place)
+    heard = "print(message.data)"
+    assert heard in follows
+    (tmp_path / "follow.py").write_text(follows.replace(heard, f"{heard}; open('gate', 'w').close()"))
     [start] = blocks("sh")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("LONGSHORE_", "KUBE"))}
     env = {**kept, "HOME": str(tmp_path), "LONGSHORE_PORT": place.partition(":")[2], "TOKEN": "lsa_mine"}
@@ -82,24 +85,15 @@ async def test_the_sessions_say_what_is_written(tmp_path: Path) -> None:
             stderr=log,
             executable="/bin/bash",
         )
-    opening = asyncio.create_task(open_gate(tmp_path))
     try:
         await typed(f"curl -s --retry 60 --retry-delay 1 --retry-connrefused {place}/livez", tmp_path, env)
         for command, wanted in sessions():
             said = await typed(command.replace(PLACE, place), tmp_path, env)
             assert alike(said) == alike(wanted), f"{command}\n{said}"
     finally:
-        opening.cancel()
-        await asyncio.wait([opening])
         with suppress(ProcessLookupError):
             service.terminate()
         await asyncio.wait_for(service.wait(), 30)
-
-
-async def open_gate(folder: Path) -> None:
-    while "/ws/task-status/task-runner" not in (folder / "log").read_text():  # noqa: ASYNC110 - a file
-        await asyncio.sleep(0.05)
-    (folder / "gate").touch()
 
 
 async def typed(command: str, folder: Path, env: dict[str, str]) -> str:
