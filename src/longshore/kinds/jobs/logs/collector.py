@@ -2,7 +2,7 @@
 
 Runs in every replica of `control`: the jobs are shared out over those that live (`runtime.replicas`), and when one dies
 its jobs fall to the others, which go on where the archive ends. Two that follow the same log do no harm
-(`archive.logs`). `collecting` is one log; `livelog` asks for its tail, by the relay, under the name "log".
+(`archive.logs`). `collecting` is one log; `live` asks for its tail, by the relay, under the name "log".
 """
 
 from __future__ import annotations
