@@ -31,6 +31,7 @@ async def logs(
     timestamps: Annotated[bool, typer.Option("--timestamps", help="The time of each line.")] = False,
     previous: Annotated[bool, typer.Option("--previous", "-p", help="Of the attempt before the last.")] = False,
     container: Annotated[str | None, typer.Option("--container", help="Another container's log.")] = None,
+    index: Annotated[int | None, typer.Option("--index", min=0, help="Of an indexed job: only of this index.")] = None,
 ) -> None:
     """Print a job's log, now or long after it has ended."""
     call.goes_on = f"{job_id} is not touched by that" if follow_log else None
@@ -47,6 +48,7 @@ async def logs(
         timestamps=timestamps,
         previous=previous,
         container=container,
+        index=index,
     )
     async with aclosing(chunks):
         async for chunk in chunks:

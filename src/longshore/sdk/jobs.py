@@ -154,16 +154,18 @@ class Jobs:
         offset: int | None = None,
         regex: bool = False,
         late: bool = False,
+        index: int | None = None,
     ) -> AsyncGenerator[bytes, None]:
         """The log in chunks of bytes; with `follow` until the job has ended.
 
         `since`, `until`: a time, or how long ago ("10m"); `tail`: so many of the last lines; `search`: only lines with
         this text, or with `regex` a match of it (RE2), and `context` lines around each; `previous`: of the attempt
-        before; `late`: only what came when the log was closed already. A connection that breaks is taken up again after
+        before; `late`: only what came when the log was closed already; `index`:
+        only of this index of an indexed job. A connection that breaks is taken up again after
         the bytes already given; Unavailable where that cannot be.
         """
         query = LogQuery(
-            follow, since, until, tail, search, context, timestamps, previous, container, offset, regex, late
+            follow, since, until, tail, search, context, timestamps, previous, container, offset, regex, late, index
         )
         return LogReader(self._transport, job, query).chunks()
 

@@ -34,6 +34,7 @@ class LogQuery(Struct, frozen=True):
     offset: int | None = None
     regex: bool = False
     late: bool = False
+    index: int | None = None
 
     @property
     def plain(self) -> bool:
@@ -45,7 +46,7 @@ class LogQuery(Struct, frozen=True):
         return {
             name: value.isoformat() if isinstance(value, datetime) else value
             for name, value in given.items()
-            if value not in (None, False)
+            if value is not None and value is not False  # 0 is an index, and a tail
         }
 
 

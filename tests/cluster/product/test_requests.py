@@ -86,7 +86,10 @@ async def test_an_indexed_job_runs_each_index_once_and_says_which_have_ended(
         assert (done.status, done.attempts) == ("Failed", 3)
         async with session.get(f"/v1/jobs/{job['id']}") as response:
             record = await response.json()
-    assert record["indexes"] == {"completions": 3, "parallelism": 2, "succeeded": "0,2", "failed": "1"}
+    said = "The command ended with exit code 1."
+    failure = {"index": 1, "attempts": 1, "exit_code": 1, "reason": "Error", "message": said}
+    expected = {"completions": 3, "parallelism": 2, "succeeded": "0,2", "failed": "1", "failures": [failure]}
+    assert (record["indexes"], record["message"]) == (expected, f"Index 1: {said}")
 
 
 async def test_what_one_job_gave_out_is_the_input_of_the_next_and_is_checked_before(

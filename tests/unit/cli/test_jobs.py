@@ -366,7 +366,8 @@ def test_list_prints_names_json_and_more_columns(cli: Cli, api: Api) -> None:
 
 def test_logs_asks_for_a_part(cli: Cli, api: Api) -> None:
     api.on("GET /v1/jobs/j1/logs", body=b"x\n")
-    said = ("--since", "10m", "--until", "1m", "--search", "err", "--context", "2", "--previous", "--container", "c")
+    said = ["--since", "10m", "--until", "1m", "--search", "err", "--context", "2", "--previous", "--container", "c"]
+    said += ["--index", "0"]
     assert cli("logs", "j1", *said).out == "x\n"
     assert api.asked_for("GET /v1/jobs/j1/logs")[0].query == {
         "since": "10m",
@@ -375,6 +376,7 @@ def test_logs_asks_for_a_part(cli: Cli, api: Api) -> None:
         "context": "2",
         "previous": "true",
         "container": "c",
+        "index": "0",
     }
 
 

@@ -51,7 +51,7 @@ def job_manifest(
                 "rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
             },
             "template": {
-                "metadata": {"labels": labels, "annotations": {model.ANNOTATION_MOUNTS: "optional"}},
+                "metadata": {"labels": labels, "annotations": _pod_annotations(request)},
                 "spec": pod_spec(request, id, tenant, settings, priority.priority_class if priority else ""),
             },
         },
@@ -71,6 +71,11 @@ def _annotations(
         **({model.ANNOTATION_KEY_MADE: key_made.astimezone(UTC).isoformat()} if key_made else {}),
         **({model.ANNOTATION_PRIORITY: str(priority.value)} if priority and priority.value else {}),
     }
+
+
+def _pod_annotations(request: JobRequest) -> dict[str, str]:
+    by_index = {model.ANNOTATION_LOG: model.BY_INDEX} if request.indexed else {}
+    return {model.ANNOTATION_MOUNTS: "optional", **by_index}
 
 
 def _runs(request: JobRequest) -> dict[str, Any]:

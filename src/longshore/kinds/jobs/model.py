@@ -42,6 +42,10 @@ FINALIZER = "longshore.dev/archive"
 ANNOTATION_MOUNTS = "longshore.dev/mounts"
 """On pods. "optional": where a process node can mount nothing, their variables and working directory are enough."""
 LABEL_JOB_NAME = "batch.kubernetes.io/job-name"
+LABEL_INDEX = "batch.kubernetes.io/job-completion-index"
+ANNOTATION_LOG = "longshore.dev/log"
+"""On pods. "by-index": the names of its logs bear its index; those of jobs of before this was so never do."""
+BY_INDEX = "by-index"
 MAIN_CONTAINER = "main"
 REASON_STOPPED = "Stopped"
 REASON_SILENT = "HeartbeatLost"
@@ -244,8 +248,16 @@ def attempts(pods: Iterable[Pod]) -> list[Pod]:
 
 def stream_of(pod: Pod, container: str) -> str:
     """Name of one container's log in the archive: sorts by the pod's age, stays the same when other pods go."""
-    created = pod.metadata.creation_timestamp or EPOCH
-    return f"{created:%Y%m%dT%H%M%SZ}.{pod.metadata.name.rpartition('-')[2]}.{container}"
+    created, meta = pod.metadata.creation_timestamp or EPOCH, pod.metadata
+    index = meta.labels.get(LABEL_INDEX, "") if meta.annotations.get(ANNOTATION_LOG) == BY_INDEX else ""
+    of_index = f".{index}" if index.isascii() and index.isdigit() else ""
+    return f"{created:%Y%m%dT%H%M%SZ}.{meta.name.rpartition('-')[2]}{of_index}.{container}"
+
+
+def index_of(stream: str) -> int | None:
+    """The index that a stream of `stream_of` is of; None where its job has none, or is of before names bore it."""
+    words = stream.split(".")
+    return int(words[2]) if len(words) == 4 and words[2].isascii() and words[2].isdigit() else None
 
 
 def container_of(stream: str) -> str:

@@ -18,13 +18,27 @@ class ResourcesView(Struct, frozen=True):
     ephemeral: str = ""
 
 
+class IndexFailureView(Struct, frozen=True, gc=False):
+    """What an index died of, after so many attempts; `reason` and `message` as a job's."""
+
+    index: int
+    attempts: int
+    exit_code: int | None = None
+    reason: str = ""
+    message: str = ""
+
+
 class IndexesView(Struct, frozen=True):
-    """Of a job that runs more than once: how often, how many at a time, and which indexes have ended, as "0-3,7"."""
+    """Of a job that runs more than once: how often, how many at a time, and which indexes have ended, as "0-3,7".
+
+    `failures` tells of the failed ones, the lowest 100 of those whose pods are known.
+    """
 
     completions: int
     parallelism: int
     succeeded: str = ""
     failed: str = ""
+    failures: tuple[IndexFailureView, ...] = ()
 
 
 class OutputsView(Struct, frozen=True):

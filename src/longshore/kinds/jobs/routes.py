@@ -208,6 +208,15 @@ async def logs(
         int | None, Query(ge=0, le=1 << 60, description="From this byte on; it stays the same byte for life.")
     ] = None,
     late: Annotated[bool, Query(description="Only what came when the log was closed already.")] = False,
+    index: Annotated[
+        int | None,
+        Query(
+            ge=0,
+            le=9_999,
+            examples=[7],
+            description="Of an indexed job: only the log of this index, over its attempts.",
+        ),
+    ] = None,
 ) -> Response:
     """The log as plain text; one URL while it runs, after its pod is gone and after the job is gone.
 
@@ -215,7 +224,9 @@ async def logs(
     `X-Longshore-Log-Offset` at which byte the answer begins: whoever was cut off asks for what comes after the bytes
     that he has.
     """
-    wish = Wish(follow, tail, since, until, search, context, timestamps, previous, container, offset, late, regex)
+    wish = Wish(
+        follow, tail, since, until, search, context, timestamps, previous, container, offset, late, regex, index
+    )
     return await log.respond(parts, who, id, wish, asked_again(request))
 
 

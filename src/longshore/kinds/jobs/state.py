@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from longshore.kinds.jobs import indexes
 from longshore.kinds.jobs.failure import COUNTED, cause_of
 from longshore.kinds.jobs.model import MAIN_CONTAINER, REASON_STOPPED, State, Status, attempts, condition, request_of
 from longshore.kube.objects import Condition, ContainerStateTerminated, Job, Pod
@@ -37,7 +38,7 @@ def state_of(job: Job, pods: Iterable[Pod]) -> State:
         return State(Status.SUCCEEDED, "Completed", "The job ended with exit code 0.")
     failed = condition(job.status.conditions, "Failed")
     if failed:
-        return _failure(failed, pods)
+        return _failure(job, failed, pods)
     ending = condition(job.status.conditions, "FailureTarget")
     if ending:
         running = Status.QUEUED if job.spec.suspend else Status.RUNNING
@@ -67,13 +68,19 @@ def _pending(job: Job, coming: Iterable[Pod]) -> State:
     return State(Status.PENDING, "Starting", "Admitted; its pod is not running yet.")
 
 
-def _failure(failed: Condition, pods: tuple[Pod, ...]) -> State:
+def _failure(job: Job, failed: Condition, pods: tuple[Pod, ...]) -> State:
     if failed.reason == REASON_STOPPED:
         return State(Status.STOPPED, REASON_STOPPED, failed.message or "Stopped on request.")
     if failed.reason == "DeadlineExceeded":
         return State(Status.FAILED, failed.reason, "The job ran longer than its timeout and was ended.")
-    cause = cause_of(attempts(pods), MAIN_CONTAINER) if failed.reason in COUNTED else None
-    return State(Status.FAILED, cause.reason, cause.message) if cause else _as_told(failed)
+    if failed.reason not in COUNTED:
+        return _as_told(failed)
+    for pod in reversed(attempts(indexes.of_failed(job, pods))):
+        if cause := cause_of([pod], MAIN_CONTAINER):
+            index = indexes.number_of(pod)
+            of_index = "" if index is None else f"Index {index}: "
+            return State(Status.FAILED, cause.reason, of_index + cause.message)
+    return _as_told(failed)
 
 
 def _as_told(failed: Condition) -> State:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import msgspec
 
 from longshore.errors import LongshoreError
-from longshore.kinds.jobs import model
+from longshore.kinds.jobs import indexes, model
 from longshore.kinds.jobs.model import JobRequest, Status
 from longshore.kinds.jobs.record import IndexesView, JobRecord, OutputsView, ResourcesView, WhyView
 from longshore.kinds.jobs.state import finished_main, state_of
@@ -85,7 +85,7 @@ def record_of(
         args=request.args,
         resources=ResourcesView(**msgspec.structs.asdict(request.resources)),
         priority=request.priority,
-        indexes=_indexes(job, request),
+        indexes=_indexes(job, request, pods),
         tags=request.tags,
         exit_code=end.exit_code if end else None,
         attempts=ran,
@@ -101,11 +101,17 @@ def record_of(
     )
 
 
-def _indexes(job: Job, request: JobRequest) -> IndexesView | None:
+def _indexes(job: Job, request: JobRequest, pods: Iterable[Pod]) -> IndexesView | None:
     if not request.indexed:
         return None
     status = job.status
-    return IndexesView(request.completions, request.parallelism, status.completed_indexes, status.failed_indexes)
+    return IndexesView(
+        request.completions,
+        request.parallelism,
+        status.completed_indexes,
+        status.failed_indexes,
+        indexes.failures(job, pods),
+    )
 
 
 def record_in(kept: bytes, id: str) -> JobRecord:

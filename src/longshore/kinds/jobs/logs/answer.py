@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from longshore.archive.log_chunk import Chunk, joined
 from longshore.errors import Forbidden, NotFound
-from longshore.kinds.jobs import model
+from longshore.kinds.jobs import indexes, model
 from longshore.kinds.jobs.find import Found, find, kept_record
 from longshore.kinds.jobs.logs import streams
 from longshore.kinds.jobs.logs.changes import Changes
@@ -51,7 +51,9 @@ async def respond(
     if who.pod is not None:
         raise Forbidden("a pod's token opens only its own inputs, outputs and progress")
     lines = lines_of(wish, parts.now())
-    attempts = await streams.of_job(parts, found, wish.container)
+    if wish.index is not None:
+        indexes.check(found.request, wish.index)
+    attempts = await streams.of_job(parts, found, wish.container, wish.index)
     if wish.previous:
         attempts = _previous(found, attempts)
     if wish.late:
@@ -100,10 +102,15 @@ async def _headers(parts: Services, found: Found, attempts: list[Attempt], wish:
 async def _still_open(parts: Services, job: Job, attempts: list[Attempt], wish: Wish) -> list[str]:
     coming = next((attempt for attempt in attempts if attempt.end is None), None)
     if coming is None:
-        return [] if model.is_over(job) and attempts else ["the job is not over"]
+        return [] if _is_over(job, wish.index) and attempts else ["the job is not over"]
     if not wish.follow and not await parts.tails.is_collected(coming.key, coming.uid):
         return ["its collector cannot be reached just now: this is what the archive has"]
     return ["the job is not over" if coming.goes_on else "its last lines are still coming in"]
+
+
+def _is_over(job: Job, index: int | None) -> bool:
+    """Whether no further attempt begins: of the job, or of the index that is asked for."""
+    return model.is_over(job) or (index is not None and indexes.is_over(job, index))
 
 
 class _Reading:
@@ -124,7 +131,7 @@ class _Reading:
         async with Changes(self._parts.stores, job.name, job.uid) as changes:
             while not self._lines.over:
                 over = self._is_over()
-                attempts = await streams.of_job(self._parts, self._found, self._wish.container)
+                attempts = await streams.of_job(self._parts, self._found, self._wish.container, self._wish.index)
                 fresh = [attempt for attempt in attempts if attempt.key.stream not in self._done]
                 if self._wish.tail is not None and self._done:
                     fresh = [attempt for attempt in fresh if attempt.key.stream > max(self._done)]
@@ -140,7 +147,7 @@ class _Reading:
         uid = self._found.job.metadata.uid if self._found.job is not None else ""
         job = next((j for j in self._parts.stores.jobs.by("id", self._found.id) if j.metadata.uid == uid), None)
         self._found = replace(self._found, job=job)
-        return job is None or model.is_over(job)
+        return job is None or _is_over(job, self._wish.index)
 
     async def _pieces(self, attempts: list[Attempt]) -> AsyncGenerator[bytes, None]:
         for attempt in attempts:

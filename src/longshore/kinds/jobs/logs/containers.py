@@ -35,11 +35,11 @@ def with_log(pods: Iterable[Pod]) -> list[tuple[Pod, str]]:
     return [(pod, status.name) for pod in pods for status in statuses(pod) if has_log(pod, status.name)]
 
 
-def told_by(streams: Iterable[str], container: str | None) -> list[str]:
+def told_by(streams: Iterable[str], container: str | None, index: int | None = None) -> list[str]:
     """The streams of one container in the order of attempts: the one asked for, or the one that tells the story: the
-    user's, or the one that failed to fetch its inputs."""
+    user's, or the one that failed to fetch its inputs. Of an `index` only its own."""
     by_container: dict[str, list[str]] = {}
-    for stream in sorted(streams):
+    for stream in sorted(s for s in streams if index is None or model.index_of(s) == index):
         by_container.setdefault(model.container_of(stream), []).append(stream)
     if container is not None:
         return by_container.get(container, [])

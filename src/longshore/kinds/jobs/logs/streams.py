@@ -37,24 +37,24 @@ class Attempt:
     goes_on: bool = False
 
 
-async def of_job(parts: Services, found: Found, container: str | None) -> list[Attempt]:
-    """The streams of one container in the order of attempts.
+async def of_job(parts: Services, found: Found, container: str | None, index: int | None = None) -> list[Attempt]:
+    """The streams of one container in the order of attempts, of an `index` only its own.
 
     Pods and jobs are told by two watches: of a job that is over, pods that are not known yet are waited for.
     """
     job = found.job
     until = asyncio.get_running_loop().time() + KNOWN_SECONDS
     while True:
-        attempts = await _known(parts, found, container)
+        attempts = await _known(parts, found, container, index)
         if job is None or model.is_released(job) or not model.is_over(job) or container is not None:
             return attempts
-        ran = job.status.succeeded + job.status.failed
+        ran = job.status.succeeded + job.status.failed if index is None else 1
         if len(attempts) >= ran or asyncio.get_running_loop().time() > until:
             return attempts
         await asyncio.sleep(AGAIN_SECONDS)
 
 
-async def _known(parts: Services, found: Found, container: str | None) -> list[Attempt]:
+async def _known(parts: Services, found: Found, container: str | None, index: int | None) -> list[Attempt]:
     job = found.job
     uid = job.metadata.uid if job is not None else ""
     live = _started([] if job is None or model.is_released(job) else parts.stores.pods.by("job", uid))
@@ -68,7 +68,7 @@ async def _known(parts: Services, found: Found, container: str | None) -> list[A
             kept.get(name),
             name in live and is_running(live[name], model.container_of(name)),
         )
-        for name in told_by({*kept, *live}, container)
+        for name in told_by({*kept, *live}, container, index)
     ]
 
 

@@ -26,6 +26,7 @@ class Wish:
     offset: int | None = None
     late: bool = False
     regex: bool = False
+    index: int | None = None
 
 
 def lines_of(wish: Wish, now: datetime) -> Lines:

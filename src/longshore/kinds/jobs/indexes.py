@@ -1,0 +1,69 @@
+"""Which index of a job a pod and a log are of, and which indexes failed of what; pure.
+
+`state` and `view` ask for the record, `logs` for the log of one index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from longshore.errors import UserMistake
+from longshore.kinds.jobs.failure import cause_of
+from longshore.kinds.jobs.model import LABEL_INDEX, MAIN_CONTAINER, JobRequest, attempts
+from longshore.kinds.jobs.record import IndexFailureView
+from longshore.kube.objects import Job, Pod
+
+MOST_FAILURES = 100
+
+
+def number_of(pod: Pod) -> int | None:
+    """The index that a pod runs; None where its job has none."""
+    said = pod.metadata.labels.get(LABEL_INDEX, "")
+    return int(said) if said.isascii() and said.isdigit() else None
+
+
+def holds(ranges: str, index: int) -> bool:
+    """Whether a JobStatus's indexes, as "0-3,7", hold this one (Kubernetes API reference, batch/v1 JobStatus)."""
+    for each in filter(None, ranges.split(",")):
+        first, _, last = each.partition("-")
+        if int(first) <= index <= int(last or first):
+            return True
+    return False
+
+
+def is_over(job: Job, index: int) -> bool:
+    """Whether the Job controller will begin no further attempt of this index."""
+    return holds(job.status.completed_indexes, index) or holds(job.status.failed_indexes, index)
+
+
+def check(request: JobRequest | None, index: int) -> None:
+    """Raises UserMistake where there is no such index."""
+    if request is None or not request.indexed:
+        raise UserMistake("this job runs once, without an index", hint="leave index out", field="index")
+    if index >= request.completions:
+        hint = f"use one from 0 to {request.completions - 1}"
+        raise UserMistake(f"this job has no index {index}", hint=hint, field="index")
+
+
+def of_failed(job: Job, pods: Iterable[Pod]) -> list[Pod]:
+    """The pods of the indexes that failed for good; all pods where the Job names no such index."""
+    pods, failed = list(pods), job.status.failed_indexes
+    of_these = [pod for pod in pods if (index := number_of(pod)) is not None and holds(failed, index)]
+    return of_these or pods
+
+
+def failures(job: Job, pods: Iterable[Pod]) -> tuple[IndexFailureView, ...]:
+    """What the failed indexes died of, the lowest first, and no more than MOST_FAILURES of them."""
+    by_index: dict[int, list[Pod]] = {}
+    for pod in pods:
+        index = number_of(pod)
+        if index is not None and holds(job.status.failed_indexes, index):
+            by_index.setdefault(index, []).append(pod)
+    return tuple(_failure(index, attempts(by_index[index])) for index in sorted(by_index)[:MOST_FAILURES])
+
+
+def _failure(index: int, pods: list[Pod]) -> IndexFailureView:
+    cause = cause_of(pods, MAIN_CONTAINER)
+    ends = [s.state.terminated for s in pods[-1].status.container_statuses if s.name == MAIN_CONTAINER]
+    code = ends[0].exit_code if ends and ends[0] else None
+    return IndexFailureView(index, len(pods), code, cause.reason if cause else "", cause.message if cause else "")
