@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 
 from longshore.errors import UserMistake
@@ -22,18 +23,22 @@ def number_of(pod: Pod) -> int | None:
     return int(said) if said.isascii() and said.isdigit() else None
 
 
-def holds(ranges: str, index: int) -> bool:
-    """Whether a JobStatus's indexes, as "0-3,7", hold this one (Kubernetes API reference, batch/v1 JobStatus)."""
-    for each in filter(None, ranges.split(",")):
-        first, _, last = each.partition("-")
-        if int(first) <= index <= int(last or first):
-            return True
-    return False
+class Ranges:
+    """A JobStatus's indexes, as "0-3,7", in order (Kubernetes API reference, batch/v1 JobStatus); parsed once, for many
+    pods are looked up in many of them."""
+
+    def __init__(self, said: str) -> None:
+        pairs = [each.partition("-") for each in said.split(",") if each]
+        self._spans = [(int(first), int(last or first)) for first, _, last in pairs]
+
+    def __contains__(self, index: int) -> bool:
+        at = bisect_right(self._spans, index, key=lambda span: span[0])
+        return at > 0 and index <= self._spans[at - 1][1]
 
 
 def is_over(job: Job, index: int) -> bool:
     """Whether the Job controller will begin no further attempt of this index."""
-    return holds(job.status.completed_indexes, index) or holds(job.status.failed_indexes, index)
+    return index in Ranges(job.status.completed_indexes) or index in Ranges(job.status.failed_indexes)
 
 
 def check(request: JobRequest | None, index: int) -> None:
@@ -47,17 +52,18 @@ def check(request: JobRequest | None, index: int) -> None:
 
 def of_failed(job: Job, pods: Iterable[Pod]) -> list[Pod]:
     """The pods of the indexes that failed for good; all pods where the Job names no such index."""
-    pods, failed = list(pods), job.status.failed_indexes
-    of_these = [pod for pod in pods if (index := number_of(pod)) is not None and holds(failed, index)]
+    pods, failed = list(pods), Ranges(job.status.failed_indexes)
+    of_these = [pod for pod in pods if (index := number_of(pod)) is not None and index in failed]
     return of_these or pods
 
 
 def failures(job: Job, pods: Iterable[Pod]) -> tuple[IndexFailureView, ...]:
     """What the failed indexes died of, the lowest first, and no more than MOST_FAILURES of them."""
+    failed = Ranges(job.status.failed_indexes)
     by_index: dict[int, list[Pod]] = {}
     for pod in pods:
         index = number_of(pod)
-        if index is not None and holds(job.status.failed_indexes, index):
+        if index is not None and index in failed:
             by_index.setdefault(index, []).append(pod)
     return tuple(_failure(index, attempts(by_index[index])) for index in sorted(by_index)[:MOST_FAILURES])
 

@@ -63,7 +63,7 @@ def record_of(
     foreign = not model.tenant_of(job)
     id = public_id(job, tenant_id)
     failed = state.status is Status.FAILED
-    end = finished_main(pods, failed=failed)
+    end = finished_main(indexes.of_failed(job, pods) if failed else pods, failed=failed)
     # pods of a job that was stopped or too late are gone by now; the Job has counted them
     ran = max(len(pods), job.status.active + job.status.succeeded + job.status.failed)
     return JobRecord(

@@ -15,6 +15,7 @@ from longshore.kinds.jobs import indexes, model
 from longshore.kinds.jobs.logs.containers import told_by
 from longshore.kinds.jobs.record import IndexFailureView
 from longshore.kinds.jobs.state import state_of
+from longshore.kinds.jobs.view import record_of
 from longshore.kube.objects import Condition, Job, Pod
 
 WORD = st.text(string.ascii_lowercase + string.digits, min_size=1, max_size=8)
@@ -64,7 +65,7 @@ def test_ranges_hold_what_was_put_in(members: set[int], index: int) -> None:
     starts = sorted(each for each in members if each - 1 not in members)
     ends = sorted(each for each in members if each + 1 not in members)
     ranges = ",".join(f"{a}-{b}" if a != b else str(a) for a, b in zip(starts, ends, strict=True))
-    assert indexes.holds(ranges, index) is (index in members)
+    assert (index in indexes.Ranges(ranges)) is (index in members)
 
 
 def test_a_failed_job_tells_the_index_that_failed_for_good_and_not_a_newer_failure_that_was_made_good() -> None:
@@ -74,6 +75,7 @@ def test_a_failed_job_tells_the_index_that_failed_for_good_and_not_a_newer_failu
         of_index(pod("Failed", ended(9), age=5), 2),
         of_index(pod("Succeeded", ended(0, "Completed"), age=1), 2),
     ]
+    assert record_of(failed_job("1"), pods, tenant_id="a").exit_code == 4
     assert state_of(failed_job("1"), pods).message == "Index 1: The command ended with exit code 4."
     message = "The command ended with exit code 4."
     assert indexes.failures(failed_job("1"), pods) == (IndexFailureView(1, 2, 4, "Error", message),)
