@@ -15,7 +15,7 @@ from longshore.runtime.leader import Leader
 from longshore.runtime.term import Term
 
 NAMESPACE = "default"
-LEASE, RENEW, RETRY = 2.0, 1.2, 0.3
+LEASE, RENEW, RETRY = 4.0, 3.0, 0.3  # a machine that is busy stands still for a second
 numbers = count()
 
 
@@ -64,7 +64,7 @@ async def held(client: Client, lease: str) -> Lease:
     return await client.get(LEASES, lease, NAMESPACE)
 
 
-async def seconds_until(event: asyncio.Event, deadline: float = 15.0) -> float:
+async def seconds_until(event: asyncio.Event, deadline: float = 60.0) -> float:
     loop = asyncio.get_running_loop()
     started = loop.time()
     await asyncio.wait_for(event.wait(), deadline)
@@ -73,7 +73,7 @@ async def seconds_until(event: asyncio.Event, deadline: float = 15.0) -> float:
 
 async def until_held_by(client: Client, lease: str, identity: str) -> None:
     holder: str | None = None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while holder != identity:
             await asyncio.sleep(RETRY / 4)
             page = await client.list_page(LEASES, NAMESPACE, field_selector=f"metadata.name={lease}")
@@ -82,7 +82,7 @@ async def until_held_by(client: Client, lease: str, identity: str) -> None:
 
 async def renewed(client: Client, lease: str, seen: Lease, times: int) -> None:
     """Returns when the lease has been renewed this often."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while times:
             await asyncio.sleep(RETRY / 4)
             now = await held(client, lease)

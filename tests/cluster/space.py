@@ -219,7 +219,7 @@ class Namespace:
             raise AssertionError(f"{text!r} is not in {said!r}") from None
         return said
 
-    async def event(self, reason: str, text: str = "", deadline: float = 10.0) -> str:
+    async def event(self, reason: str, text: str = "", deadline: float = 30.0) -> str:
         """The message of the first event with this reason and text."""
         async with self.within(deadline):
             while True:

@@ -76,7 +76,7 @@ async def test_logs_print_the_end_and_follow_goes_on(up: Shell) -> None:
     assert "kube-scheduler" in (await up("logs")).out.splitlines()
     following = await up.start("logs", "etcd", "-n", "1", "-f")
     assert following.stdout is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await following.stdout.readline()
         with (up.folder.logs / "etcd.log").open("a") as log:
             log.write("one more line\n")

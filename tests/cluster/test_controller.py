@@ -47,7 +47,7 @@ async def controlling(
             tasks.create_task(Reflector(client, store, namespace=namespace).run()),
             tasks.create_task(controller.run()),
         ]
-        await store.wait_synced(20)
+        await store.wait_synced(60)
         yield store
         for task in running:
             task.cancel()
@@ -170,5 +170,5 @@ def once(found: AnyObject, _: Store[AnyObject]) -> Plan:
 async def test_deleting_what_is_deleted_is_no_error(client: Client, namespace: str) -> None:
     async with controlling(client, namespace, once) as store:
         made = await create_work(client, namespace, "short-lived")
-        await store.wait_for(made.metadata.resource_version, 10)
+        await store.wait_for(made.metadata.resource_version, 60)
         await until(store, lambda: store.get("short-lived", namespace) is None)

@@ -66,7 +66,7 @@ async def test_a_command_that_reads_nothing_does_not_mind_its_input(client: Clie
 async def test_a_conversation(client: Client, namespace: str) -> None:
     command = ["bash", "-c", "while read -r name; do echo hello $name; done; echo bye"]
     async with (
-        asyncio.timeout(20),
+        asyncio.timeout(60),
         remote_command.start(client, "shell", namespace, command, container="main", stdin=True) as process,
     ):
         for name in ("you", "there"):
@@ -79,7 +79,7 @@ async def test_a_conversation(client: Client, namespace: str) -> None:
 
 async def test_a_terminal_is_one_and_has_the_size_that_it_is_told(client: Client, namespace: str) -> None:
     async with (
-        asyncio.timeout(20),
+        asyncio.timeout(60),
         remote_command.start(client, "shell", namespace, ["bash"], container="main", stdin=True, tty=True) as process,
     ):
         await process.resize(columns=123, rows=45)

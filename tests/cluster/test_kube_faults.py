@@ -301,7 +301,7 @@ async def test_a_cluster_that_is_set_back_to_an_older_backup_is_followed(
         watched.may_go_back = True
         watched.told.clear()
         await own.up()
-        assert await watched.is_true(admin, deadline=20) == before
+        assert await watched.is_true(admin) == before
         assert watched.changes() == {"changed": ["changed"], "deleted": ["added"], "added": ["deleted"]}
         history = History(admin, time.monotonic)
         assert not await history.reaches(watched.store, told), "who was told that is told so"

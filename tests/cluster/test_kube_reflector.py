@@ -24,7 +24,7 @@ def reflect(client: Client, namespace: str) -> Reflect:
         store: Store[AnyObject] = Store(CONFIG_MAPS)
         task = asyncio.create_task(Reflector(client, store, namespace=namespace, pace=pace, **options).run())
         try:
-            await store.wait_synced(10)
+            await store.wait_synced(60)
             yield store
         finally:
             task.cancel()
@@ -40,11 +40,11 @@ def config_map(name: str, **labels: str) -> dict[str, Any]:
 async def test_a_write_is_read_back_from_the_store(client: Client, namespace: str, reflect: Reflect) -> None:
     async with reflect() as store:
         made = await client.create(CONFIG_MAPS, config_map("a"), namespace)
-        await store.wait_for(made.metadata.resource_version, deadline=10)
+        await store.wait_for(made.metadata.resource_version, deadline=60)
         assert store.get("a", namespace) == made
         await client.delete(CONFIG_MAPS, "a", namespace)
         marker = await client.create(CONFIG_MAPS, config_map("b"), namespace)
-        await store.wait_for(marker.metadata.resource_version, deadline=10)
+        await store.wait_for(marker.metadata.resource_version, deadline=60)
         assert store.get("a", namespace) is None
 
 
@@ -71,7 +71,7 @@ async def test_streams_that_end_are_resumed_without_a_loss(client: Client, names
         written: list[AnyObject] = []
         while store.stats.streams < 4:
             made = await client.create(CONFIG_MAPS, config_map(f"m{len(written)}"), namespace)
-            await store.wait_for(made.metadata.resource_version, deadline=10)
+            await store.wait_for(made.metadata.resource_version, deadline=60)
             written.append(made)
         assert store.stats.relists == 1
         assert all(store.get(made.metadata.name, namespace) == made for made in written)
@@ -81,5 +81,5 @@ async def test_bookmarks_move_a_quiet_store_on(client: Client, namespace: str, r
     """The server sends one shortly before it ends a stream, so that the next one need not begin in the past."""
     async with reflect(pace=Pace(timeout=(3, 3), short=1, backoff=0.01)) as store:
         elsewhere = await client.create(CONFIG_MAPS, config_map(f"quiet-{namespace}"), "default")
-        await store.wait_for(elsewhere.metadata.resource_version, deadline=20)
+        await store.wait_for(elsewhere.metadata.resource_version, deadline=60)
         await client.delete(CONFIG_MAPS, elsewhere.metadata.name, "default")

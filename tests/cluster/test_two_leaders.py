@@ -119,7 +119,7 @@ async def test_two_leaders_that_decide_on_every_step_at_the_same_time_do_it_once
         leading = [tasks.create_task(lead(post, Lockstep(client, who, meetings))) for who, post in posts.items()]
         for post in posts.values():
             await until_released(post, times)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             for meeting in meetings.values():
                 await meeting.over.wait()
         for task in leading:
@@ -149,7 +149,7 @@ async def stalled_leader(kubeconfig: Path, *arguments: str) -> AsyncIterator[asy
     process = await asyncio.create_subprocess_exec(*program, stdout=asyncio.subprocess.PIPE)
     try:
         await said(process, "stalled")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while state_of(process.pid) != "T":  # noqa: ASYNC110
                 await asyncio.sleep(0.01)  # a process does not tell when it is stopped
         yield process

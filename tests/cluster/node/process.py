@@ -37,7 +37,7 @@ class NodeProcess:
         assert self.process is not None
         if self.process.returncode is None:
             self.process.send_signal(number)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await self.process.wait()
 
     async def _is_healthy(self) -> bool:
@@ -56,7 +56,7 @@ async def label(client: Client, node: str, **labels: str | None) -> None:
     await client.patch(NODES, node, {"metadata": {"labels": labels}})
 
 
-async def until(holds: Callable[[], Any], deadline: float = 30.0) -> None:
+async def until(holds: Callable[[], Any], deadline: float = 60.0) -> None:
     async with asyncio.timeout(deadline):
         while not await holds():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.05)

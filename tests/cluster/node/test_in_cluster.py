@@ -17,9 +17,9 @@ async def main():
     async with Client(Config.load()) as client:
         store = Store(CONFIG_MAPS)
         reflecting = asyncio.create_task(Reflector(client, store, namespace=client.config.namespace).run())
-        await store.wait_synced(30)
+        await store.wait_synced(60)
         made = await client.create(CONFIG_MAPS, {"metadata": {"name": "from-the-pod"}})
-        await store.wait_for(made.metadata.resource_version, 10)
+        await store.wait_for(made.metadata.resource_version, 60)
         print(store.get("from-the-pod", client.config.namespace).metadata.name)
         reflecting.cancel()
 

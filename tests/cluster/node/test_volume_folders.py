@@ -81,14 +81,14 @@ async def claim_by_hand(space: Namespace, name: str, path: Path, **meta: object)
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not holds():  # noqa: ASYNC110 - what is on disk has no event
             await asyncio.sleep(POLL_SECONDS)
 
 
 async def bound(space: Namespace) -> Raw:
     """The claim's volume."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             claim = await space.client.get(CLAIMS, "data", space.name)
             if claim["status"].get("phase") == "Bound":
@@ -99,7 +99,7 @@ async def bound(space: Namespace) -> Raw:
 async def released(space: Namespace, name: str) -> Raw:
     """The volume, once the claim is deleted."""
     await space.client.delete(CLAIMS, "data", space.name)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             volume = await space.client.get(VOLUMES, name)
             if volume["status"]["phase"] == "Released":
@@ -108,7 +108,7 @@ async def released(space: Namespace, name: str) -> Raw:
 
 
 async def gone(client: Client, volume: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             try:
                 await client.get(VOLUMES, volume)
@@ -118,7 +118,7 @@ async def gone(client: Client, volume: str) -> None:
 
 
 async def event_about(client: Client, name: str, reason: str) -> str:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             for event in (await client.list_page(EVENTS, "default")).items:
                 if (event.involved_object.name, event.reason) == (name, reason):

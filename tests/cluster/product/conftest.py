@@ -33,7 +33,7 @@ class TenantClient:
 NewTenant = Callable[..., Awaitable[TenantClient]]
 
 
-async def _eventually(what: Callable[[], Awaitable[T | None]], *, deadline: float = 30.0) -> T:
+async def _eventually(what: Callable[[], Awaitable[T | None]], *, deadline: float = 60.0) -> T:
     """The first result that is not None; polls, because what is waited for has no event of its own."""
     async with asyncio.timeout(deadline):
         while True:

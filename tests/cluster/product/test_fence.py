@@ -300,7 +300,7 @@ async def test_a_burst_never_runs_more_than_the_limit_even_while_the_leader_is_k
         """The process id of control, once it runs again."""
         return next(part.pid for part in (await cluster.status()).parts if part.name == "control")
 
-    await jobs.wait_synced(30)
+    await jobs.wait_synced(60)
     watching += [asyncio.ensure_future(watch_jobs()), asyncio.ensure_future(watch_fence())]
     try:
         submitted = await asyncio.gather(

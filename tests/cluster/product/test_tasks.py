@@ -98,7 +98,13 @@ async def test_a_task_is_a_job_that_a_socket_follows_to_its_end_and_that_answers
     assert status == 200
     assert (document["status"], document["succeeded"], document["failed"], document["active"]) == ("Succeeded", 1, 0, 0)
     assert document["start_time"] <= document["completion_time"]
-    assert [pod["phase"] for pod in document["pods"]] == ["Succeeded"]
+
+    async def pods_too() -> bool | None:
+        """Pods and Jobs are told by two watches."""
+        found = (await caller.ask("GET", f"/api/task-status?job_name={id}"))[1]
+        return True if [pod["phase"] for pod in found["pods"]] == ["Succeeded"] else None
+
+    await eventually(pods_too)
     log = b"".join([chunk async for chunk in tenant.client.jobs.logs(id)]).decode()
     assert log == "run Run 7/β of us\ndone\n"
     record = await tenant.client.jobs.get(id)
