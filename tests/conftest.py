@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import time
 from collections.abc import Iterator
 
 import pytest
 import structlog
-from tests import lanes
+from tests import lanes, running
 
 # of the many processes that tests start each would translate all of our sources anew, which is most of its start
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -27,6 +28,16 @@ def _log_as_at_first() -> Iterator[None]:
         if type(handler) is logging.StreamHandler and handler not in handlers:
             logging.root.removeHandler(handler)
     logging.root.setLevel(level)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_goes_on(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """When all is over no process is left that was told of a folder of these tests."""
+    yield
+    folder, until = f"{tmp_path_factory.getbasetemp()}/", time.monotonic() + 60
+    while (left := running.mentioning(folder)) and time.monotonic() < until:
+        time.sleep(0.2)
+    assert not left, f"still running: {left}"
 
 
 @pytest.hookimpl(wrapper=True)

@@ -9,9 +9,10 @@ import asyncio
 import hashlib
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from longshore.errors import UserMistake
 
@@ -74,7 +75,7 @@ async def run(argv: Sequence[str], env: Mapping[str, str], folder: Path, output:
         async with asyncio.timeout(seconds):
             return await process.wait()
     finally:
-        await asyncio.shield(_end(process, reading))
+        await _to_its_end(_end(process, reading))
 
 
 async def _read(pipe: int, output: Output) -> None:
@@ -100,6 +101,19 @@ async def _end(process: asyncio.subprocess.Process, reading: asyncio.Task[None])
     if not reading.done():  # what has left the group holds the pipe open
         reading.cancel()
         await asyncio.wait([reading])
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """However often whoever waits for it is cancelled meanwhile: a service that stops cancels what was cancelled."""
+    doing, cancelled = asyncio.ensure_future(work), False
+    while not doing.done():
+        try:
+            await asyncio.wait([doing])
+        except asyncio.CancelledError:
+            cancelled = True
+    doing.result()
+    if cancelled:
+        raise asyncio.CancelledError
 
 
 def _signal(group: int, number: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,10 +29,10 @@ async def test_a_silent_task_that_is_being_ended_when_the_service_stops_is_not_t
     processes = Processes(
         Settings(), Kept(Objects(tmp_path.as_uri())), lambda: datetime.now(UTC), lambda _: None, Bus()
     )
-    stubborn = Template(command=("bash", "-c", f"trap : TERM; echo x >> {began}; while :; do sleep 0.05; done"))
+    stubborn = Template(command=("bash", "-c", f"trap : TERM; echo $$ >> {began}; while :; do sleep 0.05; done"))
     await processes.submit("a", stubborn, Asked("r", heartbeat=True), "t1")
     async with asyncio.timeout(30):
-        while not began.exists():  # noqa: ASYNC110 - of another process
+        while not began.exists() or not began.read_text():  # noqa: ASYNC110 - of another process
             await asyncio.sleep(0.02)
     processes.look(asyncio.get_running_loop().time() + 10_000)
     await asyncio.sleep(0)  # it is told to end, and takes its time
@@ -40,7 +41,9 @@ async def test_a_silent_task_that_is_being_ended_when_the_service_stops_is_not_t
     task = await processes.find("a", "t1")
     assert task is not None
     assert (task.status, task.reason, task.attempts) == (Word.FAILED, "ServiceStopped", 1)
-    assert began.read_text() == "x\n"
+    [pid] = began.read_text().split()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid), 0)
 
 
 async def test_beats_put_off_the_judgement_and_so_does_a_time_in_which_the_service_did_not_run(tmp_path: Path) -> None:
