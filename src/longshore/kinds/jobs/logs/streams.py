@@ -21,7 +21,8 @@ from longshore.kinds.jobs.logs.containers import has_log, is_running, statuses, 
 from longshore.kinds.kind import Services
 from longshore.kube.objects import Pod
 
-# how long an answer without follow waits for the last lines of a container that has ended, and for a pod to be known
+# how long an answer without follow waits for the last lines of a container that has ended, and for a pod to be known or
+# the collector of what goes on: what a reader saw a moment ago is not left out because a replica is slow
 LAST_LINES_SECONDS = 5.0
 KNOWN_SECONDS = 2.0
 AGAIN_SECONDS = 0.1
@@ -90,7 +91,7 @@ async def read(parts: Services, attempt: Attempt, at: int, *, follow: bool) -> A
     """Its bytes from offset `at` on, chunk after chunk; with `follow` until it is over."""
     logs, key = parts.archive.logs, attempt.key
     clock = asyncio.get_running_loop().time
-    until = clock() + LAST_LINES_SECONDS
+    until = clock() + (KNOWN_SECONDS if attempt.goes_on else LAST_LINES_SECONDS)
     while True:
         before, end = at, attempt.end
         try:
@@ -110,11 +111,17 @@ async def read(parts: Services, attempt: Attempt, at: int, *, follow: bool) -> A
                     yield chunk
                     at = chunk.end
         else:
-            async with aclosing(uncollected(parts, attempt, at)) as coming:
-                async for chunk in coming:
-                    yield chunk
-                    at = chunk.end
-            if attempt.goes_on or clock() > until:
+            told = True
+            try:
+                async with aclosing(parts.tails.ask(key, attempt.uid, at)) as said:
+                    async for message in said:
+                        if isinstance(message, Chunk):
+                            yield message
+                            at = message.end
+                        told = not isinstance(message, int)  # what has gone into the archive meanwhile is read there
+            except (NotFound, Unavailable):
+                told = False
+            if (attempt.goes_on and told) or clock() > until:
                 return
         if at == before:
             await asyncio.sleep(AGAIN_SECONDS)
