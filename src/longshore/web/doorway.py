@@ -22,6 +22,9 @@ HEAD_SECONDS = 20.0  # from the first byte of a request, or from the connection,
 MOST_HEAD = 64 << 10  # bytes, and what one read brings beyond
 LINGER_SECONDS = 5.0  # from an answer to the end of a body that nobody reads; closed sooner, the answer may be lost
 MOST_LINGER = 256  # connections that do so at a time; beyond, the oldest is cut off
+# for the next request of who is known. His side gives an idle connection up first: one that both end at once may lose a
+# request that must not be sent twice. Clients wait 15 to 60 s, a stranger's is given up after uvicorn's 5
+KNOWN_IDLE_SECONDS = 75
 READ_SECONDS = 30.0  # in which a stranger reads so many bytes of a large answer, or is cut off
 LEAST_READ = 30 << 10
 _REFUSAL = b"HTTP/1.1 %s\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
@@ -93,6 +96,8 @@ class Doorway(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         # where another request has come already, the body of this one was there
         unread = not self.pipeline and self.cycle.more_body
+        known = is_known(self.cycle.scope)
+        self.timeout_keep_alive = KNOWN_IDLE_SECONDS if known else self.config.timeout_keep_alive
         super().on_response_complete()
         if unread and not self.transport.is_closing():
             self._linger()

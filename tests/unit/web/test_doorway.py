@@ -40,6 +40,10 @@ async def somebody(_: str) -> Caller | None:
     return Caller("somebody")
 
 
+async def hello(request: Request) -> PlainTextResponse:
+    return PlainTextResponse((await current_caller(request)).name)
+
+
 @pytest.fixture
 async def port(server: Server) -> AsyncIterator[int]:
     socket = listen("127.0.0.1", 0)
@@ -53,6 +57,7 @@ async def port(server: Server) -> AsyncIterator[int]:
 @pytest.fixture
 def server() -> Server:
     routes = [Route("/", length, methods=["GET", "POST"]), Route("/deaf", deaf, methods=["POST"]), Route("/big", big)]
+    routes.append(Route("/hello", hello))
     app = Starlette(routes=routes)
     app.state.authentication = Authentication([somebody])
     config = uvicorn.Config(
@@ -222,3 +227,20 @@ async def test_one_who_is_known_may_read_when_he_likes(
 async def chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
     while chunk := await reader.read(1 << 20):
         yield chunk
+
+
+async def test_who_is_known_may_be_idle_for_longer_than_clients_are_and_a_stranger_may_not(
+    server: Server, port: int
+) -> None:
+    server.config.timeout_keep_alive = 0  # of whom is not known
+    known = b"GET /hello HTTP/1.1\r\nhost: a\r\nx-api-key: k\r\n\r\n"
+    async with asyncio.timeout(60):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(2):
+            writer.write(known)
+            assert (await reader.readuntil(b"somebody")).startswith(b"HTTP/1.1 200")
+            stranger, strangers = await asyncio.open_connection("127.0.0.1", port)
+            strangers.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+            assert (await stranger.read()).startswith(b"HTTP/1.1 200"), "and then it is closed"
+            strangers.close()
+    writer.close()
