@@ -10,10 +10,14 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 from tests import lanes, running
 
 # of the many processes that tests start each would translate all of our sources anew, which is most of its start
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# how long an example takes says how busy the machine is
+settings.register_profile("any machine", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 AT_FIRST = structlog.get_config(), tuple(logging.root.handlers), logging.root.level
 
 

@@ -166,7 +166,7 @@ async def test_a_donation_is_one_task_however_often_and_by_however_many_it_is_se
 
 
 async def test_a_job_that_longshore_did_not_make_answers_to_those_who_may_read_it(
-    replica: Serving, api: LocalApi, caller: Caller, client: Client, namespace: str
+    replica: Serving, api: LocalApi, caller: Caller, client: Client, namespace: str, eventually: Eventually
 ) -> None:
     pod = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "bash", "command": ["true"]}]}
     body = {"metadata": {"name": "theirs"}, "spec": {"backoffLimit": 0, "template": {"spec": pod}}}
@@ -175,11 +175,23 @@ async def test_a_job_that_longshore_did_not_make_answers_to_those_who_may_read_i
     assert (await caller.statuses(f"/ws/task-status/theirs?namespace={namespace}"))[1] == 4403
     async with aiohttp.ClientSession(replica.url, headers={"X-API-Key": api.admin_token}) as session:
         admin = Caller(session)
+
+        async def known() -> bool | None:
+            """To this replica, which hears of what others make by its watch."""
+            answer = await admin.ask("GET", f"/api/task-status?job_name=theirs&namespace={namespace}")
+            return True if answer[0] == 200 else None
+
+        await eventually(known)
         said, code = await admin.statuses(f"/ws/task-status/theirs?namespace={namespace}")
         assert said[-1]["status"] == "Succeeded"
         assert code == 1000
-        document = (await admin.ask("GET", f"/api/task-status?job_name=theirs&namespace={namespace}"))[1]
-        assert (document["status"], len(document["pods"])) == ("Succeeded", 1)
+
+        async def pods_too() -> bool | None:
+            path = f"/api/task-status?job_name=theirs&namespace={namespace}"
+            document = (await admin.ask("GET", path))[1]
+            return True if (document["status"], len(document["pods"])) == ("Succeeded", 1) else None
+
+        await eventually(pods_too)
 
 
 async def test_what_is_not_there_or_not_yours_is_not_found_and_the_socket_closes_cleanly(
