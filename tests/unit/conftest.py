@@ -56,6 +56,10 @@ class Api:
 
         self._script[what].append(answer)
 
+    def answer(self, what: str, answer: Answer) -> None:
+        """Answer as a function does that may look at the request, or wait."""
+        self._script[what].append(answer)
+
     def problem(self, what: str, status: int, detail: str, **members: object) -> None:
         """Refuse with a problem document; `headers` goes into the header."""
         headers = members.pop("headers", None)

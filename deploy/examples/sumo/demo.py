@@ -71,7 +71,7 @@ class Demo:
             self._job = job.id
             self.out.say(f"submitted {scenario.name} as {job.id}; its log:")
             call = Call(client, self.out, None)
-            code = await follow(call, job.id)
+            code = await follow(call, job)
             self._job = None
             if code == 0:
                 await self._results(call, job.id)

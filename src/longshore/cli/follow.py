@@ -14,6 +14,7 @@ from rich.table import Column
 from rich.text import Text
 
 from longshore.cli.command import Call
+from longshore.cli.indexed import IndexedLog, has_own_logs, prefixed
 from longshore.cli.lines import Lines
 from longshore.cli.output import Output, duration, printable
 
@@ -29,17 +30,21 @@ class View(Protocol):
     def log(self, chunk: bytes) -> None:
         """The next bytes of the log; none when it has ended."""
 
+    def line(self, index: int, line: bytes) -> None:
+        """The next line of the log of an index."""
+
     def job(self, job: "Job") -> None:
         """The job as it is now."""
 
 
-async def follow(call: Call, job_id: str) -> int:
+async def follow(call: Call, submitted: "Job") -> int:
     """Show the log and progress of a job until it has ended; 0 when it succeeded, else 1."""
+    job_id = submitted.id
     call.goes_on = f"{job_id} goes on running; `longshore stop {job_id}` ends it"
     with ExitStack() as stack:
         view = _view(call.out, stack)
         async with asyncio.TaskGroup() as group:
-            reading = group.create_task(_read_log(call, job_id, view))
+            reading = group.create_task(_read_log(call, submitted, view))
             job = await call.client.jobs.wait(job_id, seen=view.job)
             call.goes_on = None
             await asyncio.wait([reading], timeout=_LOG_END)
@@ -64,8 +69,11 @@ def conclude(out: Output, job: "Job") -> int:
     return 1
 
 
-async def _read_log(call: Call, job_id: str, view: View) -> None:
-    async with aclosing(call.client.jobs.logs(job_id, follow=True)) as chunks:
+async def _read_log(call: Call, job: "Job", view: View) -> None:
+    if has_own_logs(job):
+        await IndexedLog(call, job, {}, view.line).follow()
+        return
+    async with aclosing(call.client.jobs.logs(job.id, follow=True)) as chunks:
         async for chunk in chunks:
             view.log(chunk)
     view.log(b"")
@@ -93,6 +101,9 @@ class _JsonLines:
         for line in self._lines.feed(chunk) if chunk else self._lines.rest():
             self._out.line({"log": line})
 
+    def line(self, index: int, line: bytes) -> None:
+        self._out.line({"index": index, "log": line.decode(errors="replace")})
+
     def job(self, job: "Job") -> None:
         if job != self._last:
             self._out.line({"job": job})
@@ -109,6 +120,9 @@ class _Plain:
 
     def log(self, chunk: bytes) -> None:
         self._out.raw(chunk)
+
+    def line(self, index: int, line: bytes) -> None:
+        self._out.raw(prefixed(index, line))
 
     def job(self, job: "Job") -> None:
         progress = job.progress
@@ -149,6 +163,9 @@ class _Bar:
             # Programs redraw a line by a carriage return; what they left standing is what counts.
             shown = line.rstrip("\r").rpartition("\r")[2]
             self.drawn.console.print(Text.from_ansi(shown), soft_wrap=True)
+
+    def line(self, index: int, line: bytes) -> None:
+        self.log(prefixed(index, line.rstrip(b"\r").rpartition(b"\r")[2]))
 
     def job(self, job: "Job") -> None:
         progress = job.progress

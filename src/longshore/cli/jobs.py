@@ -10,12 +10,14 @@ from longshore.cli import artifacts, listing, logs, submit, wait, watch
 from longshore.cli.command import Call, command
 from longshore.cli.completion import JobId, JobIdForGood
 from longshore.cli.follow import headline
-from longshore.cli.output import Output, duration, local
+from longshore.cli.indexed import numbers
+from longshore.cli.output import Output, duration, local, printable
 from longshore.cli.submit import submitted
 
 if TYPE_CHECKING:
-    from longshore.sdk import Job
+    from longshore.sdk import IndexFailure, Job
 
+_FAILURES = 10  # of a job's indexes, that its card names
 app = typer.Typer(help="Jobs of every kind: submit, list, read logs, stop.", no_args_is_help=True)
 
 
@@ -157,12 +159,42 @@ def _card(out: Output, job: "Job") -> None:
             ("ran for", duration(job.started, job.finished)),
             ("exit code", job.exit_code),
             ("attempts", job.attempts),
+            ("indexes", _counted(job)),
+            ("failed", _failed(job)),
             ("outputs", _kept(job)),
             ("archived", "yes" if job.archived else None),
             ("last lines", textwrap.dedent(job.log_tail) if job.log_tail else None),
             ("hint", job.hint),
         )
     )
+
+
+def _counted(job: "Job") -> str | None:
+    if job.indexes is None:
+        return None
+    counts = job.indexes.counts
+    if counts is None:  # archived by an earlier version
+        return f"{job.indexes.completions}, of which succeeded: {job.indexes.succeeded or 'none'}"
+    parts = f"{counts.succeeded} succeeded, {counts.failed} failed, {counts.running} running"
+    return f"{parts}, of {job.indexes.completions}"
+
+
+def _failed(job: "Job") -> str | None:
+    """The failed indexes, a line each, the first of them; and how many more."""
+    if job.indexes is None:
+        return None
+    shown = [_failure(each) for each in job.indexes.failures[:_FAILURES]]
+    more = sum(1 for _ in numbers(job.indexes.failed)) - len(shown)
+    if not shown:  # their pods are not known any more
+        return job.indexes.failed
+    return "\n".join([*shown, f"and {more} more" if more > 0 else ""]).rstrip()
+
+
+def _failure(failure: "IndexFailure") -> str:
+    often = f" ({failure.attempts} attempts)" if (failure.attempts or 0) > 1 else ""
+    reason = " ".join(printable(failure.reason or "").split())
+    said = " ".join(printable(failure.message or "").split())
+    return f"{failure.index}: {': '.join(part for part in (reason, said) if part) or 'no reason is known'}{often}"
 
 
 def _kept(job: "Job") -> str | None:

@@ -1,12 +1,14 @@
 """`longshore logs`: a job's log, now or long after it has ended, all of it or what is looked for."""
 
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from longshore.cli.command import Call, command
 from longshore.cli.completion import JobId
+from longshore.cli.indexed import IndexedLog, Show, has_own_logs, prefixed
 from longshore.cli.lines import Lines
 from longshore.cli.output import Output
 
@@ -32,24 +34,32 @@ async def logs(
     previous: Annotated[bool, typer.Option("--previous", "-p", help="Of the attempt before the last.")] = False,
     container: Annotated[str | None, typer.Option("--container", help="Another container's log.")] = None,
     index: Annotated[int | None, typer.Option("--index", min=0, help="Of an indexed job: only of this index.")] = None,
+    no_prefix: Annotated[bool, typer.Option("--no-prefix", help="Of an indexed job: lines without index.")] = False,
 ) -> None:
-    """Print a job's log, now or long after it has ended."""
+    """Print a job's log, now or long after it has ended; of an indexed job that of each index."""
     call.goes_on = f"{job_id} is not touched by that" if follow_log else None
+    part: dict[str, Any] = {
+        "since": since,
+        "until": until,
+        "tail": tail,
+        "search": search,
+        "regex": regex,
+        "context": context,
+        "timestamps": timestamps,
+        "previous": previous,
+        "container": container,
+    }
+    if index is None:
+        job = await call.client.jobs.get(job_id)
+        if has_own_logs(job):
+            log = IndexedLog(call, job, part, _shown(call.out, prefix=not no_prefix))
+            await (log.follow() if follow_log else log.read())
+            return
+    await _one(call, call.client.jobs.logs(job_id, follow=follow_log, index=index, **part))
+
+
+async def _one(call: Call, chunks: AsyncGenerator[bytes, None]) -> None:
     lines = Lines()
-    chunks = call.client.jobs.logs(
-        job_id,
-        follow=follow_log,
-        since=since,
-        until=until,
-        tail=tail,
-        search=search,
-        regex=regex,
-        context=context,
-        timestamps=timestamps,
-        previous=previous,
-        container=container,
-        index=index,
-    )
     async with aclosing(chunks):
         async for chunk in chunks:
             if call.out.json:
@@ -57,6 +67,16 @@ async def logs(
             else:
                 call.out.raw(chunk)
     _print_lines(call.out, lines.rest())
+
+
+def _shown(out: Output, *, prefix: bool) -> Show:
+    def show(index: int, line: bytes) -> None:
+        if out.json:
+            out.line({"index": index, "log": line.decode(errors="replace")})
+        else:
+            out.raw(prefixed(index, line) if prefix else line + b"\n")
+
+    return show
 
 
 def _print_lines(out: Output, lines: list[str]) -> None:

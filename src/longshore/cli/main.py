@@ -82,6 +82,8 @@ def run(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return _nobody_reads()
     except Exception as error:
+        if isinstance(error, ExceptionGroup) and error.subgroup(BrokenPipeError):
+            return _nobody_reads()
         known = known_error(error)
         if known is None:
             raise

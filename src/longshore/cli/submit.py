@@ -52,7 +52,7 @@ async def submitted(call: Call, job: "Job", follow_log: bool, *, wait: bool = Fa
     """What every `submit` does next: print the id, or see the job through."""
     if follow_log:
         call.out.say(f"submitted {job.id}")
-        return await follow(call, job.id)
+        return await follow(call, job)
     if not call.out.json:
         call.out.text(job.id)
     if wait:

@@ -129,6 +129,41 @@ class Outputs(Struct, frozen=True, kw_only=True):
     why: str | None = None
 
 
+class IndexFailure(Struct, frozen=True, kw_only=True, gc=False):
+    """What an index died of, after so many attempts."""
+
+    index: int
+    attempts: int | None = None
+    exit_code: int | None = None
+    reason: str | None = None
+    message: str | None = None
+
+
+class IndexCounts(Struct, frozen=True, kw_only=True, gc=False):
+    """How many indexes have ended well, have failed for good, and run."""
+
+    succeeded: int = 0
+    failed: int = 0
+    running: int = 0
+
+
+class Indexes(Struct, frozen=True, kw_only=True):
+    """Of a job that runs more than once; `succeeded`, `failed` and `running` are indexes, as "0-3,7".
+
+    `failures` has 100 at most; `counts` is None in records that an earlier version archived. `own_logs`: each index has
+    a log of its own, which jobs of earlier versions have not.
+    """
+
+    completions: int
+    parallelism: int | None = None
+    succeeded: str = ""
+    failed: str = ""
+    running: str = ""
+    failures: list[IndexFailure] = []
+    counts: IndexCounts | None = None
+    own_logs: bool = False
+
+
 class Job(Struct, frozen=True, kw_only=True):
     """One piece of work of any kind: the record that every kind shares."""
 
@@ -148,6 +183,7 @@ class Job(Struct, frozen=True, kw_only=True):
     args: list[str] = []
     tags: dict[str, str] = {}
     resources: dict[str, str | float | None] = {}
+    indexes: Indexes | None = None
     exit_code: int | None = None
     attempts: int | None = None
     progress: Progress | None = None

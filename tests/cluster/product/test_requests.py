@@ -88,7 +88,9 @@ async def test_an_indexed_job_runs_each_index_once_and_says_which_have_ended(
             record = await response.json()
     said = "The command ended with exit code 1."
     failure = {"index": 1, "attempts": 1, "exit_code": 1, "reason": "Error", "message": said}
+    counts = {"succeeded": 2, "failed": 1, "running": 0}
     expected = {"completions": 3, "parallelism": 2, "succeeded": "0,2", "failed": "1", "failures": [failure]}
+    expected |= {"running": "", "counts": counts, "own_logs": True}
     assert (record["indexes"], record["message"]) == (expected, f"Index 1: {said}")
 
 

@@ -86,6 +86,7 @@ def test_times_are_in_the_readers_zone(cli: Cli, api: Api, local_zone: None) -> 
 
 
 def test_logs_are_the_bytes_of_the_job(cli: Cli, api: Api) -> None:
+    api.on("GET /v1/jobs/j1", DONE)
     api.on("GET /v1/jobs/j1/logs", body=b"one\ntwo")
     assert cli("jobs", "logs", "j1", "--tail", "2").out == "one\ntwo"
     assert api.asked_for("GET /v1/jobs/j1/logs")[0].query == {"tail": "2"}
@@ -434,6 +435,7 @@ def test_ctrl_c_ends_the_waiting_and_not_the_job(cli: Cli, api: Api) -> None:
 
 
 def test_a_reader_that_has_enough_is_no_error(cli: Cli, api: Api) -> None:
+    api.on("GET /v1/jobs/j1", DONE)
     api.on("GET /v1/jobs/j1/logs", body=b"line\n" * 200_000)
     shell = f"{sys.executable} -m longshore logs j1 | head -1"
     ran = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=60, check=False)

@@ -84,6 +84,19 @@ async def test_a_log_whose_connection_broke_goes_on_where_it_was(api: Api) -> No
     assert all(asked.query == {"follow": "true"} for asked in api.asked)
 
 
+async def test_a_part_of_a_log_that_is_0_is_asked_for_and_what_is_not_said_is_not(api: Api) -> None:
+    api.on("GET /v1/jobs/j1/logs", body=b"")
+    async with LongshoreClient(api.url) as client:
+        async for _ in client.jobs.logs("j1", tail=0, index=0, context=0, search=""):
+            pass
+        async for _ in client.jobs.logs("j1", offset=0):
+            pass
+    assert [asked.query for asked in api.asked] == [
+        {"tail": "0", "index": "0", "context": "0", "search": ""},
+        {"offset": "0"},
+    ]
+
+
 async def test_a_tail_whose_connection_broke_is_not_guessed_at(api: Api) -> None:
     api.broken("GET /v1/jobs/j1/logs", b"two\n")
     async with LongshoreClient(api.url) as client:

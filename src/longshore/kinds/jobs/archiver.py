@@ -19,6 +19,7 @@ from longshore.kinds.jobs.happened import happened
 from longshore.kinds.jobs.logs.settled import settled
 from longshore.kinds.jobs.reconcile import ArchiveJob
 from longshore.kinds.jobs.record import ArtifactView, JobRecord, OutputsView
+from longshore.kinds.jobs.state import failed_index
 from longshore.kinds.jobs.view import TAIL_CHARACTERS, record_in, record_of
 from longshore.kinds.kind import Archive, Services
 from longshore.kube.objects import Job, Pod
@@ -71,7 +72,7 @@ class Archiver:
         )
         artifacts = await artifacts_of(self._parts.archive, job)
         if record.status is model.Status.FAILED and not record.log_tail:
-            tail = await tail_of(self._parts.archive, job, kept.streams)
+            tail = await tail_of(self._parts.archive, job, kept.streams, failed_index(job, pods))
             record = msgspec.structs.replace(record, log_tail=tail)
         explain = self._parts.explain.get(record.kind)
         return msgspec.structs.replace(
@@ -96,9 +97,12 @@ async def outputs_of(archive: Archive, job: Job) -> OutputsView | None:
     return OutputsView(sent.outputs, sent.why)
 
 
-async def tail_of(archive: Archive, job: Job, streams: Mapping[str, int]) -> str | None:
-    """The end of the newest attempt's log, where its kubelet told none: of a pod that was evicted, say."""
+async def tail_of(archive: Archive, job: Job, streams: Mapping[str, int], index: int | None = None) -> str | None:
+    """The end of the newest attempt's log, where its kubelet told none: of a pod that was evicted, say. Of the `index`
+    that failed, where the names of the logs say which they are of."""
     mains = sorted(name for name in streams if model.container_of(name) == model.MAIN_CONTAINER)
+    if index is not None and any(model.index_of(name) is not None for name in mains):
+        mains = [name for name in mains if model.index_of(name) == index]
     if not mains:
         return None
     start = max(0, streams[mains[-1]] - TAIL_CHARACTERS)

@@ -10,8 +10,15 @@ from collections.abc import Iterable
 
 from longshore.errors import UserMistake
 from longshore.kinds.jobs.failure import cause_of
-from longshore.kinds.jobs.model import LABEL_INDEX, MAIN_CONTAINER, JobRequest, attempts
-from longshore.kinds.jobs.record import IndexFailureView
+from longshore.kinds.jobs.model import (
+    ANNOTATION_LOG,
+    BY_INDEX,
+    LABEL_INDEX,
+    MAIN_CONTAINER,
+    JobRequest,
+    attempts,
+)
+from longshore.kinds.jobs.record import IndexCountsView, IndexesView, IndexFailureView
 from longshore.kube.objects import Job, Pod
 
 MOST_FAILURES = 100
@@ -35,6 +42,20 @@ class Ranges:
         at = bisect_right(self._spans, index, key=lambda span: span[0])
         return at > 0 and index <= self._spans[at - 1][1]
 
+    def __len__(self) -> int:
+        return sum(last - first + 1 for first, last in self._spans)
+
+
+def ranges_of(numbers: Iterable[int]) -> str:
+    """Indexes as a JobStatus writes them: "0-3,7"."""
+    spans: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in spans)
+
 
 def is_over(job: Job, index: int) -> bool:
     """Whether the Job controller will begin no further attempt of this index."""
@@ -55,6 +76,26 @@ def of_failed(job: Job, pods: Iterable[Pod]) -> list[Pod]:
     pods, failed = list(pods), Ranges(job.status.failed_indexes)
     of_these = [pod for pod in pods if (index := number_of(pod)) is not None and index in failed]
     return of_these or pods
+
+
+def seen(job: Job, request: JobRequest, pods: Iterable[Pod]) -> IndexesView | None:
+    """What the record says of a job's indexes; None where it runs once."""
+    if not request.indexed:
+        return None
+    pods, done, failed = list(pods), job.status.completed_indexes, job.status.failed_indexes
+    ended = Ranges(done), Ranges(failed)
+    running = {
+        index
+        for pod in pods
+        if pod.status.phase == "Running" and (index := number_of(pod)) is not None
+        if not any(index in each for each in ended)
+    }
+    counts = IndexCountsView(len(ended[0]), len(ended[1]), len(running))
+    own = job.metadata.annotations.get(ANNOTATION_LOG) == BY_INDEX
+    told = failures(job, pods)
+    return IndexesView(
+        request.completions, request.parallelism, done, failed, told, ranges_of(running), counts, own_logs=own
+    )
 
 
 def failures(job: Job, pods: Iterable[Pod]) -> tuple[IndexFailureView, ...]:

@@ -70,12 +70,16 @@ def _annotations(
         model.ANNOTATION_ACCEPTED: now.astimezone(UTC).isoformat(timespec="microseconds"),
         **({model.ANNOTATION_KEY_MADE: key_made.astimezone(UTC).isoformat()} if key_made else {}),
         **({model.ANNOTATION_PRIORITY: str(priority.value)} if priority and priority.value else {}),
+        **_by_index(request),
     }
 
 
 def _pod_annotations(request: JobRequest) -> dict[str, str]:
-    by_index = {model.ANNOTATION_LOG: model.BY_INDEX} if request.indexed else {}
-    return {model.ANNOTATION_MOUNTS: "optional", **by_index}
+    return {model.ANNOTATION_MOUNTS: "optional", **_by_index(request)}
+
+
+def _by_index(request: JobRequest) -> dict[str, str]:
+    return {model.ANNOTATION_LOG: model.BY_INDEX} if request.indexed else {}
 
 
 def _runs(request: JobRequest) -> dict[str, Any]:

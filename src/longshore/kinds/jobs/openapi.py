@@ -5,10 +5,21 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import msgspec
+
 from longshore.kinds.jobs.happened import Happened
 from longshore.kinds.jobs.model import Status
-from longshore.kinds.jobs.record import EventView, JobRecord, OutputsView, ResourcesView, WhyView
-from longshore.kinds.jobs.view import links_of
+from longshore.kinds.jobs.record import (
+    EventView,
+    IndexCountsView,
+    IndexesView,
+    IndexFailureView,
+    JobRecord,
+    OutputsView,
+    ResourcesView,
+    WhyView,
+)
+from longshore.kinds.jobs.view import hint_for, links_of
 from longshore.kinds.jobs.waiting.dryrun import PlanView
 from longshore.kinds.jobs.waiting.placement import Estimate
 from longshore.web.openapi import Answer, Operation, Operations
@@ -70,6 +81,20 @@ RECORD: Final = JobRecord(
     archived=True,
     links=links_of(ID),
     resource_version="4711",
+)
+_FAILED_INDEX: Final = IndexFailureView(4, 2, 1, "Error", "The command ended with exit code 1.")
+INDEXED: Final = msgspec.structs.replace(
+    RECORD,
+    name="sweep",
+    status=Status.FAILED,
+    reason="Error",
+    message=f"Index 4: {_FAILED_INDEX.message}",
+    hint=hint_for("Error", ID),
+    exit_code=1,
+    attempts=11,
+    indexes=IndexesView(
+        10, 5, "0-3,5-9", "4", (_FAILED_INDEX,), counts=IndexCountsView(succeeded=9, failed=1, running=0), own_logs=True
+    ),
 )
 WAITING: Final = JobRecord(
     id=ID,
@@ -194,7 +219,7 @@ OPERATIONS: Final[Operations] = {
     ),
     "GET /v1/jobs/{id}": Operation(
         summary="Get Job",
-        answers={200: Answer(schema=JobRecord, example=RECORD, says="The record.", headers=FRESH)},
+        answers={200: Answer(schema=JobRecord, example=INDEXED, says="The record.", headers=FRESH)},
         problems=(410,),
     ),
     "GET /v1/jobs/{id}/events": Operation(

@@ -28,10 +28,20 @@ class IndexFailureView(Struct, frozen=True, gc=False):
     message: str = ""
 
 
+class IndexCountsView(Struct, frozen=True, gc=False):
+    """How many indexes have ended well, have failed for good, and have a running pod."""
+
+    succeeded: int
+    failed: int
+    running: int
+
+
 class IndexesView(Struct, frozen=True):
     """Of a job that runs more than once: how often, how many at a time, and which indexes have ended, as "0-3,7".
 
-    `failures` tells of the failed ones, the lowest 100 of those whose pods are known.
+    `failures` tells of the failed ones, the lowest 100 of those whose pods are known. `running` are those with a
+    running pod; records of before it was told have no `counts`. `own_logs`: each index has a log of its own, which
+    jobs that an earlier version made have not.
     """
 
     completions: int
@@ -39,6 +49,9 @@ class IndexesView(Struct, frozen=True):
     succeeded: str = ""
     failed: str = ""
     failures: tuple[IndexFailureView, ...] = ()
+    running: str = ""
+    counts: IndexCountsView | None = None
+    own_logs: bool = False
 
 
 class OutputsView(Struct, frozen=True):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from longshore.kinds.jobs import indexes
-from longshore.kinds.jobs.failure import COUNTED, cause_of
+from longshore.kinds.jobs.failure import COUNTED, Cause, cause_of
 from longshore.kinds.jobs.model import MAIN_CONTAINER, REASON_STOPPED, State, Status, attempts, condition, request_of
 from longshore.kube.objects import Condition, ContainerStateTerminated, Job, Pod
 
@@ -75,12 +75,27 @@ def _failure(job: Job, failed: Condition, pods: tuple[Pod, ...]) -> State:
         return State(Status.FAILED, failed.reason, "The job ran longer than its timeout and was ended.")
     if failed.reason not in COUNTED:
         return _as_told(failed)
+    if (fatal := _fatal(job, pods)) is None:
+        return _as_told(failed)
+    pod, cause = fatal
+    index = indexes.number_of(pod)
+    of_index = "" if index is None else f"Index {index}: "
+    return State(Status.FAILED, cause.reason, of_index + cause.message)
+
+
+def _fatal(job: Job, pods: Iterable[Pod]) -> tuple[Pod, Cause] | None:
+    """The newest pod that tells what a failed job died of."""
     for pod in reversed(attempts(indexes.of_failed(job, pods))):
         if cause := cause_of([pod], MAIN_CONTAINER):
-            index = indexes.number_of(pod)
-            of_index = "" if index is None else f"Index {index}: "
-            return State(Status.FAILED, cause.reason, of_index + cause.message)
-    return _as_told(failed)
+            return pod, cause
+    return None
+
+
+def failed_index(job: Job, pods: Iterable[Pod]) -> int | None:
+    """The index that the message of a failed job names; None where it names none."""
+    failed = condition(job.status.conditions, "Failed")
+    fatal = _fatal(job, pods) if failed and failed.reason in COUNTED else None
+    return indexes.number_of(fatal[0]) if fatal else None
 
 
 def _as_told(failed: Condition) -> State:

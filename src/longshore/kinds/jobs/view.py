@@ -10,8 +10,8 @@ import msgspec
 
 from longshore.errors import LongshoreError
 from longshore.kinds.jobs import indexes, model
-from longshore.kinds.jobs.model import JobRequest, Status
-from longshore.kinds.jobs.record import IndexesView, JobRecord, OutputsView, ResourcesView, WhyView
+from longshore.kinds.jobs.model import Status
+from longshore.kinds.jobs.record import JobRecord, OutputsView, ResourcesView, WhyView
 from longshore.kinds.jobs.state import finished_main, state_of
 from longshore.kube.objects import Job, Pod
 
@@ -85,7 +85,7 @@ def record_of(
         args=request.args,
         resources=ResourcesView(**msgspec.structs.asdict(request.resources)),
         priority=request.priority,
-        indexes=_indexes(job, request, pods),
+        indexes=indexes.seen(job, request, pods),
         tags=request.tags,
         exit_code=end.exit_code if end else None,
         attempts=ran,
@@ -98,19 +98,6 @@ def record_of(
         archived=model.is_released(job) and not foreign,
         links=links_of(id, foreign=foreign),
         resource_version=job.metadata.resource_version,
-    )
-
-
-def _indexes(job: Job, request: JobRequest, pods: Iterable[Pod]) -> IndexesView | None:
-    if not request.indexed:
-        return None
-    status = job.status
-    return IndexesView(
-        request.completions,
-        request.parallelism,
-        status.completed_indexes,
-        status.failed_indexes,
-        indexes.failures(job, pods),
     )
 
 

@@ -136,3 +136,19 @@ async def test_where_no_kubelet_told_the_end_of_the_log_it_is_taken_from_what_wa
     assert tail is not None
     assert (len(tail), tail.endswith("x\nlast words\n")) == (2048, True)
     assert await tail_of(archive, lost, {}) is None
+
+
+async def test_the_last_lines_are_those_of_the_index_that_failed_where_logs_say_whose_they_are(tmp_path: Path) -> None:
+    archive, stamp = open_archive(tmp_path.as_uri()), b"2026-01-01T00:00:00Z"
+    logs = {"20260101T000000Z.abc.1.main": b"of 1\n", "20260101T000009Z.def.2.main": b"of 2\n"}
+    for stream, text in logs.items():
+        await archive.logs.append("a", "j1", stream, Chunk(0, text, [stamp]))
+    sizes = {stream: len(text) for stream, text in logs.items()}
+    assert [await tail_of(archive, job(COUNTED), sizes, index) for index in (1, 2, 3, None)] == [
+        "of 1\n",
+        "of 2\n",
+        None,
+        "of 2\n",
+    ]
+    await archive.logs.append("a", "j1", "20260101T000000Z.abc.main", Chunk(0, b"of old\n", [stamp]))
+    assert await tail_of(archive, job(COUNTED), {"20260101T000000Z.abc.main": 7}, 1) == "of old\n"

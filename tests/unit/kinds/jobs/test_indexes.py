@@ -13,8 +13,8 @@ from tests.unit.kinds.workloads import ended, job, pod
 from longshore.errors import UserMistake
 from longshore.kinds.jobs import indexes, model
 from longshore.kinds.jobs.logs.containers import told_by
-from longshore.kinds.jobs.record import IndexFailureView
-from longshore.kinds.jobs.state import state_of
+from longshore.kinds.jobs.record import IndexCountsView, IndexFailureView
+from longshore.kinds.jobs.state import failed_index, state_of
 from longshore.kinds.jobs.view import record_of
 from longshore.kube.objects import Condition, Job, Pod
 
@@ -66,6 +66,8 @@ def test_ranges_hold_what_was_put_in(members: set[int], index: int) -> None:
     ends = sorted(each for each in members if each + 1 not in members)
     ranges = ",".join(f"{a}-{b}" if a != b else str(a) for a, b in zip(starts, ends, strict=True))
     assert (index in indexes.Ranges(ranges)) is (index in members)
+    assert len(indexes.Ranges(ranges)) == len(members)
+    assert indexes.ranges_of(members) == ranges
 
 
 def test_a_failed_job_tells_the_index_that_failed_for_good_and_not_a_newer_failure_that_was_made_good() -> None:
@@ -76,9 +78,28 @@ def test_a_failed_job_tells_the_index_that_failed_for_good_and_not_a_newer_failu
         of_index(pod("Succeeded", ended(0, "Completed"), age=1), 2),
     ]
     assert record_of(failed_job("1"), pods, tenant_id="a").exit_code == 4
+    assert failed_index(failed_job("1"), pods) == 1
+    assert failed_index(job(), pods) is None
     assert state_of(failed_job("1"), pods).message == "Index 1: The command ended with exit code 4."
     message = "The command ended with exit code 4."
     assert indexes.failures(failed_job("1"), pods) == (IndexFailureView(1, 2, 4, "Error", message),)
+
+
+def test_the_record_counts_indexes_and_names_those_that_run() -> None:
+    request = model.JobRequest(name="a", image="b", completions=9, parallelism=4)
+    one = job(request=request, annotations={model.ANNOTATION_LOG: model.BY_INDEX})
+    status = msgspec.structs.replace(one.status, completed_indexes="0-2,5", failed_indexes="4")
+    one = msgspec.structs.replace(one, status=status)
+    phases = ((1, "Succeeded"), (4, "Failed"), (3, "Running"), (6, "Running"), (7, "Running"), (8, "Pending"))
+    # the pod of an index that is over may still be told as running
+    pods = [of_index(pod(phase), index) for index, phase in (*phases, (5, "Running"))]
+    told = record_of(one, pods, tenant_id="a").indexes
+    assert told is not None
+    assert (told.running, told.counts, told.own_logs) == ("3,6-7", IndexCountsView(4, 1, 3), True)
+    assert record_of(job(), pods, tenant_id="a").indexes is None
+    of_before = record_of(job(request=request), pods, tenant_id="a").indexes
+    assert of_before is not None
+    assert not of_before.own_logs
 
 
 def test_an_index_is_over_when_it_succeeded_or_failed_for_good() -> None:
