@@ -68,8 +68,10 @@ class Doorway(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        before, self._moved = self._waits, False
+        before, rest, self._moved = self._waits, self._lingers, False
         super().data_received(data)
+        if self._forgotten:
+            self._begin() if rest is None else self._be_idle()
         if self._moved or self._waits is not before:
             return  # a head has ended, or began in the midst of these bytes; or a body goes on
         self._head += len(data)
@@ -101,6 +103,17 @@ class Doorway(HttpToolsProtocol):
         super().on_response_complete()
         if unread and not self.transport.is_closing():
             self._linger()
+
+    @property
+    def _forgotten(self) -> bool:
+        """uvicorn gives up an idle connection no more once anything came: an empty line before the next request, or
+        the rest of a body that nobody reads."""
+        watched = self._waits or self._lingers or self.timeout_keep_alive_task
+        idle = self.cycle is not None and self.cycle.response_complete
+        return idle and not watched and self in self.connections and not self.transport.is_closing()
+
+    def _be_idle(self) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def pause_writing(self) -> None:
         super().pause_writing()

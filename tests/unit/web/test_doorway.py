@@ -2,19 +2,22 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 from longshore.serve import listen
 from longshore.web import doorway
 from longshore.web.auth import Authentication, Caller, current_caller
 from longshore.web.doorway import MOST_HEAD, Doorway
 from longshore.web.serving import Server
+from longshore.web.stream.wire import Wire
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -44,6 +47,17 @@ async def hello(request: Request) -> PlainTextResponse:
     return PlainTextResponse((await current_caller(request)).name)
 
 
+async def follow(socket: WebSocket) -> None:
+    await socket.accept()
+    await socket.receive()
+
+
+UPGRADE = (
+    b"GET /follow HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+    b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+
+
 @pytest.fixture
 async def port(server: Server) -> AsyncIterator[int]:
     socket = listen("127.0.0.1", 0)
@@ -58,11 +72,12 @@ async def port(server: Server) -> AsyncIterator[int]:
 def server() -> Server:
     routes = [Route("/", length, methods=["GET", "POST"]), Route("/deaf", deaf, methods=["POST"]), Route("/big", big)]
     routes.append(Route("/hello", hello))
-    app = Starlette(routes=routes)
+    app = Starlette(routes=[*routes, WebSocketRoute("/follow", follow)])
     app.state.authentication = Authentication([somebody])
     config = uvicorn.Config(
         app,
         http=Doorway,
+        ws=Wire,
         log_config=None,
         lifespan="off",
         timeout_graceful_shutdown=1,
@@ -148,6 +163,40 @@ async def test_who_sends_the_rest_of_it_in_time_goes_on_with_his_connection(port
         assert (await reader.read()).startswith(b"HTTP/1.1 200")
     writer.close()
     assert not Doorway.lingering
+
+
+@pytest.mark.parametrize(
+    ("asked", "then"),
+    [
+        (b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", b"\r\n"),
+        (b"POST /deaf HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\n", b"rest"),
+        (b"POST /deaf HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n", b"0\r\n\r\n"),
+    ],
+)
+async def test_an_idle_connection_is_given_up_whatever_came_after_the_answer(
+    server: Server, port: int, monkeypatch: pytest.MonkeyPatch, asked: bytes, then: bytes
+) -> None:
+    monkeypatch.setattr(doorway, "HEAD_SECONDS", 1)
+    server.config.timeout_keep_alive = 1
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async with asyncio.timeout(30):
+        writer.write(asked)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(then)
+        with suppress(ConnectionError):
+            await reader.read()
+    writer.close()
+
+
+async def test_a_connection_that_becomes_a_socket_is_given_up_by_the_socket_alone(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async with asyncio.timeout(30):
+        writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n0")
+        writer.write(UPGRADE)
+        assert b" 101 " in await reader.readline()
+        assert not Doorway.unknown
+    writer.close()
 
 
 async def test_only_so_many_linger_and_only_so_many_wait_to_be_known(
