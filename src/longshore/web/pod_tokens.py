@@ -26,7 +26,7 @@ MAX_TOKEN = 16 * 1024
 REMEMBER_SECONDS = 60.0
 MOST = 4096  # tokens that are remembered, and pods that are counted for
 # reviews a second, at once after a pause, and on their way at a time. A pod has one token an hour, shown by several
-# requests at first; one that is good is asked about again each minute, whatever the rates
+# requests at first; one that is good is asked about again each minute, once at a time, whatever the rates
 OF_A_POD = Rate(1, 20, 10)
 OF_A_NAMESPACE = Rate(10, 100, 40)
 OF_ALL_PODS = Rate(100, 500, 100)
@@ -102,6 +102,7 @@ class PodTokens:
         # those that are somebody's apart from those that are nobody's: strangers push out no pod
         self._known: OrderedDict[bytes, tuple[float, Caller]] = OrderedDict()
         self._nobodys: OrderedDict[bytes, tuple[float, None]] = OrderedDict()
+        self._renewing: set[bytes] = set()
         self._strangers, self._pods = Turns(OF_STRANGERS, clock), Turns(OF_ALL_PODS, clock)
         self._each: OrderedDict[str, Turns] = OrderedDict()
 
@@ -111,15 +112,26 @@ class PodTokens:
             return None
         digest = hashlib.sha256(credential.encode()).digest()
         known = self._known.get(digest) or self._nobodys.get(digest)
-        if known is not None and self._clock() - known[0] < REMEMBER_SECONDS:
+        # one asks for all: while he does, what was good a minute ago is so for a minute more at most
+        lasts = REMEMBER_SECONDS * (2 if digest in self._renewing else 1)
+        if known is not None and self._clock() - known[0] < lasts:
             return known[1]
-        if digest in self._known:  # whoever was known a minute ago is asked about in any case
+        with self._renewal(digest) if self._may_renew(digest) else self._turn(pod):
             caller = await self._review(credential)
-        else:
-            with self._turn(pod):
-                caller = await self._review(credential)
         self._remember(digest, caller)
         return caller
+
+    def _may_renew(self, digest: bytes) -> bool:
+        """Whoever was known is asked about in any case, though not by each of his requests at a time."""
+        return digest in self._known and digest not in self._renewing
+
+    @contextmanager
+    def _renewal(self, digest: bytes) -> Iterator[None]:
+        self._renewing.add(digest)
+        try:
+            yield
+        finally:
+            self._renewing.discard(digest)
 
     @contextmanager
     def _turn(self, pod: PodIdentity) -> Iterator[None]:

@@ -153,6 +153,28 @@ async def test_who_is_known_is_asked_about_in_any_case_and_pushed_out_by_nobody(
         assert reviews.asked == asked + 1
 
 
+@pytest.mark.parametrize(
+    ("away", "most"), [(REMEMBER_SECONDS + 1, 1), (2 * REMEMBER_SECONDS + 1, 1 + OF_A_POD.on_the_way)]
+)
+async def test_the_requests_of_one_who_was_known_do_not_ask_each_for_itself(
+    reviews: Reviews, away: float, most: int
+) -> None:
+    clock = Clock()
+    async with Client(Config(server=reviews.url)) as client:
+        pods = PodTokens(client, "longshore", lambda _: True, clock)
+        reviews.good.add(token())
+        known = await pods(token())
+        clock.now += away
+        asked = reviews.asked
+        told = await asyncio.gather(*(pods(token()) for _ in range(200)), return_exceptions=True)
+        assert reviews.asked == asked + most
+        assert all(each == known or isinstance(each, TooManyRequests) for each in told)
+        assert told.count(known) == (200 if most == 1 else most)
+        reviews.good.clear()
+        clock.now += REMEMBER_SECONDS + 1
+        assert await pods(token()) is None, "once it is asked"
+
+
 async def test_only_so_many_are_on_their_way(reviews: Reviews) -> None:
     async with Client(Config(server=reviews.url)) as client:
         pods = PodTokens(client, "longshore", lambda _: False)
