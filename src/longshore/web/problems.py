@@ -11,7 +11,7 @@ import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import Scope
@@ -71,6 +71,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -90,6 +91,11 @@ async def _refused(request: Request, error: Exception) -> Response:
     response = await _longshore(request, error.error)
     response.headers.update(error.headers or {})
     return response
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    """Nobody reads it: who goes in the midst of his body is no failure of ours."""
+    return Response(status_code=HTTPStatus.BAD_REQUEST)
 
 
 async def _validation(request: Request, error: Exception) -> Response:

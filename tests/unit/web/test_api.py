@@ -87,6 +87,10 @@ def api() -> FastAPI:
         await read.close()
         return sorted(read)
 
+    @app.put("/stream")
+    async def stream(request: Request) -> int:
+        return len([chunk async for chunk in read_stream(request, max_bytes=10)])
+
     return app
 
 
@@ -115,6 +119,23 @@ async def test_every_error_is_a_problem_document_with_its_hint(
     assert answer.json()["hint"] == "do this"
     assert answer.json()["detail"] == "it is so"
     assert ("retry-after" in answer.headers) == (error in (errors.TooManyRequests, errors.Unavailable))
+
+
+@pytest.mark.parametrize(("method", "path"), [("PUT", "/stream"), ("POST", "/form")])
+async def test_who_goes_in_the_midst_of_his_body_is_no_failure_of_ours(method: str, path: str) -> None:
+    pieces: list[Message] = [{"type": "http.request", "body": b"--x", "more_body": True}, {"type": "http.disconnect"}]
+    said: list[Message] = []
+
+    async def receive() -> Message:
+        return pieces.pop(0)
+
+    async def send(message: Message) -> None:
+        said.append(message)
+
+    headers = [(b"host", b"127.0.0.1"), (b"content-type", b"multipart/form-data; boundary=x")]
+    scope = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": headers}
+    await api()(scope, receive, send)
+    assert said[0]["status"] == 400
 
 
 async def test_a_bug_says_nothing_of_its_inside(client: Client) -> None:
