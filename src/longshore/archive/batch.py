@@ -29,10 +29,13 @@ _STAMP = "%Y%m%dT%H%M%S%fZ"
 _NAME = re.compile(r"(e0|e1|h0|h1|d0)-(\d{8}T\d{12}Z)-(\d{8}T\d{12}Z)-(\d+)-([0-9a-f]{32})\.jsonl")
 _UNIQUE = slice(-len(".jsonl") - 32, -len(".jsonl"))
 _SUMMED, _SUM = 12, "8"
+_MESSAGE_CHARACTERS = 160
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """One line of history. `created` belongs to `uid` for good; (created, uid) is its place in every list."""
+    """One line of history. `created` belongs to `uid` for good; (created, uid) is its place in every list.
+
+    Lines of earlier versions have neither `started` nor `message`, which is `brief`: the record has all of it."""
 
     uid: str
     id: str
@@ -44,6 +47,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     status: str
     reason: str
     tags: dict[str, str] = {}
+    started: datetime | None = None
+    message: str | None = None
 
     @property
     def position(self) -> tuple[datetime, str]:
@@ -72,6 +77,13 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
     last: datetime
     count: int
     path: str
+
+
+def brief(message: str | None) -> str | None:
+    """What of a message goes into a line: enough for a row of a table, and never so much that lists grow with it."""
+    if message is None or len(message) <= _MESSAGE_CHARACTERS:
+        return message
+    return message[: _MESSAGE_CHARACTERS - 4] + " ..."
 
 
 def unique_name(data: bytes) -> str:

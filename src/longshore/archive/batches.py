@@ -23,7 +23,7 @@ LOADS = 16  # files fetched at once
 ATTEMPTS = 5
 MOST_DAMAGED = 1000  # files that are remembered as such
 TENANTS = 200  # whose names of files are remembered
-CACHED = 8_000  # rows in memory, about 1.5 KB each
+CACHED = 8_000  # rows in memory, about 1.8 KB each
 DAMAGED_SECONDS = 10.0  # for which a file that could not be read is not read again
 REPAIR = "'longshore archive verify --repair' lists again what it listed, by the records"
 

@@ -52,8 +52,13 @@ async def compact(batches: Batches, tenant: str, limits: Limits, now: datetime, 
 
 
 def newer(one: Entry, other: Entry) -> Entry:
-    """Which of two entries with the same uid is shown: the later end, then an arbitrary but constant one."""
-    return max(one, other, key=lambda entry: (entry.finished or entry.created, msgspec.json.encode(entry)))
+    """Which of two entries with the same uid is shown: the later end, what tells more, an arbitrary one for good."""
+
+    def rank(entry: Entry) -> tuple[datetime, bool, bool, bytes]:
+        told = entry.started is not None, entry.message is not None
+        return entry.finished or entry.created, *told, msgspec.json.encode(entry)
+
+    return max(one, other, key=rank)
 
 
 class _Work:

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import msgspec
 
-from longshore.archive.batch import Entry
+from longshore.archive.batch import Entry, brief
 from longshore.archive.objects import Objects
 from longshore.archive.paths import segment
 from longshore.errors import AlreadyExists, Conflict, NotFound
@@ -28,6 +28,8 @@ class Recorded(msgspec.Struct, frozen=True):
     status: str = ""
     reason: str = ""
     tags: dict[str, str] = {}
+    started: datetime | None = None
+    message: str | None = None
 
     def entry(self, tenant: str) -> Entry:
         """Its line in the lists; `tenant` is the folder that the record is in."""
@@ -42,6 +44,8 @@ class Recorded(msgspec.Struct, frozen=True):
             self.status,
             self.reason,
             self.tags,
+            self.started,
+            brief(self.message),
         )
 
 

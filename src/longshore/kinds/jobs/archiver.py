@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import msgspec
 import structlog
 
-from longshore.archive.index import Entry
+from longshore.archive.batch import Entry, brief
 from longshore.archive.ledger import Ledger
 from longshore.errors import Terminal
 from longshore.kinds.jobs import model
@@ -131,4 +131,6 @@ def entry_of(record: JobRecord, tenant: str) -> Entry:
         status=record.status.value,
         reason=record.reason,
         tags=record.tags,
+        started=record.started,
+        message=brief(record.message),
     )

@@ -145,7 +145,8 @@ EVENTS: Final = Happened(
     )
 )
 _ROW: Final = {
-    "description": "A job in a list; of archived ones it has what the index keeps, and `links.self` the rest.",
+    "description": "A job in a list; of archived ones it has what the index keeps, the start of the message too, and"
+    " `links.self` the rest.",
     "type": "object",
     "required": ["id", "kind", "tenant", "name", "status", "reason", "created", "archived", "links"],
     "properties": {
@@ -155,7 +156,9 @@ _ROW: Final = {
         "name": {"type": "string"},
         "status": {"$ref": "#/components/schemas/Status"},
         "reason": {"type": "string"},
+        "message": {"type": ["string", "null"]},
         "created": {"type": "string", "format": "date-time"},
+        "started": {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]},
         "finished": {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]},
         "archived": {"type": "boolean"},
         "links": {"type": "object", "additionalProperties": {"type": "string"}},

@@ -46,6 +46,12 @@ class Archived(Protocol):
     @property
     def tags(self) -> dict[str, str]: ...
 
+    @property
+    def started(self) -> datetime | None: ...
+
+    @property
+    def message(self) -> str | None: ...
+
 
 def record_of(
     job: Job,
@@ -119,7 +125,9 @@ def summary_of(entry: Archived, tenant_id: str) -> dict[str, Any]:
         "name": entry.name,
         "status": entry.status,
         "reason": entry.reason,
+        "message": entry.message,
         "created": entry.created,
+        "started": entry.started,
         "finished": entry.finished,
         "tags": entry.tags,
         "archived": True,
