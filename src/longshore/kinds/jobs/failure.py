@@ -9,11 +9,13 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
-from longshore.kube.objects import ContainerStatus, Pod
+from longshore.kube.objects import ContainerStateTerminated, ContainerStatus, Pod
 
 UNSCHEDULABLE = "Unschedulable"
 NEEDS_ROOT = "NeedsRoot"
 NODE_LOST = "NodeLost"
+# reasons of a container whose command never ran: containerd's and Docker's (kubelet, pkg/kubelet/kuberuntime)
+NEVER_RAN = ("StartError", "ContainerCannotRun")
 # what the Job controller itself gives as reason says nothing of the pods (Kubernetes API reference, batch/v1)
 COUNTED = ("BackoffLimitExceeded", "PodFailurePolicy", "FailedIndexes", "MaxFailedIndexesExceeded")
 # reasons of a kubelet that ended a pod because its node went (pkg/kubelet/nodeshutdown, node lifecycle controller)
@@ -68,6 +70,8 @@ def _of(pod: Pod, main: str) -> Cause | None:
         return Cause("OOMKilled", "The command used more memory than it may, and was killed by signal 9.")
     if disrupted := _disruption(pod):
         return disrupted
+    if end is not None and end.reason in NEVER_RAN:
+        return Cause(end.reason, not_started(end))
     if end is not None and (end.exit_code or end.signal):
         by = f"signal {end.signal}" if end.signal else f"exit code {end.exit_code}"
         return Cause(end.reason or "Error", f"The command ended with {by}.")
@@ -75,6 +79,12 @@ def _of(pod: Pod, main: str) -> Cause | None:
         if each.state.terminated and each.state.terminated.exit_code:
             return Cause("InputsFailed", f"{each.name}: {each.state.terminated.message.strip()}")
     return _held_up(pod)
+
+
+def not_started(end: ContainerStateTerminated) -> str:
+    """What is said of a container with a reason of NEVER_RAN: its message is its runtime's, not the command's."""
+    told = end.message.strip()
+    return f"Its command could not be started: {told or 'the runtime does not say why.'}"
 
 
 def _disruption(pod: Pod) -> Cause | None:

@@ -11,6 +11,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from longshore.kinds.jobs import model
+from longshore.kinds.jobs.failure import NEVER_RAN, not_started
 from longshore.kinds.jobs.record import EventView
 from longshore.kube.objects import Condition, ContainerStatus, Event, Job, Pod
 
@@ -81,16 +82,16 @@ def _of_pod(pod: Pod) -> Iterator[EventView]:
 def _of_container(status: ContainerStatus, source: str) -> Iterator[EventView]:
     for state in (status.last_state, status.state):
         begun = state.running or state.terminated
-        if begun is not None and begun.started_at is not None:
+        ran = state.terminated is None or state.terminated.reason not in NEVER_RAN
+        if ran and begun is not None and begun.started_at is not None:
             yield EventView(begun.started_at, NORMAL, "ContainerStarted", f"{status.name} began.", source)
         end = state.terminated
         if end is not None and end.finished_at is not None:
             bad = end.exit_code or end.signal
             how = f"signal {end.signal}" if end.signal else f"exit code {end.exit_code}"
             reason = end.reason or ("Error" if bad else "Completed")
-            yield EventView(
-                end.finished_at, WARNING if bad else NORMAL, reason, f"{status.name} ended with {how}.", source
-            )
+            what = f"{status.name} ended with {how}." if ran else f"{status.name}: {not_started(end)}"
+            yield EventView(end.finished_at, WARNING if bad else NORMAL, reason, what, source)
 
 
 def _of_events(source: str, events: Sequence[Event]) -> Iterator[EventView]:

@@ -10,6 +10,7 @@ import msgspec
 
 from longshore.errors import LongshoreError
 from longshore.kinds.jobs import indexes, model
+from longshore.kinds.jobs.failure import NEVER_RAN
 from longshore.kinds.jobs.model import Status
 from longshore.kinds.jobs.record import JobRecord, OutputsView, ResourcesView, WhyView
 from longshore.kinds.jobs.state import finished_main, state_of
@@ -98,7 +99,7 @@ def record_of(
         progress=None if state.status in (Status.QUEUED, Status.PENDING) else progress,
         why=why,
         outputs=outputs,
-        log_tail=end.message[-TAIL_CHARACTERS:] if failed and end else None,
+        log_tail=end.message[-TAIL_CHARACTERS:] if failed and end and end.reason not in NEVER_RAN else None,
         rerun_of=request.rerun_of,
         foreign=foreign,
         archived=model.is_released(job) and not foreign,
@@ -154,7 +155,9 @@ def links_of(id: str, *, foreign: bool = False) -> dict[str, str]:
     }
 
 
+_NO_COMMAND = "check its command, and that its image has it and this user may run it; then submit it again"
 _HINTS = {
+    **dict.fromkeys((*NEVER_RAN, "CreateContainerError", "RunContainerError"), _NO_COMMAND),
     "OOMKilled": "it used more memory than it asked for: ask for more with resources.memory",
     "DeadlineExceeded": "raise its timeout, or make it do less",
     "Evicted": "it took more of the disk than it may, or its node ran short: the message says which",
@@ -179,7 +182,8 @@ def started_at(pods: Sequence[Pod]) -> datetime | None:
             if status.name == model.MAIN_CONTAINER:
                 for state in (status.state, status.last_state):
                     begun = state.running or state.terminated
-                    if begun is not None and begun.started_at is not None:
+                    ran = state.terminated is None or state.terminated.reason not in NEVER_RAN
+                    if ran and begun is not None and begun.started_at is not None:
                         times.append(begun.started_at)
     return min(times, default=None)
 

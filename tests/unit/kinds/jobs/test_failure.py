@@ -11,13 +11,17 @@ from tests.unit.kinds.workloads import ended, pod, waits
 from longshore.archive.log_chunk import Chunk
 from longshore.kinds.jobs.archiver import tail_of
 from longshore.kinds.jobs.failure import obstacle
-from longshore.kinds.jobs.model import Status
+from longshore.kinds.jobs.happened import happened
+from longshore.kinds.jobs.model import EPOCH, Status
 from longshore.kinds.jobs.reconcile import plan
 from longshore.kinds.jobs.request import JobRequest
 from longshore.kinds.jobs.state import run_by, state_of
 from longshore.kinds.jobs.view import record_of
 from longshore.kube.objects import (
     Condition,
+    ContainerState,
+    ContainerStateTerminated,
+    ContainerStatus,
     Job,
     Pod,
 )
@@ -60,6 +64,31 @@ def test_the_pods_own_reason_wins(pods: list[Pod], reason: str, told: str) -> No
     state = state_of(job(COUNTED), pods)
     assert (state.status, state.reason) == (Status.FAILED, reason)
     assert told in state.message
+
+
+RUNTIME = 'exec: "nosuchcmd": executable file not found in $PATH: unknown'
+
+
+@pytest.mark.parametrize(("code", "reason"), [(128, "StartError"), (127, "ContainerCannotRun")])
+def test_a_command_that_never_ran_is_not_said_to_have_ended_or_to_have_a_log(code: int, reason: str) -> None:
+    # containerd gives such a container the epoch as its start
+    end = ContainerStateTerminated(code, 0, reason, f"{RUNTIME}\n", started_at=EPOCH, finished_at=NOW)
+    never = ContainerStatus("main", state=ContainerState(terminated=end))
+    record = record_of(job(COUNTED), [pod("Failed", never)], tenant_id="a")
+    assert (record.reason, record.message) == (reason, f"Its command could not be started: {RUNTIME}")
+    assert (record.started, record.log_tail) == (None, None)
+    assert record.hint is not None
+    assert "its command" in record.hint
+    assert "longshore logs" not in record.hint
+    events = happened(job(COUNTED), [pod("Failed", never)], lambda _: []).items
+    said = [(each.reason, each.message) for each in events if each.source.startswith("pod")]
+    assert (reason, f"main: Its command could not be started: {RUNTIME}") in said
+    assert "ContainerStarted" not in dict(said)
+
+
+def test_a_runtime_that_says_nothing_of_a_command_that_never_ran_is_said_to() -> None:
+    state = state_of(job(COUNTED), [pod("Failed", ended(128, "StartError"))])
+    assert state.message == "Its command could not be started: the runtime does not say why."
 
 
 def test_what_longshore_ended_it_for_stands_whatever_its_pods_say_afterwards() -> None:

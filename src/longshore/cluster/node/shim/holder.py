@@ -199,8 +199,19 @@ def _exec(spec: Spec, stdout: int, stderr: int, why: int) -> None:
             syscalls.forbid_new_privileges()
         os.execvpe(spec["argv"][0], spec["argv"], spec["env"])  # noqa: S606 - this is what a container is
     except Exception as error:  # whatever it is, this process must not go on as a second holder
-        os.write(why, f"cannot run {spec['argv'][0]!r} in {spec['working_dir']!r}: {error}".encode())
+        os.write(why, cannot_run(spec["argv"][0], spec["working_dir"], error).encode())
     os._exit(START_FAILED)
+
+
+def cannot_run(command: str, working_dir: str, error: Exception) -> str:
+    """In words for who wrote the command."""
+    said = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        said = error.strerror[:1].lower() + error.strerror[1:]
+    if isinstance(error, FileNotFoundError) and error.filename != working_dir:
+        missing = "it is not there" if "/" in command else "no folder of PATH has it"
+        said = f"{missing}, or the interpreter that it names is missing"
+    return f"cannot run {command!r} in {working_dir!r}: {said}"
 
 
 class _Command:

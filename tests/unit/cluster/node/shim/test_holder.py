@@ -17,6 +17,7 @@ from longshore.cluster.node import launcher, powers
 from longshore.cluster.node.attempts import End, read
 from longshore.cluster.node.launcher import Launcher
 from longshore.cluster.node.powers import Powers
+from longshore.cluster.node.shim.holder import cannot_run
 from longshore.cluster.node.shim.rootfs import Mount, Root
 from longshore.errors import UserMistake
 
@@ -131,7 +132,24 @@ async def test_what_cannot_be_run_says_why(held: Holder) -> None:
     await held.start("", argv=["/no/such/program"])
     end = await held.end()
     assert (end.code, end.reason) == (128, "StartError")
-    assert "/no/such/program" in end.message
+    assert end.message == (
+        "cannot run '/no/such/program' in '/': it is not there, or the interpreter that it names is missing"
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "error", "said"),
+    [
+        ("x", FileNotFoundError(2, "No such file or directory", b"/bin/x"), "no folder of PATH has it, or the inter"),
+        ("/x", PermissionError(13, "Permission denied", "/x"), "permission denied"),
+        ("x", FileNotFoundError(2, "No such file or directory", "/here"), "no such file or directory"),
+        ("x", ValueError("embedded null byte"), "embedded null byte"),
+    ],
+)
+def test_what_cannot_be_run_is_said_in_plain_words(command: str, error: Exception, said: str) -> None:
+    told = cannot_run(command, "/here", error)
+    assert told.startswith(f"cannot run {command!r} in '/here': {said}")
+    assert "Errno" not in told
 
 
 async def test_the_stop_signal_is_passed_on_also_if_the_node_runs_in_the_background(held: Holder) -> None:
