@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="The archive: verify it, take history elsewhere and bring it back.", no_args_is_help=True)
 
 FOUND: Final = 1
+_SHOWN: Final = 10  # tenants that a hint names
 Archive = Annotated[
     str | None,
     typer.Option("--archive", metavar="URL", help="Which archive, else LONGSHORE_ARCHIVE, else the cluster's."),
@@ -131,7 +132,7 @@ def _copying(
         begin, end = opened(source()), opened(target())
         await end.check()
         done = await Copying(begin, end, lambda so_far: report(Step("copying", _copied(so_far)))).run(
-            _object_name(tenant), _moment(since)
+            await _known(begin, tenant), _moment(since)
         )
         if json:
             out.document(done)
@@ -203,6 +204,18 @@ def _object_name(tenant: str | None) -> str | None:
     from longshore.kinds.tenants.model import object_name
 
     return object_name(tenant) if tenant else None
+
+
+async def _known(objects: "Objects", tenant: str | None) -> str | None:
+    """The tenant's name in the archive. Raises NotFound where that has no history of it."""
+    name = _object_name(tenant)
+    if name is not None:
+        has = sorted({*await objects.folders("index/"), *await objects.folders("records/")})
+        if name not in has:
+            shown = ", ".join(has[:_SHOWN]) + (", ..." if len(has) > _SHOWN else "")
+            hint = f"it has that of {shown}" if has else "it has none at all: is it the right archive?"
+            raise errors.NotFound(f"the archive has no history of a tenant {tenant!r}", hint=hint)
+    return name
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -1,17 +1,18 @@
 """`longshore list`: one page of jobs or all of them, as a table, names or JSON; `row` is what `watch` shows too."""
 
 import textwrap
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from longshore.cli.command import Call, command
-from longshore.cli.completion import Status
+from longshore.cli.completion import STATUSES, Status
 from longshore.cli.follow import headline
 from longshore.cli.options import pair
 from longshore.cli.output import duration
-from longshore.errors import Unavailable
+from longshore.errors import Unavailable, UserMistake
 
 if TYPE_CHECKING:
     from longshore.sdk import Job, JobFilters, Page
@@ -60,8 +61,8 @@ async def list_(
     """List jobs, live and archived, newest first."""
     wanted: JobFilters = {
         **filters(said),
-        "created_after": created_after,
-        "created_before": created_before,
+        "created_after": _time(created_after),
+        "created_before": _time(created_before),
         "archived": False if live else None,
         "sort": sort,
     }
@@ -83,11 +84,32 @@ async def list_(
 def filters(said: dict[str, Any]) -> "JobFilters":
     """What the options of FILTERS narrow a list to."""
     return {
-        "status": said.get("status"),
+        "status": _known(said.get("status")),
         "kind": said.get("kind"),
         "name": said.get("name"),
         "tags": dict(pair(each) for each in said.get("tag") or ()) or None,
     }
+
+
+def _known(status: str | None) -> str | None:
+    """A status as the API writes it. Raises UserMistake for a word that is none."""
+    if status is None:
+        return None
+    known = {each.lower(): each for each in STATUSES}
+    if status.lower() not in known:
+        raise UserMistake(f"there is no status {status!r}", hint=f"use one of: {', '.join(STATUSES)}", field="status")
+    return known[status.lower()]
+
+
+def _time(text: str | None) -> str | None:
+    """A time that is passed on as it was typed. Raises UserMistake for what is none."""
+    if text is not None:
+        try:
+            datetime.fromisoformat(text)
+        except ValueError:
+            hint = "write it as 2026-05-01 or 2026-05-01T12:00:00Z"
+            raise UserMistake(f"{text!r} is no time", hint=hint) from None
+    return text
 
 
 async def _read(

@@ -51,8 +51,9 @@ def choose(typed: str, jobs: Sequence[Job], *, for_good: bool) -> str:
         more = ", ..." if len(fitting) > _SHOWN else ""
         raise UserMistake(f"{typed!r} may be any of {len(fitting)} jobs", hint=f"say which: {_named(fitting)}{more}")
     if for_good and fitting and (not by_id or len(typed) < SHORTEST_FOR_GOOD):
-        least = f"its id, or the first {SHORTEST_FOR_GOOD} letters of it"
-        raise UserMistake(f"{typed!r} is too little to end a job by: it takes {least}", hint=_named(fitting))
+        what = "too short" if by_id else "a job's name"
+        least = f"what cannot be undone takes its id, or the first {SHORTEST_FOR_GOOD} letters of it"
+        raise UserMistake(f"{typed!r} is {what}: {least}", hint=f"it may be {_named(fitting)}")
     return fitting[0].id if fitting else typed
 
 

@@ -90,7 +90,7 @@ OPTIONS: Final[Mapping[str, Any]] = {
         int | None, _option("--completions", min=1, help="How often it runs, each with an index.", panel=_MORE)
     ],
     "parallelism": Annotated[
-        int | None, _option("--parallelism", min=1, help="How many of these at a time.", panel=_MORE)
+        int | None, _option("--parallelism", min=1, help="How many at a time; alone also how often.", panel=_MORE)
     ],
     "schedule_to_start": Annotated[
         int | None,

@@ -17,15 +17,17 @@ keys = typer.Typer(help="API keys of a tenant.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_SHORTEST: Final = 60  # seconds that a key may be good for, as the API has it
+_LONGEST: Final = 10 * 366 * 86400
 
 LIMITS: Final[dict[str, Any]] = {
     "cpu": Annotated[float | None, typer.Option("--cpu", help="Cores in use at once.")],
     "memory_gi": Annotated[float | None, typer.Option("--memory-gi", help="GiB of memory in use at once.")],
-    "concurrent_jobs": Annotated[int | None, typer.Option("--concurrent-jobs", help="Jobs running at once.")],
-    "queued_jobs": Annotated[int | None, typer.Option("--queued-jobs", help="Jobs that may wait.")],
-    "objects": Annotated[int | None, typer.Option("--objects", help="Jobs that may exist in its namespace.")],
-    "pods": Annotated[int | None, typer.Option("--pods", help="Pods in use at once.")],
-    "gpu": Annotated[int | None, typer.Option("--gpu", help="GPUs in use at once.")],
+    "concurrent_jobs": Annotated[int | None, typer.Option("--concurrent-jobs", min=1, help="Jobs running at once.")],
+    "queued_jobs": Annotated[int | None, typer.Option("--queued-jobs", min=0, help="Jobs that may wait.")],
+    "objects": Annotated[int | None, typer.Option("--objects", min=10, help="Jobs that may exist in its namespace.")],
+    "pods": Annotated[int | None, typer.Option("--pods", min=1, help="Pods in use at once.")],
+    "gpu": Annotated[int | None, typer.Option("--gpu", min=0, help="GPUs in use at once.")],
     "ephemeral_gi": Annotated[float | None, typer.Option("--ephemeral-gi", help="GiB of disk in use at once.")],
 }
 SETTINGS: Final[dict[str, Any]] = {
@@ -44,8 +46,12 @@ def lifetime(text: str) -> int:
     """Seconds of a span such as 90d, 12h, 30m, 45s or plain seconds."""
     match = re.fullmatch(r"(\d+)([smhd]?)", text)
     if not match:
-        raise typer.BadParameter("a number and s, m, h or d, such as 90d")
-    return int(match[1]) * _UNITS[match[2] or "s"]
+        raise typer.BadParameter(f"{text!r} is not a number and s, m, h or d, such as 90d")
+    span = int(match[1]) * _UNITS[match[2] or "s"]
+    if not _SHORTEST <= span <= _LONGEST:
+        most = f"{_LONGEST // _UNITS['d']}d"
+        raise typer.BadParameter(f"{text!r} is not between 1m and {most}; left out, the key is good for ever")
+    return span
 
 
 @command(app, "create", options=SETTINGS)

@@ -4,6 +4,7 @@ The faces of the client (`sdk.jobs`, `sdk.tenants`, `sdk.simulations`, `sdk.arti
 """
 
 import asyncio
+import errno
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -190,7 +191,7 @@ class Transport:
         ]
 
     def _away(self, error: BaseException) -> errors.Unavailable:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        reason = _reason(error)
         return errors.Unavailable(
             f"the longshore API at {self.url} cannot be reached: {reason}",
             hint="`longshore up` starts a local one; another is named by --url or LONGSHORE_URL",
@@ -203,6 +204,13 @@ class Transport:
         if asyncio.get_running_loop().time() + wait > deadline:
             raise problem
         await asyncio.sleep(wait)
+
+
+def _reason(error: BaseException) -> str:
+    """In plain words where nobody listens, whatever the event loop calls it."""
+    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    refused = getattr(error, "errno", None) == errno.ECONNREFUSED or "Connect call failed" in said
+    return "nothing listens there, it is stopped or elsewhere" if refused else said
 
 
 class _UnsentError(Exception):

@@ -124,7 +124,7 @@ async def test_a_job_is_meant_by_the_beginning_of_its_id_or_by_its_name(longshor
         assert f"{first} " in (await longshore("get", typed)).out.replace("\n", " "), typed
     assert (await longshore("list", "--live", "-q", "--name", "hello")).out.split() == [other, first]
     named = await longshore("stop", "hello-2")
-    assert (named.code, other in named.err) == (2, True), "a name is too little to end a job by"
+    assert (named.code, other in named.err) == (2, True), "a name is not enough to end a job by"
     assert (await longshore("get", other, "--json")).json["status"] not in ("Stopped", "Failed")
     assert (await longshore("stop", other[:12], "--wait")).code == 0
 

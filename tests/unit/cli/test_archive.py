@@ -38,6 +38,16 @@ def test_history_is_exported_imported_and_verified(folder: Path, capfd: pytest.C
     assert "3 were there already" in capfd.readouterr().out
 
 
+def test_a_tenant_without_history_is_not_exported_as_an_empty_one(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["archive", "export", str(folder / "taken"), "--tenant", "nosuch"]) == 2
+    told = capfd.readouterr().err
+    assert "the archive has no history of a tenant 'nosuch'" in told
+    assert "hint: it has that of a\n" in told
+    assert run(["archive", "export", str(folder / "taken"), "--tenant", "a"]) == 0
+
+
 def test_findings_are_told_and_are_the_exit_code(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (folder / "from/records/a/j1.json").unlink()
     assert run(["archive", "verify"]) == 1

@@ -66,6 +66,19 @@ def test_list_shows_a_row_a_job_and_why_it_waits(cli: Cli, api: Api) -> None:
     assert "--cursor next" in ran.err
 
 
+@pytest.mark.parametrize("argv", [("list",), ("watch",)])
+def test_a_status_that_is_none_is_refused_with_those_there_are(cli: Cli, api: Api, argv: tuple[str, ...]) -> None:
+    ran = cli(*argv, "--status", "foo")
+    assert (ran.code, api.asked) == (2, [])
+    assert ran.err.startswith("error: there is no status 'foo'\nhint: use one of: Queued, Pending, ")
+
+
+def test_a_time_that_is_none_is_refused_in_plain_words(cli: Cli, api: Api) -> None:
+    ran = cli("list", "--created-after", "yesterday")
+    assert (ran.code, api.asked) == (2, [])
+    assert ran.err.startswith("error: 'yesterday' is no time\nhint: write it as 2026-05-01")
+
+
 def test_a_list_of_nothing_says_so_to_people(cli: Cli, api: Api) -> None:
     api.on("GET /v1/jobs", {"items": [], "cursor": None})
     assert cli("list").err == "there are no jobs to show\n"
@@ -305,7 +318,7 @@ def test_list_takes_every_filter_and_reads_every_page(cli: Cli, api: Api) -> Non
     assert (ran.code, ran.out) == (0, "j1\nj1\n")
     asked = api.asked[1].query
     assert asked == {
-        "status": "running",
+        "status": "Running",
         "tag": "a=b",
         "name": "x",
         "kind": "job",

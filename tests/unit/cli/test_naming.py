@@ -41,9 +41,9 @@ def test_an_id_wins_over_what_begins_with_it_and_over_a_name() -> None:
     assert choose("train-1", jobs, for_good=True) == "train-1"
 
 
-@pytest.mark.parametrize("typed", ["etl", "train", "jaaaab"])
-def test_what_cannot_be_undone_takes_more_of_the_id(typed: str) -> None:
-    with pytest.raises(UserMistake, match="too little") as refused:
+@pytest.mark.parametrize(("typed", "is_"), [("etl", "a job's name"), ("train", "a job's name"), ("jaaaab", "short")])
+def test_what_cannot_be_undone_takes_more_of_the_id(typed: str, is_: str) -> None:
+    with pytest.raises(UserMistake, match=f"'{typed}' is .*{is_}: .* the first 8 letters") as refused:
         choose(typed, JOBS, for_good=True)
     assert refused.value.hint is not None
     assert choose("jaaaabbb", JOBS, for_good=True) == OTHER

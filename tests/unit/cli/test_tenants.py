@@ -71,12 +71,27 @@ def test_a_tenant_with_work_is_deleted_by_force(cli: Cli, api: Api) -> None:
     assert api.asked[0].query == {"force": "true"}
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("45", 45), ("45s", 45), ("30m", 1800), ("12h", 43200), ("2d", 172800)])
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("30m", 1800), ("12h", 43200), ("2d", 172800)])
 def test_a_lifetime_is_a_number_and_a_unit(text: str, seconds: int) -> None:
     assert lifetime(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "d", "1w", "-1d", "1.5h"])
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (("set", "demo", "--concurrent-jobs", "-1"), "'--concurrent-jobs': -1 is not in the range x>=1"),
+        (("keys", "create", "demo", "--expires-in", "0d"), "'--expires-in': '0d' is not between 1m and 3660d"),
+    ],
+)
+def test_what_is_out_of_range_is_refused_by_the_options_name(
+    cli: Cli, api: Api, argv: tuple[str, ...], says: str
+) -> None:
+    ran = cli("tenants", *argv)
+    assert (ran.code, api.asked) == (2, [])
+    assert says in ran.err
+
+
+@pytest.mark.parametrize("text", ["", "d", "1w", "-1d", "1.5h", "0d", "59s", "3661d"])
 def test_another_lifetime_is_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter):
         lifetime(text)

@@ -105,7 +105,7 @@ async def test_a_server_that_is_not_there_is_unavailable_with_a_hint() -> None:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
         async with LongshoreClient(url, patience=0.3) as client:
-            with pytest.raises(errors.Unavailable, match="cannot be reached") as caught:
+            with pytest.raises(errors.Unavailable, match="cannot be reached: nothing listens there") as caught:
                 await client.me()
     assert "longshore up" in (caught.value.hint or "")
 

@@ -50,15 +50,18 @@ def tenant_for_work(parts: Services, who: Caller, asked: str | None) -> Tenant:
     name = who.tenant_for(object_name(asked) if asked else None)
     tenant = parts.stores.tenants.get(name)
     if tenant is None:
-        raise NotFound(
-            f"there is no tenant {asked or name!r}",
-            hint="see 'longshore tenants list'; 'longshore tenants create' makes one",
-        )
+        raise no_tenant(asked or name)
     if tenant.metadata.deletion_timestamp is not None:
         raise Conflict(f"tenant {tenant.id} is being deleted", hint="it takes no more work")
     if model.condition(tenant.status.conditions, "Ready") is None:
         raise Unavailable(f"tenant {tenant.id} is still being prepared", hint="try again in a moment", retry_after=1)
     return tenant
+
+
+def no_tenant(asked: str) -> NotFound:
+    return NotFound(
+        f"there is no tenant {asked!r}", hint="see 'longshore tenants list'; 'longshore tenants create' makes one"
+    )
 
 
 def counts_of(parts: Services, tenant: str) -> Counts:

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from longshore.errors import NotFound, Unavailable
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.archiver import outputs_of
-from longshore.kinds.jobs.commands import Submitted
+from longshore.kinds.jobs.commands import Submitted, no_tenant
 from longshore.kinds.jobs.happened import Happened, happened
 from longshore.kinds.jobs.record import JobRecord
 from longshore.kinds.jobs.request import JobRequest
@@ -117,6 +117,16 @@ async def archived(parts: Services, who: Caller, id: str) -> Found | None:
         return None
     record = await kept_record(parts, entry.tenant, id)
     return Found(id, entry.tenant, None, record) if record else None
+
+
+async def require_tenant(parts: Services, asked: str) -> None:
+    """Raises NotFound where an administrator asks for a tenant that neither is there nor has left any history."""
+    name = object_name(asked)
+    if parts.stores.tenants.get(name) is not None:
+        return
+    with suppress(Unavailable):  # while the archive is away nobody knows of whom it has history
+        if name not in await parts.archive.index.tenants():
+            raise no_tenant(asked)
 
 
 async def kept_record(parts: Services, tenant: str, id: str) -> JobRecord | None:

@@ -141,7 +141,9 @@ class JobInput(_Body):
         description="Seconds from its turn by which it must run; empty: the service's own.",
     )
     completions: int | None = Field(None, ge=1, le=10_000, description="How many times it runs, each with an index.")
-    parallelism: int = Field(1, ge=1, le=1000, description="How many of these at the same time.")
+    parallelism: int = Field(
+        1, ge=1, le=1000, description="How many of these at the same time; without completions so many run."
+    )
     working_dir: _FOLDER = Field("", description="Absolute, or below the workspace.")
     shm_size: _QUANTITY = Field("", description="Size of /dev/shm: 1Gi. It counts as memory.")
     mounts: list[MountInput] = Field([], max_length=20, description="PersistentVolumeClaims of the tenant.")

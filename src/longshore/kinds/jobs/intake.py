@@ -127,10 +127,17 @@ def _check_fits(tenant: Tenant, request: JobRequest) -> None:
     ):
         if asked > limit:
             raise UserMistake(
-                f"the job asks for {each}{asked:.4g} {what}, tenant {tenant.id} may use {limit:g}",
-                hint=f"{f'ask for {limit:g} or less' if limit else 'leave it out'}, or have the tenant's limit raised",
+                f"the job asks for {each}{_amount(asked, what)}, tenant {tenant.id} may use {_amount(limit, what)}",
+                hint=f"{f'ask for {_amount(limit, what)} or less' if limit else 'leave it out'}, "
+                "or have the tenant's limit raised",
                 field=field,
             )
+
+
+def _amount(value: float, what: str) -> str:
+    """As people say it, with its unit: 1 GPU, 0.5 cores, 101400 GiB of memory."""
+    one = value == 1 and what in ("pods", "cores", "GPUs")
+    return f"{value:.3f}".rstrip("0").rstrip(".") + f" {what.removesuffix('s') if one else what}"
 
 
 def _check_allowed(tenant: Tenant, request: JobRequest) -> None:

@@ -14,7 +14,16 @@ from starlette.responses import Response
 
 from longshore.errors import Forbidden, Unavailable, UserMistake
 from longshore.kinds.jobs import commands, model
-from longshore.kinds.jobs.find import accepted, events_of, find, find_deletable, find_foreign, full_record, tenant_id
+from longshore.kinds.jobs.find import (
+    accepted,
+    events_of,
+    find,
+    find_deletable,
+    find_foreign,
+    full_record,
+    require_tenant,
+    tenant_id,
+)
 from longshore.kinds.jobs.input import JobInput
 from longshore.kinds.jobs.listing import Filter, page
 from longshore.kinds.jobs.logs import answer as log
@@ -88,6 +97,8 @@ async def list_jobs(
         await parts.history.wait_for(parts.stores.jobs, min_resource_version)
     asked = object_name(tenant) if tenant else None
     scope = None if who.admin and asked is None else who.tenant_for(asked)
+    if tenant and who.admin:
+        await require_tenant(parts, tenant)
     tags = tuple(_pair(each) for each in tag or ())
     after, before = _aware(created_after), _aware(created_before)
     wanted = Filter(scope, kind, _status(status), name, tags, after, before, archived, called)

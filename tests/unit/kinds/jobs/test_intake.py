@@ -79,7 +79,21 @@ def test_a_priority_class_of_the_system_is_nobodys() -> None:
         priority_of(sly, request(priority="rush"))
 
 
-@pytest.mark.parametrize(("allowed", "said"), [(0, "leave it out, or"), (2, "ask for 2 or less, or")])
+@pytest.mark.parametrize(
+    ("resources", "says", "hint"),
+    [
+        (Resources("1", "99Ti"), "asks for 101376 GiB of memory, tenant acme may use 20 GiB of", "20 GiB of memory or"),
+        (Resources("1", "1Gi", gpu=1), "asks for 1 GPU, tenant acme may use 0 GPUs", "leave it out"),
+        (Resources("10500m", "1Gi"), "asks for 10.5 cores, tenant acme may use 10 cores", "ask for 10 cores or less"),
+    ],
+)
+def test_an_amount_is_said_with_its_unit(resources: Resources, says: str, hint: str) -> None:
+    with pytest.raises(UserMistake, match=says) as refused:
+        check_limits(tenant(), request(resources=resources), EMPTY)
+    assert hint in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize(("allowed", "said"), [(0, "leave it out, or"), (2, "ask for 2 GPUs or less, or")])
 def test_the_hint_says_how_much_may_be_asked_for(allowed: int, said: str) -> None:
     with pytest.raises(UserMistake) as refused:
         check_limits(tenant(Limits(gpu=allowed)), request(resources=Resources("1", "1Gi", gpu=3)), EMPTY)
