@@ -68,6 +68,13 @@ async def test_a_job_runs_is_followed_live_and_is_the_same_after_its_object_is_g
     assert b"".join([chunk async for chunk in tenant.client.jobs.logs(job.id, tail=1)]) == b"bad\n"
     assert [item.id for item in (await tenant.client.jobs.list()).items] == [job.id]
 
+    async def only_archived() -> Any:
+        return next(iter((await tenant.client.jobs.list(archived=True)).items), None)
+
+    row = await eventually(only_archived)
+    assert before.started is not None
+    assert (row.id, row.started, row.message) == (job.id, before.started, before.message)
+
 
 async def test_outputs_are_kept_and_the_users_container_holds_no_credential(
     new_tenant: NewTenant, tmp_path: Path
@@ -95,6 +102,15 @@ async def test_a_failed_job_says_how_and_shows_its_last_lines(new_tenant: NewTen
     assert (done.status, done.reason, done.exit_code) == ("Failed", "Error", 3)
     assert "the reason" in (done.log_tail or "")
     assert done.hint
+
+
+async def test_a_command_that_is_not_there_is_said_not_to_have_started(new_tenant: NewTenant) -> None:
+    tenant = await new_tenant()
+    job = await tenant.client.jobs.submit("bash", ["nosuchcmd"])
+    done = await tenant.client.jobs.wait(job.id, deadline=60)
+    assert (done.status, done.reason, done.started, done.log_tail) == ("Failed", "StartError", None, None)
+    assert (done.message or "").startswith("Its command could not be started: cannot run 'nosuchcmd'")
+    assert "its command" in (done.hint or "")
 
 
 async def test_a_retry_is_another_attempt_of_the_same_job(new_tenant: NewTenant) -> None:
