@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,10 @@ from longshore.cli.indexed import IndexedLog, Show, has_own_logs, prefixed
 from longshore.cli.lines import Lines
 from longshore.cli.output import Output
 
+if TYPE_CHECKING:
+    from longshore.sdk import Job
+
+_BEFORE = ("Queued", "Pending")
 _TIME = "A time (RFC 3339), or how long ago: 90s, 10m, 2h."
 
 
@@ -51,11 +55,19 @@ async def logs(
     }
     if index is None:
         job = await call.client.jobs.get(job_id)
+        if job.status in _BEFORE and job.started is None and not call.out.json:
+            call.out.say(not_started(job))
         if has_own_logs(job):
             log = IndexedLog(call, job, part, _shown(call.out, prefix=not no_prefix))
             await (log.follow() if follow_log else log.read())
             return
     await _one(call, call.client.jobs.logs(job_id, follow=follow_log, index=index, **part))
+
+
+def not_started(job: "Job") -> str:
+    """Why there is no log yet, in a line, and what says more."""
+    said = job.why.sentence if job.why and job.why.sentence else job.message or job.status.lower()
+    return f"{job.id} has not started: {' '.join(said.split()).rstrip('.')}; `longshore why {job.id}` says more"
 
 
 async def _one(call: Call, chunks: AsyncGenerator[bytes, None]) -> None:

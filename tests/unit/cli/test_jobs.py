@@ -378,6 +378,20 @@ def test_list_prints_names_json_and_more_columns(cli: Cli, api: Api) -> None:
     assert cli("list").out.splitlines()[0].split()[-1] == "MESSAGE"
 
 
+@pytest.mark.parametrize("follow", [(), ("-f",)])
+def test_the_log_of_a_job_that_has_not_started_says_that_and_why(cli: Cli, api: Api, follow: tuple[str, ...]) -> None:
+    api.on("GET /v1/jobs/j1", QUEUED)
+    api.on("GET /v1/jobs/j1/logs", body=b"")
+    ran = cli("logs", "j1", *follow)
+    said = "j1 has not started: 2 of 2 jobs are admitted; `longshore why j1` says more\n"
+    assert (ran.code, ran.out, ran.err) == (0, "", said)
+    assert len(api.asked_for("GET /v1/jobs/j1/logs")) == 1, "it is read, or waited for, all the same"
+    assert cli("logs", "j1", "--json").err == ""
+    api.on("GET /v1/jobs/j2", RUNNING | {"id": "j2"})
+    api.on("GET /v1/jobs/j2/logs", body=b"")
+    assert cli("logs", "j2").err == ""
+
+
 def test_logs_asks_for_a_part(cli: Cli, api: Api) -> None:
     api.on("GET /v1/jobs/j1/logs", body=b"x\n")
     said = ["--since", "10m", "--until", "1m", "--search", "err", "--context", "2", "--previous", "--container", "c"]

@@ -54,6 +54,8 @@ async def respond(
     if wish.index is not None:
         indexes.check(found.request, wish.index)
     attempts = await streams.of_job(parts, found, wish.container, wish.index)
+    if wish.container is not None and not attempts:
+        await streams.check_container(parts, found, wish.container)
     if wish.previous:
         attempts = _previous(found, attempts)
     if wish.late:

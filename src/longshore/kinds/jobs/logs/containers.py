@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from longshore.kinds.jobs import model
+from longshore.kinds.jobs.request import JobRequest
 from longshore.kube.objects import ContainerStatus, Pod
 
 FETCH_CONTAINER = "longshore-fetch"
+SEND_CONTAINER = "longshore-send"
 
 
 def statuses(pod: Pod) -> tuple[ContainerStatus, ...]:
     return (*pod.status.init_container_statuses, *pod.status.container_statuses)
+
+
+def of_request(request: JobRequest) -> list[str]:
+    """The containers that `pod` makes of a request."""
+    fetch = [FETCH_CONTAINER] if request.inputs else []
+    return [model.MAIN_CONTAINER, *fetch, *([SEND_CONTAINER] if request.outputs or request.progress else [])]
 
 
 def status_of(pod: Pod, container: str) -> ContainerStatus | None:

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from longshore.archive.log_chunk import Chunk
 from longshore.archive.logs import End
 from longshore.archive.spool import Key
-from longshore.errors import NotFound, Unavailable
+from longshore.errors import NotFound, Unavailable, UserMistake
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.find import Found
-from longshore.kinds.jobs.logs.containers import has_log, is_running, statuses, told_by
+from longshore.kinds.jobs.logs.containers import has_log, is_running, of_request, statuses, told_by
+from longshore.kinds.jobs.request import JobRequest
 from longshore.kinds.kind import Services
 from longshore.kube.objects import Pod
 
@@ -53,6 +54,18 @@ async def of_job(parts: Services, found: Found, container: str | None, index: in
         if len(attempts) >= ran or asyncio.get_running_loop().time() > until:
             return attempts
         await asyncio.sleep(AGAIN_SECONDS)
+
+
+async def check_container(parts: Services, found: Found, container: str) -> None:
+    """Raises UserMistake where a job has no such container, whether it has started or not."""
+    job = found.job
+    pods = [] if job is None or model.is_released(job) else parts.stores.pods.by("job", job.metadata.uid)
+    kept = await _kept(parts, found, _started(pods))
+    of_pods = [status.name for pod in pods for status in statuses(pod)]
+    there = [*of_request(found.request or JobRequest("", "")), *of_pods, *map(model.container_of, sorted(kept))]
+    if container not in there:
+        hint = f"it has: {', '.join(dict.fromkeys(there))}"
+        raise UserMistake(f"job {found.id} has no container {container!r}", hint=hint, field="container")
 
 
 async def _known(parts: Services, found: Found, container: str | None, index: int | None) -> list[Attempt]:

@@ -16,10 +16,14 @@ from longshore.archive.log_chunk import Chunk, Gap
 from longshore.archive.logs import End
 from longshore.errors import UserMistake
 from longshore.kinds.jobs.logs.answer import COMPLETE, OFFSET, SIZE, WHY, respond
+from longshore.kinds.jobs.logs.containers import of_request
 from longshore.kinds.jobs.logs.source import POD_GONE
 from longshore.kinds.jobs.logs.wish import Wish
+from longshore.kinds.jobs.pod import pod_spec
 from longshore.kinds.jobs.record import JobRecord, LogView
+from longshore.kinds.jobs.request import Input, JobRequest
 from longshore.kinds.kind import Services
+from longshore.settings import Settings
 from longshore.web.auth import Caller
 
 FIRST, SECOND = "20260101T000000Z.aaaaa.main", "20260101T010000Z.bbbbb.main"
@@ -79,6 +83,29 @@ async def test_a_late_part_moves_nothing_and_is_read_apart(tmp_path: Path) -> No
         with pytest.raises(UserMistake) as refused:
             await read(parts, late=True, **other)
         assert refused.value.field == "late"
+
+
+async def test_a_container_that_there_is_not_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    parts = await archived(tmp_path)
+    assert (await read(parts, container="main"))[0] == b"one\ntwo\n"
+    with pytest.raises(UserMistake, match="no container 'foo'") as refused:
+        await read(parts, container="foo")
+    assert (refused.value.field, refused.value.hint) == ("container", "it has: main")
+
+
+@pytest.mark.parametrize(
+    ("fields", "has"),
+    [
+        ({}, ["main"]),
+        ({"inputs": (Input("a"),)}, ["main", "longshore-fetch"]),
+        ({"outputs": ("*",)}, ["main", "longshore-send"]),
+    ],
+)
+def test_the_containers_of_a_job_are_known_before_it_starts(fields: dict[str, Any], has: list[str]) -> None:
+    request = JobRequest("n", "i", **fields)
+    assert of_request(request) == has
+    made = pod_spec(request, "j1", "a", Settings(), "")
+    assert sorted(each["name"] for each in (*made["containers"], *made["initContainers"])) == sorted(has)
 
 
 async def test_a_tail_has_no_offset_while_an_earlier_attempt_may_still_grow(tmp_path: Path) -> None:
