@@ -58,11 +58,12 @@ async def why(call: Call, job_id: JobId) -> None:
         (
             ("status", job.status),
             ("because", (reason.sentence if reason and not failed else None) or job.message),
+            ("it waited", reason.sentence if reason and failed and not job.started else None),
             ("since", reason.since if reason and not job.final else None),
             ("ahead", reason.ahead if reason and not job.final else None),
             ("starts about", f"{local(reason.eta.at)} ({reason.eta.basis})" if reason and reason.eta else None),
             ("ended", f"{local(reason.until)}, if it does not run by then" if reason and reason.until else None),
-            ("waited", _waited(job)),
+            ("waited", _waited(job) if job.started or not failed else None),
             ("last lines", job.log_tail if failed else None),
         )
     )
@@ -146,8 +147,8 @@ def _card(out: Output, job: "Job") -> None:
             ("status", job.status),
             ("reason", job.reason),
             ("message", job.message),
-            ("why", job.why.sentence if job.why and not job.final else None),
-            ("waited", _waited(job) if job.final else None),
+            ("why", job.why.sentence if job.why and not (job.final and job.started) else None),
+            ("waited", _waited(job) if job.final and job.started else None),
             ("progress", headline(job) if progress and not job.final else None),
             ("image", job.image),
             ("command", shlex.join((*job.command, *job.args))),

@@ -160,6 +160,41 @@ async def test_a_running_job_is_stopped_and_its_log_is_kept(new_tenant: NewTenan
     assert b"".join([chunk async for chunk in tenant.client.jobs.logs(job.id)]) == b"started\n"
 
 
+async def test_what_a_stopped_job_did_before_is_in_its_record_though_its_pod_is_gone(
+    new_tenant: NewTenant, eventually: Eventually
+) -> None:
+    tenant = await new_tenant()
+    job = await tenant.client.jobs.submit("bash", ["bash", "-c", "echo on; exec sleep 600"], cpu=0.1)
+    never = await tenant.client.jobs.submit("registry.invalid/no/such:1", ["true"], cpu=0.1)
+
+    async def says(id: str, reason: str) -> bool | None:
+        found = await tenant.client.jobs.get(id)
+        return True if found.why is not None and found.why.reason == reason else None
+
+    await eventually(lambda: says(job.id, "Running"), deadline=60)
+    await eventually(lambda: says(never.id, "ImagePull"), deadline=60)
+    running = await tenant.client.jobs.get(job.id)
+    for each in (job, never):
+        await tenant.client.jobs.stop(each.id)
+
+    async def archived(id: str) -> bool | None:
+        return True if (await tenant.client.jobs.get(id)).archived else None
+
+    for each in (job, never):
+        await eventually(lambda id=each.id: archived(id), deadline=60)
+    done = await tenant.client.jobs.get(job.id)
+    assert (done.status, done.started, done.attempts) == ("Stopped", running.started, 1)
+    assert done.why is not None
+    assert running.why is not None
+    assert (done.why.queued, done.why.pending) == (running.why.queued, running.why.pending)
+    told = [event.reason for event in await tenant.client.jobs.events(job.id)]
+    assert {"Accepted", "Started", "PodCreated", "Scheduled", "ContainerStarted", "Stopped"} <= {*told}
+    waited = await tenant.client.jobs.get(never.id)
+    assert (waited.status, waited.started) == ("Stopped", None)
+    assert waited.why is not None
+    assert "registry.invalid/no/such" in waited.why.sentence
+
+
 async def test_a_waiting_job_says_why_and_can_be_stopped(new_tenant: NewTenant, eventually: Eventually) -> None:
     tenant = await new_tenant(concurrent_jobs=1)
     first = await tenant.client.jobs.submit("bash", ["sleep", "600"])

@@ -62,6 +62,7 @@ class Archiver:
 
     async def _compose(self, job: Job, pods: list[Pod]) -> JobRecord:
         kept = await settled(self._parts, job, pods)
+        pods = model.attempts(self._parts.facts.departed.beside(job, pods))
         tenant = self._parts.stores.tenants.get(model.tenant_of(job))
         record = record_of(
             job,

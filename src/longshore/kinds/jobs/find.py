@@ -160,6 +160,8 @@ def pods_of(parts: Services, job: Job) -> list[Pod]:
 def live_record(parts: Services, job: Job) -> JobRecord:
     """The record of a live job, with why it waits."""
     pods = pods_of(parts, job)
+    if model.is_over(job):
+        pods = parts.facts.departed.beside(job, pods)
     name = model.tenant_of(job) or model.foreign_tenant(job)
     state = state_of(job, pods)
     why = parts.facts.why(job, pods, state, parts.now())
@@ -193,7 +195,7 @@ async def full_record(parts: Services, found: Found) -> JobRecord:
 
 def live_events(parts: Services, job: Job) -> Happened:
     """What has happened to a live job so far."""
-    return happened(job, pods_of(parts, job), parts.facts.told)
+    return happened(job, parts.facts.departed.beside(job, pods_of(parts, job)), parts.facts.told)
 
 
 async def events_of(parts: Services, found: Found) -> Happened:

@@ -18,6 +18,7 @@ from longshore.kube.objects import Condition, ContainerStatus, Event, Job, Pod
 MOST = 200
 NORMAL, WARNING = "Normal", "Warning"
 _OF_JOB = {"Complete": NORMAL, "Failed": WARNING, "FailureTarget": WARNING, "Suspended": NORMAL}
+_GONE = "It has ended: none of its pods is left running."
 _OF_POD = {"PodScheduled": NORMAL, "DisruptionTarget": WARNING}
 
 
@@ -51,8 +52,9 @@ def _of_job(job: Job) -> Iterator[EventView]:
         elif found.type == "Suspended" and job.status.start_time is not None:
             yield EventView(found.last_transition_time, NORMAL, "Suspended", "It was put back in line.", "job")
         elif found.type != "Suspended" and found.status == "True":
-            reason = found.reason or found.type
-            yield EventView(found.last_transition_time, type_, reason, _ended(found), "job")
+            decided = model.condition(job.status.conditions, "FailureTarget") if found.type == "Failed" else None
+            said = _GONE if decided and decided.message == found.message else _ended(found)
+            yield EventView(found.last_transition_time, type_, found.reason or found.type, said, "job")
 
 
 def _ended(found: Condition) -> str:

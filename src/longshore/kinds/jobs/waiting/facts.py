@@ -24,6 +24,7 @@ from longshore.kinds.jobs.record import WhyView
 from longshore.kinds.jobs.state import state_of
 from longshore.kinds.jobs.view import finished_at
 from longshore.kinds.jobs.waiting import obstacles, patience
+from longshore.kinds.jobs.waiting.departed import Departed
 from longshore.kinds.jobs.waiting.placement import Bookings, Room, rooms
 from longshore.kinds.jobs.waiting.why import Idle, Known, Reason, Turn, Workload, in_line, kept, resumed_at, why_of
 from longshore.kinds.tenants.admit import entry_for, excesses, use_of
@@ -93,6 +94,7 @@ class Facts:
         self._durations: dict[str, deque[float]] = {}
         self._noted: dict[str, _Noted] = {}
         self._lost: dict[str, Cause] = {}
+        self.departed = Departed(jobs)
 
     def why(self, job: Job, pods: Sequence[Pod], state: State, now: datetime) -> WhyView | None:
         """Why this job does not run; what it waited for once it does; None when it is over."""
@@ -193,6 +195,7 @@ class Facts:
         return self._lost.get(job.metadata.uid)
 
     def forget(self, job: Job) -> None:
+        self.departed.forget(job)
         self._lost.pop(job.metadata.uid, None)
         self._noted.pop(job.metadata.uid, None)
 
@@ -215,6 +218,8 @@ class Facts:
                     while True:
                         for delta in await changes.next():
                             booked.change(delta.old, delta.new)
+                            if delta.new is None and (last := delta.last or delta.old) is not None:
+                                self.departed.went(last)
                 except Overflowed:
                     continue
 

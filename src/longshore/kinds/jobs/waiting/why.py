@@ -145,12 +145,14 @@ def kept(job: Job, pods: Sequence[Pod], last: WhyView | None) -> WhyView:
 
 
 def waits(job: Job, pods: Sequence[Pod], end: datetime | None) -> tuple[float, float | None]:
-    """Seconds from its creation until its turn came, and from then until it ran; up to `end` where that never came."""
+    """Seconds from its creation until its turn came, and from then until it ran; up to `end` where that never came.
+    When it ran is not known where none of the pods that the Job controller has counted is."""
     created = job.metadata.creation_timestamp or model.EPOCH
     turn = resumed_at(job)
     if turn is None:
         return _seconds(created, end or created), None
-    ran = started_at(pods) or end
+    unknown = not pods and job.status.succeeded + job.status.failed > 0
+    ran = started_at(pods) or (None if unknown else end)
     return _seconds(created, turn), _seconds(turn, ran) if ran else None
 
 
