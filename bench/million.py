@@ -46,6 +46,7 @@ TENANT = "big"
 EPOCH = datetime(2025, 1, 1, tzinfo=UTC)
 ADMIN = secrets.token_hex(16)
 TIMEOUT = 240.0
+_DONE = "The job ended with exit code 0."
 
 
 def entry(number: int) -> Entry:
@@ -64,6 +65,8 @@ def entry(number: int) -> Entry:
         status="Failed" if failed else "Succeeded",
         reason="OOMKilled" if failed else "Completed",
         tags={"team": f"team-{number % 20}", "run": str(number % 1000)},
+        started=created + timedelta(seconds=5),
+        message="The command used more memory than it may, and was killed by signal 9." if failed else _DONE,
     )
 
 

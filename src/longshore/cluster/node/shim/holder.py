@@ -208,9 +208,10 @@ def cannot_run(command: str, working_dir: str, error: Exception) -> str:
     said = str(error)
     if isinstance(error, OSError) and error.strerror:
         said = error.strerror[:1].lower() + error.strerror[1:]
-    if isinstance(error, FileNotFoundError) and error.filename != working_dir:
+    if isinstance(error, FileNotFoundError):
         missing = "it is not there" if "/" in command else "no folder of PATH has it"
-        said = f"{missing}, or the interpreter that it names is missing"
+        its = f"{missing}, or the interpreter that it names is missing"
+        said = "there is no such folder" if error.filename == working_dir else its
     return f"cannot run {command!r} in {working_dir!r}: {said}"
 
 

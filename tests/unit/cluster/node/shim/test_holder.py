@@ -137,12 +137,19 @@ async def test_what_cannot_be_run_says_why(held: Holder) -> None:
     )
 
 
+async def test_a_folder_to_run_in_that_is_not_there_is_said_to_be_that(held: Holder, sandbox: Powers) -> None:
+    if sandbox.mounts:
+        pytest.skip("in this sandbox the folder is made")
+    await held.start("true", working_dir="/no/such")
+    assert (await held.end()).message == "cannot run 'sh' in '/no/such': there is no such folder"
+
+
 @pytest.mark.parametrize(
     ("command", "error", "said"),
     [
         ("x", FileNotFoundError(2, "No such file or directory", b"/bin/x"), "no folder of PATH has it, or the inter"),
         ("/x", PermissionError(13, "Permission denied", "/x"), "permission denied"),
-        ("x", FileNotFoundError(2, "No such file or directory", "/here"), "no such file or directory"),
+        ("x", FileNotFoundError(2, "No such file or directory", "/here"), "there is no such folder"),
         ("x", ValueError("embedded null byte"), "embedded null byte"),
     ],
 )
