@@ -2,7 +2,8 @@
 
 Copied first, then it is marked that all are here, and only then the old ones go, so that whoever is killed in between
 loses none. `serve` refuses no key as unknown before that mark, and revokes none: one that is copied late does not come
-back, unless its copy was on its way for longer than the term of who sent it (`runtime.term`). The right to see the old ones is bound for the move alone, and `control` unbinds it at the end.
+back, unless its copy was on its way for longer than the term of who sent it (`runtime.term`). The right to see the old
+ones is bound for the move alone, and `control` unbinds it at the end.
 """
 
 from __future__ import annotations
