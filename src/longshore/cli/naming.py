@@ -1,6 +1,6 @@
 """Which job is meant: by its id, by what a unique id begins with, or by a name that one job alone has.
 
-`cli.command` asks for every command that takes JOB. A whole id costs no request.
+`cli.command` asks for every command that takes JOB, `cli.submit` for inputs. A whole id costs no request.
 """
 
 import re
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 SHORTEST: Final = 4
 SHORTEST_FOR_GOOD: Final = 8  # letters, where it cannot be undone
 _WHOLE: Final = re.compile(r"[a-z][a-z2-7]{26}|.*/.*", re.DOTALL)
+_UPLOAD: Final = "upload"  # upload/ID/NAME is a file of an upload, as the API has it
 _SHOWN: Final = 5
 _ROWS: Final = 50
 _PAGES: Final = 20  # of a long history, each of which the server looks through as far as it does at once
@@ -29,6 +30,19 @@ async def resolved(client: "LongshoreClient", own: dict[str, Any], *, for_good: 
     if several := own.get("job_ids"):
         found["job_ids"] = [await _meant(client, each, for_good=for_good) for each in several]
     return found
+
+
+async def inputs(client: "LongshoreClient", wanted: dict[str, object]) -> dict[str, object]:
+    """A job to submit, with ids in place of what was typed as JOB of JOB/FILE; an upload has no name but its own."""
+    items = wanted.get("inputs")
+    if not isinstance(items, list):
+        return wanted
+    found = []
+    for item in items:
+        typed, slash, file = str(item.get("artifact", "")).partition("/") if isinstance(item, dict) else ("", "", "")
+        is_job = slash and not (typed == _UPLOAD and "/" in file)
+        found.append({**item, "artifact": f"{await _meant(client, typed, for_good=False)}/{file}"} if is_job else item)
+    return {**wanted, "inputs": found}
 
 
 async def _meant(client: "LongshoreClient", typed: str, *, for_good: bool) -> str:

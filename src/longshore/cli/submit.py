@@ -36,7 +36,7 @@ async def submit(
     **said: Any,
 ) -> int:
     """Submit a job: longshore submit --image longshore/host -- echo hello"""
-    wanted = options.wanted(file, argv or (), said)
+    wanted = await _wanted(call, file, argv, said)
     if dry_run:
         return show_plan(call, await call.client.jobs.plan_document(wanted))
     job = await call.client.jobs.submit_document(wanted, idempotency_key=idempotency_key)
@@ -45,7 +45,14 @@ async def submit(
 
 async def plan(call: Call, argv: Argv = None, file: File = None, **said: Any) -> int:
     """Say what `submit` would do with a job, and change nothing; exit code 2 when it would be refused."""
-    return show_plan(call, await call.client.jobs.plan_document(options.wanted(file, argv or (), said)))
+    return show_plan(call, await call.client.jobs.plan_document(await _wanted(call, file, argv, said)))
+
+
+async def _wanted(call: Call, file: str | None, argv: list[str] | None, said: dict[str, Any]) -> dict[str, object]:
+    from longshore.cli.naming import inputs
+
+    wanted = options.wanted(file, argv or (), said)
+    return await inputs(call.client, wanted) if said.get("input") else wanted
 
 
 async def submitted(call: Call, job: "Job", follow_log: bool, *, wait: bool = False) -> int:

@@ -98,6 +98,23 @@ async def test_what_is_wrong_is_told_with_a_hint_for_the_command_line(longshore:
     status = await longshore("list", "--status", "done")
     assert status.code == 2
     assert "Succeeded" in status.err
+    missing = await longshore("submit", "-i", "longshore/host", "--input", "nosuch/a.txt", "--", "true")
+    assert "there is no job 'nosuch' to take 'a.txt' from" in missing.err
+    of_none = (await longshore("list", "-q")).out.strip()
+    missing = await longshore("submit", "-i", "longshore/host", "--input", f"{of_none}/a.txt", "--", "true")
+    assert f"job {of_none!r} has no artifact 'a.txt'" in missing.err
+    container = await longshore("logs", of_none, "--container", "foo")
+    assert (container.code, "hint: it has: main" in container.err) == (2, True)
+
+
+async def test_a_tenant_that_nobody_knows_has_no_empty_list(
+    longshore: Longshore, api: LocalApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LONGSHORE_API_KEY", api.admin_token)
+    listed = await longshore("list", "-t", "nosuch")
+    assert (listed.code, listed.out) == (2, "")
+    assert "there is no tenant 'nosuch'" in listed.err
+    assert (await longshore("list", "-q")).code == 0, "everyone's"
 
 
 async def test_programs_that_are_not_async_see_a_job_through(new_tenant: NewTenant, api: LocalApi) -> None:

@@ -69,6 +69,24 @@ def test_the_command_asks_for_the_id_that_was_found(cli: Cli, api: Api) -> None:
     assert api.asked[1].query["cursor"] == "on"
 
 
+def test_an_input_is_of_the_job_that_is_meant(cli: Cli, api: Api) -> None:
+    api.on("GET /v1/jobs", {"items": [{"id": OTHER, "status": "Succeeded", "name": "train"}], "cursor": None})
+    api.on("POST /v1/jobs", {"id": "j9", "status": "Queued"}, status=202)
+    said = ("--input", "train/a/m.bin:in", "--input", "upload/u1/x", "--input", f"{ONE}/y")
+    assert cli("submit", "-i", "img", *said).code == 0
+    asked = [each["artifact"] for each in api.asked[-1].json["inputs"]]
+    assert asked == [f"{OTHER}/a/m.bin", "upload/u1/x", f"{ONE}/y"]
+    assert [each.method for each in api.asked] == ["GET", "POST"], "a whole id costs no question"
+
+
+def test_an_input_of_a_name_that_two_jobs_have_is_not_guessed(cli: Cli, api: Api) -> None:
+    two = [{"id": each, "status": "Succeeded", "name": "train"} for each in (ONE, OTHER)]
+    api.on("GET /v1/jobs", {"items": two, "cursor": None})
+    ran = cli("submit", "-i", "img", "--input", "train/m.bin")
+    assert (ran.code, [asked.method for asked in api.asked]) == (2, ["GET"])
+    assert "may be any of 2 jobs" in ran.err
+
+
 def test_a_whole_id_and_anothers_cost_no_question(cli: Cli, api: Api) -> None:
     api.on(f"POST /v1/jobs/{ONE}/stop", {"id": ONE, "status": "Stopped"})
     assert cli("stop", ONE).code == 0

@@ -6,6 +6,7 @@ Other kinds submit through here too, so that limits, identity and the fence are 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,6 +31,7 @@ from longshore.web.auth import Caller
 
 QUOTA_TRIES = 8
 STOP_TRIES = 5
+_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # what longshore names a Job
 
 
 @dataclass(frozen=True)
@@ -84,11 +86,27 @@ async def check_inputs(parts: Services, tenant: str, request: JobRequest) -> Non
         try:
             await parts.archive.artifacts.stat(tenant, item.job, item.area, item.artifact)
         except (NotFound, UserMistake):
+            if not await _is_there(parts, tenant, item.job):
+                raise UserMistake(
+                    f"there is no job {item.job[:64]!r} to take {item.artifact[:200]!r} from",
+                    hint="an input is JOB/FILE by the job's id: list yours with 'longshore list'",
+                    field=f"inputs.{n}.artifact",
+                ) from None
             raise UserMistake(
                 f"job {item.job[:64]!r} has no artifact {item.artifact[:200]!r}",
                 hint=f"see what it has: longshore artifacts {item.job[:64]}",
                 field=f"inputs.{n}.artifact",
             ) from None
+
+
+async def _is_there(parts: Services, tenant: str, id: str) -> bool:
+    """Whether this is a job of the tenant, in the cluster or in the archive."""
+    if _ID.fullmatch(id) is None:
+        return False
+    live = parts.stores.jobs.get(id, namespace_of(tenant))
+    if live is not None:
+        return not model.is_hidden(live)
+    return await parts.archive.index.find(tenant, id) is not None
 
 
 async def claim_uploads(parts: Services, tenant: str, id: str, request: JobRequest) -> None:
