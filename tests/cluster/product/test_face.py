@@ -105,6 +105,13 @@ async def test_what_is_wrong_is_told_with_a_hint_for_the_command_line(longshore:
     assert f"job {of_none!r} has no artifact 'a.txt'" in missing.err
     container = await longshore("logs", of_none, "--container", "foo")
     assert (container.code, "hint: it has: main" in container.err) == (2, True)
+    said = ("submit", "-i", "longshore/host", "--", "sleep", "300")
+    *running, third = [(await longshore(*said)).out.strip() for _ in range(3)]
+    waits = await longshore("logs", third)
+    assert (waits.code, waits.out) == (0, "")
+    assert waits.err.startswith(f"{third} has not started: ")
+    assert f"`longshore why {third}`" in waits.err
+    assert all([(await longshore("stop", each)).code == 0 for each in (third, *running)])
 
 
 async def test_a_tenant_that_nobody_knows_has_no_empty_list(
