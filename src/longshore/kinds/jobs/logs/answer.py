@@ -104,15 +104,10 @@ async def _headers(parts: Services, found: Found, attempts: list[Attempt], wish:
 async def _still_open(parts: Services, job: Job, attempts: list[Attempt], wish: Wish) -> list[str]:
     coming = next((attempt for attempt in attempts if attempt.end is None), None)
     if coming is None:
-        return [] if _is_over(job, wish.index) and attempts else ["the job is not over"]
+        return [] if streams.is_over(job, wish.index) and attempts else ["the job is not over"]
     if not wish.follow and not await parts.tails.is_collected(coming.key, coming.uid):
         return ["its collector cannot be reached just now: this is what the archive has"]
     return ["the job is not over" if coming.goes_on else "its last lines are still coming in"]
-
-
-def _is_over(job: Job, index: int | None) -> bool:
-    """Whether no further attempt begins: of the job, or of the index that is asked for."""
-    return model.is_over(job) or (index is not None and indexes.is_over(job, index))
 
 
 class _Reading:
@@ -149,7 +144,7 @@ class _Reading:
         uid = self._found.job.metadata.uid if self._found.job is not None else ""
         job = next((j for j in self._parts.stores.jobs.by("id", self._found.id) if j.metadata.uid == uid), None)
         self._found = replace(self._found, job=job)
-        return job is None or _is_over(job, self._wish.index)
+        return job is None or streams.is_over(job, self._wish.index)
 
     async def _pieces(self, attempts: list[Attempt]) -> AsyncGenerator[bytes, None]:
         for attempt in attempts:

@@ -15,12 +15,12 @@ from longshore.archive.log_chunk import Chunk
 from longshore.archive.logs import End
 from longshore.archive.spool import Key
 from longshore.errors import NotFound, Unavailable, UserMistake
-from longshore.kinds.jobs import model
+from longshore.kinds.jobs import indexes, model
 from longshore.kinds.jobs.find import Found
 from longshore.kinds.jobs.logs.containers import has_log, is_running, of_request, statuses, told_by
 from longshore.kinds.jobs.request import JobRequest
 from longshore.kinds.kind import Services
-from longshore.kube.objects import Pod
+from longshore.kube.objects import Job, Pod
 
 # how long an answer without follow waits for the last lines of a container that has ended, and for a pod to be known or
 # the collector of what goes on: what a reader saw a moment ago is not left out because a replica is slow
@@ -42,18 +42,24 @@ class Attempt:
 async def of_job(parts: Services, found: Found, container: str | None, index: int | None = None) -> list[Attempt]:
     """The streams of one container in the order of attempts, of an `index` only its own.
 
-    Pods and jobs are told by two watches: of a job that is over, pods that are not known yet are waited for.
+    Pods and jobs are told by two watches: of what is over, job or index, pods that are not known yet are
+    waited for.
     """
     job = found.job
     until = asyncio.get_running_loop().time() + KNOWN_SECONDS
     while True:
         attempts = await _known(parts, found, container, index)
-        if job is None or model.is_released(job) or not model.is_over(job) or container is not None:
+        if job is None or model.is_released(job) or not is_over(job, index) or container is not None:
             return attempts
         ran = job.status.succeeded + job.status.failed if index is None else 1
         if len(attempts) >= ran or asyncio.get_running_loop().time() > until:
             return attempts
         await asyncio.sleep(AGAIN_SECONDS)
+
+
+def is_over(job: Job, index: int | None) -> bool:
+    """Whether no further attempt begins: of the job, or of the index that is asked for."""
+    return model.is_over(job) or (index is not None and indexes.is_over(job, index))
 
 
 async def check_container(parts: Services, found: Found, container: str) -> None:

@@ -7,13 +7,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 import pytest
+from tests.unit.kinds.workloads import job
 
 from longshore.archive.log_chunk import Chunk
-from longshore.archive.logs import Logs
+from longshore.archive.logs import Logs, LogStream
 from longshore.archive.objects import Objects
 from longshore.archive.spool import Key
 from longshore.errors import NotFound, Unavailable
+from longshore.kinds.jobs.find import Found
 from longshore.kinds.jobs.logs import streams
 from longshore.kinds.jobs.logs.live import Message
 from longshore.kinds.jobs.logs.streams import Attempt
@@ -65,3 +68,25 @@ async def test_what_no_collector_tells_of_is_not_waited_for_for_ever(
 ) -> None:
     monkeypatch.setattr(streams, "KNOWN_SECONDS", 0.0)
     assert await read(logs, Collector(*[Unavailable("away")] * 1000)) == b""
+
+
+async def test_the_pod_of_an_index_that_is_over_is_waited_for_where_its_watch_is_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(streams, "AGAIN_SECONDS", 0.0)
+    looks: list[list[LogStream]] = [[], [], [LogStream("20260101T000000Z.aaaaa.3.main", 4)]]
+
+    class Late:
+        async def streams(self, _tenant: str, _id: str) -> list[LogStream]:
+            return looks.pop(0)
+
+    stores = SimpleNamespace(pods=SimpleNamespace(by=lambda _index, _uid: []))
+    parts = cast(Any, SimpleNamespace(archive=SimpleNamespace(logs=Late()), stores=stores))
+    one = job()
+    over = msgspec.structs.replace(one, status=msgspec.structs.replace(one.status, completed_indexes="3"))
+    found = Found("j1", "a", over)
+    assert [attempt.key.stream for attempt in await streams.of_job(parts, found, None, 3)] == [
+        "20260101T000000Z.aaaaa.3.main"
+    ]
+    looks.append([])
+    assert await streams.of_job(parts, found, None, 2) == [], "it may not have begun, and is not waited for"
