@@ -64,21 +64,23 @@ class Subscription(Generic[T]):
         self._bound = bound
         self._leave = leave
         self._pending: dict[Key, Delta[T]] = {}
+        self._offered = seq
         self._overflowed = False
         self._waiting: asyncio.Future[None] | None = None
 
     async def next(self) -> list[Delta[T]]:
         """Wait for changes and return them, oldest first, at most one per object (two when it was replaced by
-        another of the same name: a deletion, then an addition). Raises Overflowed.
+        another of the same name: a deletion, then an addition); none where all that changed came and went unseen.
+        `seq` is then where the store is. Raises Overflowed.
         """
         self.snapshot = []
-        while not self._pending:
+        while not self._pending and (self._overflowed or self.seq == self._offered):
             if self._overflowed:
                 raise Overflowed("the reader fell behind", hint="subscribe again and begin from the new snapshot")
             self._waiting = asyncio.get_running_loop().create_future()
             await self._waiting
         pending, self._pending = self._pending, {}
-        self.seq = next(reversed(pending.values())).seq
+        self.seq = self._offered
         return _split(pending.values())
 
     def offer(self, delta: Delta[T]) -> bool:
@@ -86,7 +88,7 @@ class Subscription(Generic[T]):
 
         What a reader has not seen yet is merged with what came before it.
         """
-        pending = self._pending
+        pending, self._offered = self._pending, delta.seq
         earlier = pending.pop(delta.key, None) if pending else None
         if earlier is not None:
             last = delta.old if delta.new is None else earlier.last

@@ -58,6 +58,23 @@ async def test_what_came_and_went_between_two_reads_is_not_told() -> None:
         assert brief(await changes.next()) == [("b", None, "13")]
 
 
+async def test_a_reader_gets_as_far_as_the_store_also_by_what_it_is_not_told() -> None:
+    store, writer = a_store(a_job("a", 1))
+    async with store.subscribe() as changes:
+        writer.delete("ns/a", 11)
+        writer.put(a_job("b", 12))
+        writer.delete("ns/b", 13)
+        assert brief(await changes.next()) == [("a", "1", None)]
+        assert changes.seq == store.seq
+        waiting = asyncio.create_task(changes.next())
+        await asyncio.sleep(0)
+        writer.put(a_job("c", 14))
+        writer.delete("ns/c", 15)
+        async with asyncio.timeout(30):
+            assert await waiting == []
+        assert changes.seq == store.seq
+
+
 async def test_a_new_object_of_the_same_name_is_a_deletion_and_then_an_addition() -> None:
     store, writer = a_store(a_job("a", 1, uid="first"))
     async with store.subscribe() as changes:
