@@ -57,7 +57,9 @@ class Repair:
         noted = await self._index.hidden(tenant)
         marked = await self._index.marked(tenant)
         hidden = noted | marked | await self._doomed(tenant)
-        listed = await relisting(lambda gone: self._listed(tenant, gone))
+        # what could not be read a moment ago goes: that it can now is no reason to rely on it
+        aside = {batch.path for batch in damaged}
+        listed = await relisting(lambda gone: self._listed(tenant, aside, gone))
         recorded = await self._ids(tenant)
         added = await self._list(tenant, sorted(recorded - listed.keys()), hidden)
         marks = noted.intersection(listed.values()) - marked  # whose marks are lost
@@ -70,10 +72,10 @@ class Repair:
             await self._set_aside(batch)
         return Repaired(tenant, added, len(marks), tuple(batch.path for batch in damaged))
 
-    async def _listed(self, tenant: str, gone: Collection[str]) -> dict[str, str]:
-        """The uids of what the list has, by id. What lies only in files that will go, as others were to replace them,
-        may be in one of the damaged: that counts as not listed."""
-        files = await self._batches.listing([tenant])
+    async def _listed(self, tenant: str, aside: Collection[str], gone: Collection[str]) -> dict[str, str]:
+        """The uids of what the list has, by id, without the files that are to be set `aside`. What lies only in files
+        that will go, as others were to replace them, may be in one of the damaged: that counts as not listed."""
+        files = [file for file in await self._batches.listing([tenant]) if file.path not in aside]
         condemned = [file for file in files if file.sort == "d0"]
         rows, _ = await self._batches.read_readable(condemned, Replaced, gone, cache=False)
         going = {row.path for some in rows for row in some}

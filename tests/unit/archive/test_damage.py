@@ -224,6 +224,33 @@ async def test_one_file_that_is_refused_is_damaged_and_a_store_that_is_away_is_a
         await Index(objects).scan("a", Wanted(5))
 
 
+class Flickering(Objects):
+    """A disk of which one file cannot be read at first."""
+
+    bad = ""
+
+    async def get(self, path: str) -> bytes:
+        if path == self.bad:
+            self.bad = ""
+            raise Unavailable("an input/output error")
+        return await super().get(path)
+
+
+async def test_what_could_be_read_again_while_the_list_is_repaired_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("longshore.archive.batches.DAMAGED_SECONDS", 0.0)  # a large index takes longer than that
+    objects = Flickering(f"file://{tmp_path}")
+    archive = Archive(objects)
+    await archive.add(1)
+    await archive.add(2)
+    objects.bad = (await archive.files())[0]
+    (done,) = await archive.repair()
+    assert len(done.aside) == done.listed == 1
+    assert await archive.listed() == ["j2", "j1"]
+    assert await archive.wrong() == []
+
+
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("add"), st.lists(st.integers(0, 40), min_size=1, max_size=5, unique=True)),
