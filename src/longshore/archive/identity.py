@@ -27,7 +27,9 @@ from longshore.kube.objects import CONFIG_MAPS
 MARK = "longshore.json"
 NOTE = "longshore-archive"  # the ConfigMap
 FIELD = "archive"
-SURE = 5.0  # seconds for which a bucket whose mark was seen is not asked for it again; in a folder that costs nothing
+# seconds for which a bucket whose mark was seen is not asked for it again; a folder is, which costs each write a
+# fraction of a millisecond, so that none goes under a volume that was just unmounted
+SURE = 5.0
 AGAIN = 2.0  # seconds after which the cluster is asked again for what it did not know, or knew otherwise
 TRIES = 3
 log = structlog.get_logger(__name__)

@@ -44,7 +44,6 @@ class Collecting:
         self._store = store
         self._inflow = Inflow(key, store)
         self._released = not isinstance(source, Source)
-        self._hurried = False
         self._chunks = 0  # in the archive, as far as is known here
         self._kept = 0  # the archive has all before this offset
         self._sent: list[Part] = []  # put there, maybe after others had closed the log: then it is late
@@ -81,11 +80,6 @@ class Collecting:
         self._released = True
         if self._reader is not None:
             self._reader.cancel()
-        self._inflow.tell()
-
-    def seal(self) -> None:
-        """Put into the archive what there is, without waiting for more."""
-        self._hurried = True
         self._inflow.tell()
 
     async def run(self) -> None:
@@ -215,13 +209,12 @@ class Collecting:
         reader.add_done_callback(lambda _: inflow.tell())
         while inflow.stretches or not reader.done():
             first = inflow.stretches[0] if inflow.stretches else None
-            if first is not None and (first.sealed or reader.done() or self._hurried or self._is_due(first)):
+            if first is not None and (first.sealed or reader.done() or self._is_due(first)):
                 async with inflow.writing:
                     first.sealed = True
                 await self._put(first)
                 if inflow.stretches or not reader.done():
                     await self._confirm()
-                self._hurried = self._hurried and bool(inflow.stretches)
                 continue
             left = CHUNK_SECONDS - self._age(first) if first is not None else None
             with contextlib.suppress(TimeoutError):

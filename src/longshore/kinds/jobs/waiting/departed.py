@@ -14,16 +14,18 @@ from longshore.kinds.jobs import model
 from longshore.kube.objects import Job, Pod
 from longshore.kube.store import Store
 
-MOST_JOBS = 10_000
-MOST_PODS = 1_000  # of one job
+MOST = 10_000  # pods
+MOST_OF_ONE = 1_000  # of one job
 
 
 class Departed:
-    """By the uid of their job; the jobs that were told of longest ago are forgotten beyond the bound."""
+    """By the uid of their job; the jobs that were told of longest ago are forgotten beyond the bound, for only who
+    archives a job forgets its pods by `forget`."""
 
     def __init__(self, jobs: Store[Job]) -> None:
         self._jobs = jobs
         self._pods: dict[str, dict[str, Pod]] = {}
+        self._count = 0
 
     def went(self, pod: Pod) -> None:
         """Take note of one as it was at last, where its job is not archived yet."""
@@ -32,12 +34,14 @@ class Departed:
         if uid is None or job is None or job.metadata.uid != uid or model.is_released(job):
             return
         gone = self._pods.pop(uid, {})
+        before = len(gone)
         gone[pod.metadata.uid] = _at_last(pod)
-        if len(gone) > MOST_PODS:
+        if len(gone) > MOST_OF_ONE:
             del gone[next(iter(gone))]
         self._pods[uid] = gone
-        if len(self._pods) > MOST_JOBS:
-            del self._pods[next(iter(self._pods))]
+        self._count += len(gone) - before
+        while self._count > MOST:
+            self._count -= len(self._pods.pop(next(iter(self._pods))))
 
     def beside(self, job: Job, pods: Sequence[Pod]) -> list[Pod]:
         """All pods of the job that are known: those that are there, and those that are gone."""
@@ -46,7 +50,7 @@ class Departed:
         return [*pods, *(pod for uid, pod in gone.items() if uid not in there)]
 
     def forget(self, job: Job) -> None:
-        self._pods.pop(job.metadata.uid, None)
+        self._count -= len(self._pods.pop(job.metadata.uid, {}))
 
 
 def _at_last(pod: Pod) -> Pod:

@@ -58,11 +58,9 @@ class _Reckoned(Struct, frozen=True):
 
 
 class _Noted(Struct, frozen=True):
-    """What a job waited for; with which pods, for one that never ran may be gone before its last Events are heard; and
-    the version of the last one that had been."""
+    """What a job waited for, and the version of the last Event that had been heard then."""
 
     view: WhyView
-    pods: Sequence[Pod]
     heard: int
 
 
@@ -171,7 +169,7 @@ class Facts:
         found = self.why(job, pods, state_of(job, pods), now)
         if found is not None and found.reason not in _PASSING:
             self._noted.pop(job.metadata.uid, None)
-            self._noted[job.metadata.uid] = _Noted(found, pods, self._heard(job, pods))
+            self._noted[job.metadata.uid] = _Noted(found, self._heard(job, pods))
             if len(self._noted) > MAX_NOTED:
                 del self._noted[next(iter(self._noted))]
         return found
@@ -179,9 +177,9 @@ class Facts:
     def kept(self, job: Job, pods: Sequence[Pod], now: datetime) -> WhyView:
         """What a job that is over had waited for, for its record: what was noted, or what Events told after that."""
         last = self._noted.get(job.metadata.uid)
+        told = obstacles.last_told(Known(job, pods, now, told=self.told), after=last.heard if last else 0)
         if last is None:
-            return kept(job, pods, obstacles.last_told(Known(job, pods, now, told=self.told)))
-        told = obstacles.last_told(Known(job, pods or last.pods, now, told=self.told), after=last.heard)
+            return kept(job, pods, told)
         # of the same cause what was noted says more
         return kept(job, pods, told if told and told.reason != last.view.reason else last.view)
 

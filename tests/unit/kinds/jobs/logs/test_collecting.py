@@ -329,7 +329,7 @@ async def test_a_log_that_a_failing_disk_broke_off_is_gone_on_with_and_ends_no_o
     with Spool(tmp_path / "spool", 1 << 20) as spool:
         one, task = world.start(spool)
         await until(lambda: one.reached >= len(world.kubelet.text))
-        one.seal()
+        one.release()
         with pytest.raises(OSError, match="enough"):
             await asyncio.wait_for(task, 30)
         world.kubelet.write(20)

@@ -52,11 +52,14 @@ def test_of_what_is_archived_another_or_nobodys_nothing_is_kept() -> None:
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(departed, "MOST_JOBS", 2)
-    monkeypatch.setattr(departed, "MOST_PODS", 2)
+    monkeypatch.setattr(departed, "MOST", 4)
+    monkeypatch.setattr(departed, "MOST_OF_ONE", 2)
     jobs: Any = [job(name=f"j{n}", uid=f"u{n}") for n in range(3)]
     gone = memory(*jobs)
     for one in jobs:
         for name in ("a", "b", "c"):
             gone.went(pod(one, name))
     assert [len(gone.beside(one, [])) for one in jobs] == [0, 2, 2]
+    gone.forget(jobs[1])
+    gone.went(pod(jobs[0]))
+    assert [len(gone.beside(one, [])) for one in jobs] == [1, 0, 2], "what is forgotten makes room"
