@@ -37,6 +37,7 @@ def main() -> None:
             manifest = send(environment, api, ended)
             why = f" ({manifest.why})" if manifest.why else ""
             say(f"outputs {manifest.outputs}, {len(manifest.files)} files sent{why}")
+            ended.no_more()
     except RunnerError as error:
         hint = f"; hint: {error.hint}" if error.hint else ""
         sys.exit(f"longshore-runner {command}: {one_line(error.message)}{hint}")
@@ -45,16 +46,23 @@ def main() -> None:
 class Ended:
     """Whether SIGTERM has come. The signal writes into a pipe, so that waiting for it neither misses it nor polls."""
 
+    _NUMBERS = (signal.SIGTERM, signal.SIGINT)
+
     def __init__(self) -> None:
         self._reader, writer = os.pipe()
         os.set_blocking(writer, False)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in self._NUMBERS:
             signal.signal(number, lambda *_: None)
 
     def __call__(self, seconds: float) -> bool:
         """Wait up to `seconds` for it; once it has come, always True at once."""
         return bool(select.select([self._reader], [], [], seconds)[0])
+
+    def no_more(self) -> None:
+        """Take no notice of further ones: the interpreter's end puts handlers back to a default that would kill it."""
+        for number in self._NUMBERS:
+            signal.signal(number, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

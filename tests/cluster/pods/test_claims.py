@@ -89,7 +89,7 @@ async def test_what_is_written_to_a_claim_outlives_the_pod(space: Namespace) -> 
 
 async def test_two_pods_share_a_claim_that_many_may_write(space: Namespace) -> None:
     await claim(space, "ReadWriteMany")
-    waits = "until test -e /data/{0}; do sleep 0.05; done; cat /data/{0}"
+    waits = "until test -s /data/{0}; do sleep 0.05; done; cat /data/{0}"  # a shell makes a file before it writes it
     for own, other in (("ping", "pong"), ("pong", "ping")):
         script = f"echo {own} > /data/{own}; {waits.format(other)}"
         await space.create(shell(script, **mount()), name=own, **using())
