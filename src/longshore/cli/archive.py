@@ -72,6 +72,8 @@ def verify(
             else:
                 out.text(f"{finding.kind:9} {finding.tenant}/{finding.id}: {finding.what}")
         counted = look.counted
+        if not (found or counted.jobs or counted.files):
+            await _known(begin, tenant)
         if json:
             out.line({"findings": found, "jobs": counted.jobs, "files": counted.files, "bytes": counted.bytes})
         else:

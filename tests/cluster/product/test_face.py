@@ -121,6 +121,9 @@ async def test_a_tenant_that_nobody_knows_has_no_empty_list(
     listed = await longshore("list", "-t", "nosuch")
     assert (listed.code, listed.out) == (2, "")
     assert "there is no tenant 'nosuch'" in listed.err
+    watched = await longshore("watch", "-t", "nosuch")
+    assert (watched.code, watched.out) == (2, "")
+    assert "there is no tenant 'nosuch'" in watched.err
     assert (await longshore("list", "-q")).code == 0, "everyone's"
 
 

@@ -1,7 +1,10 @@
 """The processes of longshore know each other, and what they may of it."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,15 +12,21 @@ from longshore.cli.local import LocalApi
 from longshore.cluster.cluster import LocalCluster
 from longshore.errors import NotFound, Unavailable
 from longshore.install import install
+from longshore.kinds.kind import Services
+from longshore.kinds.tenants.lookup import tenant_named
+from longshore.kinds.tenants.model import object_name
 from longshore.kube.client import Client
 from longshore.kube.config import Config
 from longshore.kube.objects import LEASES, SECRETS, Lease
 from longshore.kube.reflector import Reflector
 from longshore.kube.store import Store
+from longshore.runtime.bus import Bus
 from longshore.runtime.relay import SECRET, Relay
 from longshore.runtime.replicas import ANNOTATION_ADDRESS, LABEL, Presence, Replicas
+from longshore.services import empty_stores, open_archive, utc_now
 from longshore.settings import Settings
 
+NewTenant = Callable[..., Awaitable[Any]]
 NAMESPACE = "longshore-system"
 
 
@@ -61,6 +70,21 @@ async def test_a_replica_that_ends_cleanly_is_missed_at_once(api: LocalApi, clie
         await until(replicas, there=False)
         for task in watching:
             task.cancel()
+
+
+async def test_a_tenant_that_another_replica_has_just_made_is_found_before_it_is_heard_of(
+    new_tenant: NewTenant, client: Client, tmp_path: Path
+) -> None:
+    tenant, settings = await new_tenant(), Settings(archive=f"file://{tmp_path}")
+    stores = empty_stores()
+    parts = Services(settings, client, stores, open_archive(settings.archive), Bus(), utc_now)
+    looked_for = asyncio.create_task(tenant_named(parts, object_name(tenant.id)))
+    reflecting = asyncio.create_task(Reflector(client, stores.tenants).run())
+    found = await looked_for
+    assert found is not None
+    assert found.id == tenant.id
+    assert await tenant_named(parts, "nosuch") is None
+    reflecting.cancel()
 
 
 async def until(replicas: Replicas, *, there: bool) -> None:

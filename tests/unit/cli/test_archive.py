@@ -55,7 +55,15 @@ def test_findings_are_told_and_are_the_exit_code(folder: Path, capfd: pytest.Cap
     assert run(["archive", "verify", "--json"]) == 1
     first, last = (msgspec.json.decode(line) for line in capfd.readouterr().out.splitlines())
     assert (first["kind"], last["findings"]) == ("missing", 1)
-    assert run(["archive", "verify", "--tenant", "b"]) == 0
+
+
+def test_a_tenant_without_history_is_not_verified_as_if_all_were_well(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["archive", "verify", "--tenant", "b"]) == 2
+    told = capfd.readouterr()
+    assert "the archive has no history of a tenant 'b'" in told.err
+    assert "all is well" not in told.out + told.err
 
 
 def test_what_a_damaged_list_has_lost_is_named_and_listed_again(

@@ -24,6 +24,7 @@ from longshore.kinds.jobs.request import UPLOAD, Input, JobRequest
 from longshore.kinds.jobs.stop import hide_patch, stop_patch
 from longshore.kinds.jobs.view import record_in
 from longshore.kinds.kind import Services
+from longshore.kinds.tenants.lookup import tenant_named
 from longshore.kinds.tenants.model import Tenant, namespace_of, object_name
 from longshore.kube.backoff import Backoff
 from longshore.kube.objects import JOBS, Job, Patch
@@ -44,13 +45,13 @@ class Submitted:
     record: JobRecord | None = None
 
 
-def tenant_for_work(parts: Services, who: Caller, asked: str | None) -> Tenant:
+async def tenant_for_work(parts: Services, who: Caller, asked: str | None) -> Tenant:
     """The tenant that work is for: the caller's own, or the one an administrator asked for by its id.
 
     Raises NotFound, or Unavailable while its namespace is being prepared.
     """
     name = who.tenant_for(object_name(asked) if asked else None)
-    tenant = parts.stores.tenants.get(name)
+    tenant = await tenant_named(parts, name)
     if tenant is None:
         raise no_tenant(asked or name)
     if tenant.metadata.deletion_timestamp is not None:

@@ -22,6 +22,7 @@ from longshore.kinds.jobs.request import JobRequest
 from longshore.kinds.jobs.state import state_of
 from longshore.kinds.jobs.view import record_in, record_of
 from longshore.kinds.kind import Services
+from longshore.kinds.tenants.lookup import tenant_named
 from longshore.kinds.tenants.model import namespace_of, object_name
 from longshore.kube.objects import Job, Pod
 from longshore.web.answers import answer
@@ -122,7 +123,7 @@ async def archived(parts: Services, who: Caller, id: str) -> Found | None:
 async def require_tenant(parts: Services, asked: str) -> None:
     """Raises NotFound where an administrator asks for a tenant that neither is there nor has left any history."""
     name = object_name(asked)
-    if parts.stores.tenants.get(name) is not None:
+    if await tenant_named(parts, name) is not None:
         return
     with suppress(Unavailable):  # while the archive is away nobody knows of whom it has history
         if name not in await parts.archive.index.tenants():

@@ -59,7 +59,7 @@ async def submit(
     key_made: KeyMade = None,
 ) -> Response:
     """Accept a job; it starts when its tenant's limits allow. Safe to retry with an idempotency key."""
-    target = commands.tenant_for_work(parts, who, tenant)
+    target = await commands.tenant_for_work(parts, who, tenant)
     key = idempotency_key or body.idempotency_key
     if dry_run:
         return answer(await dryrun.plan(parts, target, body.request(), idempotency_key=key))
@@ -146,7 +146,7 @@ async def rerun_job(
     """A new job of the same request, also of one that is archived. Safe to retry with an idempotency key."""
     found = await find(parts, who, id)
     _require_person(who)
-    target = commands.tenant_for_work(parts, who, tenant_id(parts, found.tenant) if who.admin else None)
+    target = await commands.tenant_for_work(parts, who, tenant_id(parts, found.tenant) if who.admin else None)
     kind = model.kind_of(found.job) if found.job else found.record.kind if found.record else "job"
     request = found.request or JobRequest(name="", image="")
     return await accepted(

@@ -48,7 +48,7 @@ async def submit_form(
     parts: Services, who: Caller, request: Request, *, tenant: str | None, key: str | None
 ) -> tuple[Submitted, Upload]:
     """Take a multipart submission all the way. Raises what `submit` raises, and UserMistake for the form."""
-    target = jobs.tenant_for_work(parts, who, tenant)
+    target = await jobs.tenant_for_work(parts, who, tenant)
     form = await read_form(request, max_bytes=parts.settings.upload_max_mb * 10**6)
     try:
         asked, upload = _read(form)

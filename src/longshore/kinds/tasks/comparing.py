@@ -60,9 +60,15 @@ class Comparing:
             await asyncio.sleep(LOOK_SECONDS)
             for id, who in tuple(self._due.items()):
                 with suppress(LongshoreError):  # asked for later, it is made then
-                    compared = msgspec.to_builtins(await self.of(who, id))
-                    if compared["complete"]:
+                    if await self._settled(who, id):
                         del self._due[id]
+
+    async def _settled(self, who: Caller, id: str) -> bool:
+        """Whether there is nothing left to record of it: it is recorded, or one of its runs is no more."""
+        try:
+            return bool(msgspec.to_builtins(await self.of(who, id))["complete"])
+        except NotFound:
+            return True
 
 
 def _as_job(task: TaskView, printed: Output | None, whole: bool) -> Run:

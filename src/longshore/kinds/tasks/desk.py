@@ -82,7 +82,7 @@ class TaskDesk:
         template = self._template
         if template is None:
             raise UserMistake("no task can run here: there is no template", hint="the operator sets TASK_TEMPLATE")
-        target = self._tenant(who, tenant)
+        target = await self._tenant(who, tenant)
         name = target if isinstance(target, str) else target.metadata.name
         id = model.task_name(name, asked)
         first, *others = self.modes
@@ -93,9 +93,9 @@ class TaskDesk:
             await self._run_beside(mode, who, target, template, asked, id)
         return Made(id, first, created)
 
-    def _tenant(self, who: Caller, asked: str | None) -> Tenant | str:
+    async def _tenant(self, who: Caller, asked: str | None) -> Tenant | str:
         if self.jobs is not None:
-            return commands.tenant_for_work(self.jobs.parts, who, asked)
+            return await commands.tenant_for_work(self.jobs.parts, who, asked)
         return who.tenant_for(object_name(asked) if asked else ALONE)
 
     async def _run(

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from longshore.errors import Conflict, NotFound, Unavailable
 from longshore.kinds.kind import Parts, Services
 from longshore.kinds.tenants import commands
+from longshore.kinds.tenants.lookup import tenant_named
 from longshore.kinds.tenants.model import MAX_PRIORITY, Overflow, Tenant, object_name
 from longshore.kinds.tenants.view import key_view, tenant_view
 from longshore.web.answers import answer
@@ -127,14 +128,14 @@ async def list_tenants(who: Who, parts: Parts) -> Response:
 async def get_tenant(tenant_id: str, who: Who, parts: Parts, min_resource_version: int | None = None) -> Response:
     if min_resource_version is not None:
         await parts.stores.tenants.wait_for(min_resource_version)
-    return answer(_view(find(tenant_id, who, parts), parts))
+    return answer(_view(await find(tenant_id, who, parts), parts))
 
 
 @router.patch("/tenants/{tenant_id}")
 async def change_tenant(tenant_id: str, body: TenantChange, who: Who, parts: Parts) -> Response:
     """Change what is named and leave the rest as it is; priorities and accounts are replaced as a whole."""
     who.require_admin()
-    tenant = await commands.change(parts.client, find(tenant_id, who, parts), body.spec())
+    tenant = await commands.change(parts.client, await find(tenant_id, who, parts), body.spec())
     # so that the next request about it, here, finds it so
     with suppress(Unavailable):
         await parts.stores.tenants.wait_for(tenant.metadata.resource_version)
@@ -144,7 +145,7 @@ async def change_tenant(tenant_id: str, body: TenantChange, who: Who, parts: Par
 @router.delete("/tenants/{tenant_id}", status_code=202)
 async def delete_tenant(tenant_id: str, who: Who, parts: Parts, force: bool = False) -> Response:
     who.require_admin()
-    tenant = find(tenant_id, who, parts)
+    tenant = await find(tenant_id, who, parts)
     live = parts.stores.jobs.count("unfinished", tenant.metadata.name)
     await commands.delete(parts.client, tenant, live_jobs=live, force=force)
     return answer(_view(tenant, parts), 202)
@@ -153,7 +154,7 @@ async def delete_tenant(tenant_id: str, who: Who, parts: Parts, force: bool = Fa
 @router.post("/tenants/{tenant_id}/keys", status_code=201)
 async def create_key(tenant_id: str, body: KeyInput, who: Who, parts: Parts) -> Response:
     who.require_admin()
-    tenant = find(tenant_id, who, parts)
+    tenant = await find(tenant_id, who, parts)
     expires_in = timedelta(seconds=body.expires_in) if body.expires_in else None
     kept, key, version = await commands.create_key(
         parts.client, parts.settings.keys_namespace, tenant, body.name, expires_in, parts.now()
@@ -166,7 +167,7 @@ async def create_key(tenant_id: str, body: KeyInput, who: Who, parts: Parts) -> 
 
 @router.get("/tenants/{tenant_id}/keys")
 async def list_keys(tenant_id: str, who: Who, parts: Parts) -> Response:
-    tenant = find(tenant_id, who, parts)
+    tenant = await find(tenant_id, who, parts)
     commands.require_all_here(parts.stores.keys, parts.settings.keys_namespace)
     pairs = commands.keys_of(parts.stores.keys, tenant.metadata.name)
     return answer({"items": [key_view(key, commands.last_used(secret)) for key, secret in pairs]})
@@ -175,7 +176,7 @@ async def list_keys(tenant_id: str, who: Who, parts: Parts) -> Response:
 @router.delete("/tenants/{tenant_id}/keys/{key_id}", status_code=204)
 async def revoke_key(tenant_id: str, key_id: str, who: Who, parts: Parts) -> Response:
     who.require_admin()
-    tenant = find(tenant_id, who, parts)
+    tenant = await find(tenant_id, who, parts)
     commands.require_all_here(parts.stores.keys, parts.settings.keys_namespace)
     key = commands.find_key(parts.stores.keys, tenant.metadata.name, key_id)
     await commands.revoke_key(parts.client, parts.settings.keys_namespace, key)
@@ -191,11 +192,11 @@ def _refuse_reuse(tenant_id: str, parts: Services) -> None:
         )
 
 
-def find(tenant_id: str, who: Caller, parts: Services) -> Tenant:
+async def find(tenant_id: str, who: Caller, parts: Services) -> Tenant:
     """The tenant, if this caller may know of it. Raises NotFound alike for none and another's."""
     name = object_name(tenant_id)
-    tenant = parts.stores.tenants.get(name)
-    if tenant is None or not who.sees(name):
+    tenant = await tenant_named(parts, name) if who.sees(name) else None
+    if tenant is None:
         raise NotFound(f"there is no tenant {tenant_id!r}", hint="an administrator lists them: longshore tenants list")
     return tenant
 

@@ -30,14 +30,14 @@ AREA = "inputs"
 @router.post("", status_code=201)
 async def reserve(who: Who, parts: Parts, tenant: str | None = None) -> Response:
     """A new place for files, good for a day."""
-    owner = commands.tenant_for_work(parts, who, tenant).metadata.name
+    owner = (await commands.tenant_for_work(parts, who, tenant)).metadata.name
     return answer(await parts.archive.uploads.reserve(owner, parts.now()), 201)
 
 
 @router.get("/{id}")
 async def get_upload(id: str, who: Who, parts: Parts, tenant: str | None = None) -> Response:
     """Until when it is good, and the files in it."""
-    owner = commands.tenant_for_work(parts, who, tenant).metadata.name
+    owner = (await commands.tenant_for_work(parts, who, tenant)).metadata.name
     upload = await parts.archive.uploads.require(owner, id, parts.now())
     files = await parts.archive.artifacts.list(owner, id, AREA)
     return answer({"id": id, "expires": upload.expires, "items": [described(file) for file in files]})
@@ -102,6 +102,6 @@ async def finish_transfer(
 
 async def _place(parts: Services, who: Caller, tenant: str | None, id: str) -> str:
     """The tenant whose upload this is; NotFound alike for none and another tenant's."""
-    owner = commands.tenant_for_work(parts, who, tenant).metadata.name
+    owner = (await commands.tenant_for_work(parts, who, tenant)).metadata.name
     await parts.archive.uploads.require(owner, id, parts.now())
     return owner

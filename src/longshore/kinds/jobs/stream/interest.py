@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from longshore.errors import UserMistake
 from longshore.kinds.jobs import model
-from longshore.kinds.jobs.find import Found, find, find_foreign, full_record
+from longshore.kinds.jobs.find import Found, find, find_foreign, full_record, require_tenant
 from longshore.kinds.jobs.listing import Filter, page
 from longshore.kinds.jobs.record import JobRecord
 from longshore.kinds.jobs.stream.news import Subject, caught_up, topic_of
@@ -71,6 +71,8 @@ async def interest(parts: Services, who: Caller, wanted: Select, known: str = ""
         raise UserMistake("a status changes, so that jobs cannot be followed by it", hint=hint, field="status")
     asked = object_name(wanted.tenant) if wanted.tenant else None
     scope = None if who.admin and asked is None else who.tenant_for(asked)
+    if wanted.tenant and who.admin:
+        await require_tenant(parts, wanted.tenant)
     return Jobs(parts, wanted, scope, anew=anew)
 
 
