@@ -5,8 +5,10 @@
 """
 
 import asyncio
+import hashlib
 import secrets
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -44,7 +46,8 @@ ArchiveUrl = Annotated[
 
 
 def up(cluster: ClusterName = DEFAULT_CLUSTER, archive: ArchiveUrl = None, json: Json = False) -> None:
-    """Start a local Kubernetes with a node and longshore in it; returns when all of it is ready."""
+    """Start a local Kubernetes with a node and longshore in it; returns when all of it is ready. Of a cluster that runs,
+    what is missing is put back, and longshore is started again where it is another version than this."""
     from longshore.cluster.cluster import LocalCluster
     from longshore.telemetry import configure_logging
 
@@ -149,9 +152,19 @@ def longshore_parts(cluster: "LocalCluster", api: LocalApi, archive: str) -> "tu
     def part(role: str, ready: Check | None) -> Part:
         login = cluster.identity_kubeconfig(f"longshore-{role}")
         env = shared | {"LONGSHORE_KUBECONFIG": str(login), "LONGSHORE_METRICS_PORT": str(cluster.port(METRICS))}
-        return Part(role, (*command, role), env=env, after=after, ready=ready, grace=_STOP_GRACE)
+        program = _program()
+        return Part(role, (*command, role), env=env, after=after, ready=ready, grace=_STOP_GRACE, program=program)
 
     return part("serve", Check(f"{api.url}/readyz")), part("control", None)
+
+
+def _program() -> str:
+    """Another one for each version of longshore, also of a checkout, so that what runs is never older than its `up`."""
+    digest, root = hashlib.sha256(), Path(__file__).parents[1]
+    for source in sorted(root.rglob("*.py")):
+        digest.update(f"{source.relative_to(root)} {source.stat().st_size} ".encode())
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def addon_facts(cluster: "LocalCluster") -> dict[str, str]:

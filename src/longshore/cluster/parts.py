@@ -32,7 +32,8 @@ class Check(Struct, frozen=True):
 class Part(Struct, frozen=True):
     """A process to keep running: started when all of `after` are ready, SIGKILLed `grace` seconds after SIGTERM.
 
-    `stamp` changes with the files that it reads when it starts, so that renewed certificates start it again.
+    `stamp` changes with the files that it reads when it starts, so that renewed certificates start it again; `program`
+    with what it runs, where that can be another behind the same command line.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Part(Struct, frozen=True):
     ready: Check | None = None
     grace: float = 10.0
     stamp: str = ""
+    program: str = ""
 
 
 class Plan(Struct, frozen=True):

@@ -80,6 +80,16 @@ def test_up_again_changes_nothing(longshore: Longshore, home: Path) -> None:
     assert (_pids(longshore), _kept(home)) == before
 
 
+def test_up_by_another_version_starts_longshore_again_and_nothing_else(
+    longshore: Longshore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = _pids(longshore)
+    monkeypatch.setattr("longshore.cli.up._program", lambda: "another")
+    longshore("up")
+    after = dict(_pids(longshore))
+    assert {name for name, pid in before if after[name] != pid} == {"serve", "control"}
+
+
 def test_down_leaves_no_process_and_up_finds_everything_again(longshore: Longshore, home: Path) -> None:
     before = _kept(home)
     known = longshore("jobs", "list", "--json")
