@@ -46,8 +46,10 @@ ArchiveUrl = Annotated[
 
 
 def up(cluster: ClusterName = DEFAULT_CLUSTER, archive: ArchiveUrl = None, json: Json = False) -> None:
-    """Start a local Kubernetes with a node and longshore in it; returns when all of it is ready. Of a cluster that runs,
-    what is missing is put back, and longshore is started again where it is another version than this."""
+    """Start a local Kubernetes with a node and longshore in it; returns when all of it is ready.
+
+    Of a cluster that runs, what is missing is put back, and longshore is started again where it is another version.
+    """
     from longshore.cluster.cluster import LocalCluster
     from longshore.telemetry import configure_logging
 
