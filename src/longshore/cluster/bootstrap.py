@@ -12,14 +12,22 @@ from typing import Any
 
 from longshore.cluster.identities import PROVISIONER_ACCOUNT
 from longshore.cluster.node.claims.plan import PROVISIONER
-from longshore.errors import Conflict
+from longshore.errors import Conflict, NotFound
 from longshore.kube.client import Client
 from longshore.kube.config import Config
-from longshore.kube.objects import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, STORAGE_CLASSES, AnyObject, Resource
+from longshore.kube.objects import (
+    CLUSTER_ROLE_BINDINGS,
+    CLUSTER_ROLES,
+    SERVICE_ACCOUNTS,
+    STORAGE_CLASSES,
+    AnyObject,
+    Resource,
+)
 
 FIELD_MANAGER = "longshore-cluster"
 STORAGE_CLASS = "local-folder"
 _ROLE = "longshore:folder-provisioner"
+_ACCOUNT_TRIES, _POLL_SECONDS = 600, 0.05
 
 
 async def bootstrap(kubeconfig: Path) -> None:
@@ -27,6 +35,16 @@ async def bootstrap(kubeconfig: Path) -> None:
     async with Client(Config.load(kubeconfig)) as admin, asyncio.TaskGroup() as group:
         for resource, body in manifests():
             group.create_task(_apply(admin, resource, body))
+
+
+async def default_account(kubeconfig: Path) -> None:
+    """Wait for what the controller manager makes a moment after it is ready: until then a pod is refused."""
+    async with Client(Config.load(kubeconfig)) as admin:
+        for _ in range(_ACCOUNT_TRIES):
+            with suppress(NotFound):
+                await admin.get(SERVICE_ACCOUNTS, "default", "default")
+                return
+            await asyncio.sleep(_POLL_SECONDS)
 
 
 async def _apply(admin: Client, resource: Resource[AnyObject], body: dict[str, Any]) -> None:

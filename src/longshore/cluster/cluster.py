@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from longshore.cluster import binary, versions
 from longshore.cluster.addons import catalog, objects
 from longshore.cluster.addons.addon import Site
-from longshore.cluster.controlplane import API, AUDIT, CONTROL_PLANE, ETCD
+from longshore.cluster.controlplane import API, AUDIT, CONTROL_PLANE, CONTROLLERS, ETCD
 from longshore.cluster.identities import Identities
 from longshore.cluster.locks import locked
 from longshore.cluster.parts import Part, Plan, check_order, stamped
@@ -176,6 +176,13 @@ class LocalCluster:
         await self._supervising.until_ready(plan, (ETCD, API), asked, restarts, progress)
         await self._furnish(settings)
         await self._supervising.until_ready(plan, asked, asked, restarts, progress)
+        if CONTROLLERS in asked:
+            await self._until_pods_may_come()
+
+    async def _until_pods_may_come(self) -> None:
+        from longshore.cluster.bootstrap import default_account  # as in _furnish
+
+        await default_account(self.kubeconfig_path)
 
     async def _furnish(self, settings: Settings) -> None:
         """What must be in the API for nodes and add-ons to work, and no longer what was for those that are gone."""

@@ -138,6 +138,8 @@ class ControlPlane:
             "--profiling=false",
             # Else one watch from outside, as of `kubectl get -w`, keeps it from ending until it is killed.
             "--shutdown-watch-termination-grace-period=2s",
+            # Else etcd that stands still for 2 s makes it say that it is not ready.
+            "--etcd-readycheck-timeout=8s",
             *(self._audit_flags() if settings.audit else ()),
             *(HANDS_ON_WEBSOCKETS if number(settings.kubernetes) < (1, 36) else ()),
         ]

@@ -29,7 +29,7 @@ async def drain(client: Client, node: str, deadline: float, report: Report) -> N
     """Evict all pods and wait until they have left.
 
     UserMistake when nobody would make some of them anew elsewhere; Unavailable names those that are there after
-    `deadline` seconds.
+    `deadline` seconds, and who was in the way: all have been asked to leave once, however little time there is.
     """
     if alone := [pod for pod in await _pods(client, node) if not _has_controller(pod)]:
         raise UserMistake(
@@ -38,18 +38,18 @@ async def drain(client: Client, node: str, deadline: float, report: Report) -> N
         )
     loop = asyncio.get_running_loop()
     until = loop.time() + deadline
-    total, refused = 0, ""
+    total, refused, is_asked = 0, "", False
     while pods := await _pods(client, node):
         total = max(total, len(pods))
         names = _names(pods)
         report(Step(f"draining {node}", refused or names, total - len(pods), total))
-        if loop.time() > until:
+        if is_asked and loop.time() > until:
             raise Unavailable(
                 f"{len(pods)} pods are still on {node} after {deadline:.0f} s: {names}. {refused}".rstrip(),
                 hint="Try again with more --timeout, or with --force, which ends them with the node.",
             )
         refusals = [await _evict(client, pod["metadata"]) for pod in pods]
-        refused = next(filter(None, refusals), "")
+        refused, is_asked = next(filter(None, refusals), ""), True
         await asyncio.sleep(_POLL_SECONDS)
 
 

@@ -56,8 +56,13 @@ class Keeper:
 
     async def _run_once(self) -> None:
         """Start the process, and return when it has ended and is no longer ready."""
+        spawning = asyncio.create_task(self._spawn())
         try:
-            process = await self._spawn()
+            process = await asyncio.shield(spawning)
+        except asyncio.CancelledError:  # it may have begun long ago, and ends as any other
+            with suppress(OSError):
+                await self._end(await spawning)
+            raise
         except OSError as error:
             note(self._log, f"cannot start {self.part.argv[0]}: {error.strerror}")
             self.state.exit = NOT_FOUND

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from longshore.cluster.processes import Process
 
-PATIENCE = 2.0  # seconds for one answer
+PATIENCE = 10.0  # seconds for one answer, on a machine that is busy
 
 
 class Check(Struct, frozen=True):

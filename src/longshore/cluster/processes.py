@@ -17,6 +17,8 @@ from msgspec import Struct
 MARKER = "LONGSHORE_CLUSTER_DIR"
 """In the environment of every process of a cluster, inherited: how leftovers of a killed supervisor are found."""
 
+KILL_PATIENCE = 30.0  # seconds for the kernel to end what was killed: to give its memory back, to end its writes
+
 _PROC = Path("/proc")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -72,7 +74,7 @@ async def end(processes: Iterable[Process], grace: float) -> None:
     if not await gone(left, grace):
         for process in left:
             _send(process, signal.SIGKILL)
-        await gone(left, 5.0)
+        await gone(left, KILL_PATIENCE)
 
 
 async def gone(processes: Iterable[Process], deadline: float) -> bool:

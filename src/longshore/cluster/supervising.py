@@ -10,16 +10,17 @@ from collections.abc import Sequence
 
 from longshore.cluster.logs import tail
 from longshore.cluster.parts import Plan, Supervision
-from longshore.cluster.processes import MARKER, end, is_running, marked
+from longshore.cluster.processes import MARKER, Process, end, is_running, marked
 from longshore.cluster.progress import Report, Step
 from longshore.cluster.state import Folder, load, save
 from longshore.errors import LongshoreError
 
 READY_WITHIN = 180.0  # seconds from the start of the supervisor
-SUPERVISOR_WITHIN = 15.0  # seconds until it must have said something
+SUPERVISOR_WITHIN = 60.0  # seconds until it must have said something
 GIVE_UP_AFTER = 4  # restarts of a part that was never ready
 LEFTOVER_GRACE = 20.0  # for a part; what it started gets less, having lost it
 ORPHAN_GRACE = 3.0
+ROUNDS = 20  # of ending what those that are ended have started meanwhile
 STOP_PATIENCE = 90.0  # more than the graces of parts in a row
 
 
@@ -114,10 +115,20 @@ class Supervising:
             progress(Step("ending what was left behind"))
         for process in reversed(left):
             await end([process], grace=LEFTOVER_GRACE)
-        await end(marked(self._folder.root), grace=ORPHAN_GRACE)
-        if stuck := marked(self._folder.root):
+        if stuck := await self._end_marked():
             raise ClusterFailed(
                 f"Processes of cluster {self._name} do not end: {', '.join(str(one.pid) for one in stuck)}.",
                 hint="They wait for the kernel, perhaps for a disk: see `ps -o pid,stat,wchan,args`.",
             )
         self._folder.supervision.unlink(missing_ok=True)
+
+    async def _end_marked(self) -> list[Process]:
+        """End all that carries the mark; those that do not end. What forks all the time gets no grace again."""
+        grace, asked = ORPHAN_GRACE, set[Process]()
+        for _ in range(ROUNDS):
+            left = marked(self._folder.root)
+            if asked.issuperset(left):
+                return left
+            await end(left, grace)
+            grace, asked = 0.0, asked.union(left)
+        return marked(self._folder.root)

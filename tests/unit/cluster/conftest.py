@@ -75,7 +75,7 @@ async def supervised(tmp_path: Path) -> AsyncIterator[Supervised]:
     folder = Folder("tiny", tmp_path)
     folder.make()
     yield Supervised(folder)
-    await end(marked(folder.root), grace=5)
+    await end(marked(folder.root), grace=60)
 
 
 @pytest.fixture

@@ -6,8 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from longshore.cluster import parts
 from longshore.cluster.certs import LOOPBACK, Authority
 from longshore.cluster.parts import Check, Part, check_order, passes, stamped
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks and who answers are one process here, which may be put aside."""
+    monkeypatch.setattr(parts, "PATIENCE", 60.0)
 
 
 @asynccontextmanager

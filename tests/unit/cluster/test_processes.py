@@ -86,7 +86,7 @@ async def test_what_a_cluster_started_is_found_by_its_mark_even_below_others(tmp
     found = marked(tmp_path)
     assert len(found) == 2
     assert identify(parent.pid) in found
-    await end(found, grace=5)
+    await end(found, grace=60)
     assert marked(tmp_path) == []
 
 

@@ -28,7 +28,7 @@ _Fenced = Literal["namespaces", "bubblewrap"]
 _FENCED: tuple[_Fenced, ...] = get_args(_Fenced)
 Choice = Literal["auto", "namespaces", "bubblewrap", "none"]
 CHOICES: tuple[Choice, ...] = get_args(Choice)
-_PROBE_SECONDS = 10.0
+_PROBE_SECONDS = 60.0  # a busy machine must not cost the sandbox
 _SYSCTL = Path("/proc/sys")
 # what keeps a user from making namespaces: user_namespaces(7); Debian's patch; Ubuntu's AppArmor restriction
 _SWITCHES = (
