@@ -84,6 +84,8 @@ class Versioned:
             async with asyncio.timeout(deadline):
                 await future
         except TimeoutError:
+            if self._reached(version):
+                return  # it came while this process was put aside, and the deadline with it
             self.stats.late += 1
             raise Unavailable(
                 f"the cache of {self._what} has not caught up ({self.trouble or 'it is behind'})",

@@ -69,14 +69,17 @@ class Planner(Generic[K]):
     def _watch(self, ended: threading.Event) -> None:
         told: object = None
         while not ended.wait(BLOCKED_SECONDS / 4):
+            now = monotonic()  # first: whoever is put aside after it takes no plan for slow that has ended meanwhile
             current = self._current
             if current is None or current is told:
                 continue
             key, since, thread = current
-            seconds = monotonic() - since
-            if seconds >= BLOCKED_SECONDS:
+            if (seconds := now - since) < BLOCKED_SECONDS:
+                continue
+            where = _where(thread)
+            if self._current is current:  # else that is where another plan is
                 told = current
-                self._log.error("a plan does not return", key=key, seconds=round(seconds, 1), where=_where(thread))
+                self._log.error("a plan does not return", key=key, seconds=round(seconds, 1), where=where)
 
 
 def _where(thread: int) -> str:

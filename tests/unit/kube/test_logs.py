@@ -1,5 +1,6 @@
 """Logs that go on where a connection broke, against a scripted server. What is joined how: test_log_position."""
 
+import asyncio
 import json
 from contextlib import aclosing
 from typing import Any
@@ -11,6 +12,7 @@ from longshore.kube import logs
 from longshore.kube.client import Client
 from longshore.kube.logs import LogGap
 
+from .conftest import Clock, time_passes
 from .faulty import CUT, HANG, Answer, Asked, Faulty, Watch, refuse, watch
 
 LOG, POD = "/api/v1/namespaces/ns/pods/p/log", "/api/v1/namespaces/ns/pods/p"
@@ -250,12 +252,15 @@ async def test_a_container_that_is_known_to_have_ended_is_neither_asked_for_nor_
     assert "follow" not in server.asked[0].params
 
 
+@pytest.mark.usefixtures("loops_clock")
 async def test_a_connection_that_stays_silent_after_the_end_of_its_container_is_not_waited_for(
-    server: Faulty, client: Client, monkeypatch: pytest.MonkeyPatch
+    server: Faulty, client: Client, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logs, "SILENT", 0.05)
+    monkeypatch.setattr(logs, "SILENT", 0.2)
     server.script = [pod(RUNNING), watch(line(1), HANG), watch(*lines(1, 2))]
-    assert await follow(client, over_after=3) == text(1, 2)
+    following = asyncio.create_task(follow(client, over_after=3))
+    await time_passes(clock, following.done)
+    assert await following == text(1, 2)
     first, rest = log_requests(server)
     assert "follow" in first.params
     assert "follow" not in rest.params

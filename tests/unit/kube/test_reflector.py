@@ -239,5 +239,6 @@ async def test_the_loop_gets_its_turn_while_a_big_page_is_decoded() -> None:
         await asyncio.sleep(0)
         turns += 1
     task.cancel()
+    await asyncio.wait([task])
     assert len(store) == 1000
     assert turns >= 10

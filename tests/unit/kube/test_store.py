@@ -129,6 +129,16 @@ async def test_waiting_for_a_version_ends_at_the_deadline() -> None:
     assert store._waiters == {}
 
 
+async def test_a_version_that_comes_in_the_turn_of_the_deadline_has_come() -> None:
+    """As after a pause of the whole process."""
+    store, writer = a_store()
+    waiting = asyncio.create_task(store.wait_for(11, deadline=0.0))
+    await asyncio.sleep(0)
+    writer.put(a_job("a", 11))
+    await waiting
+    assert store.stats.late == 0
+
+
 async def test_waiting_for_nonsense_is_the_callers_mistake() -> None:
     store, _ = a_store()
     with pytest.raises(UserMistake, match="not a resource version"):

@@ -70,7 +70,7 @@ async def test_a_reader_gets_as_far_as_the_store_also_by_what_it_is_not_told() -
         await asyncio.sleep(0)
         writer.put(a_job("c", 14))
         writer.delete("ns/c", 15)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             assert await waiting == []
         assert changes.seq == store.seq
 

@@ -2,7 +2,9 @@
 
 import os
 import ssl
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,10 +17,20 @@ def pair(authority: bytes, authority_key: bytes) -> Pair:
     return Pair(authority, authority_key)
 
 
-def test_a_client_certificate_is_loaded_and_leaves_no_file(authority: bytes, pair: Pair) -> None:
-    before = {name for name in os.listdir("/tmp") if name.startswith("longshore-")}
-    load_certificate(trusting(authority), pair)
-    assert {name for name in os.listdir("/tmp") if name.startswith("longshore-")} <= before
+def test_a_client_certificate_is_loaded_and_leaves_no_file(
+    authority: bytes, pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    written: list[str] = []
+
+    class Noting(ssl.SSLContext):
+        def load_cert_chain(self, *arguments: Any, **options: Any) -> None:
+            written.extend(os.listdir(tmp_path))
+            super().load_cert_chain(*arguments, **options)
+
+    load_certificate(Noting(ssl.PROTOCOL_TLS_CLIENT), pair)
+    assert len(written) == 1
+    assert os.listdir(tmp_path) == []
 
 
 def test_an_encrypted_key_is_an_error_and_not_a_question(authority: bytes, encrypted_key: bytes) -> None:

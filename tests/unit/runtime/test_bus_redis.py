@@ -54,7 +54,7 @@ async def test_news_travel_and_redis_may_go_and_come_back(redis: Redis) -> None:
         await until(lambda: one.hears_since is not None and other.hears_since is not None)
         one.publish("progress/j", {"fraction": 0.5, "message": "half"})
         one.publish("private/j", "stays here")
-        async with other.subscribe(["progress/j"]) as subscription, asyncio.timeout(30):
+        async with other.subscribe(["progress/j"]) as subscription, asyncio.timeout(60):
             if other.latest("progress/j") is None:
                 await subscription.next()
         assert other.latest("progress/j") == {"fraction": 0.5, "message": "half"}

@@ -15,6 +15,13 @@ from longshore.runtime.relay import Relay
 from longshore.runtime.seal import Seal
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a machine that stands still."""
+    monkeypatch.setattr(module, "CONNECT_SECONDS", 60.0)
+    monkeypatch.setattr(module, "SILENCE_SECONDS", 60.0)
+
+
 @pytest.fixture
 async def here() -> AsyncIterator[Relay]:
     async with Relay() as relay:

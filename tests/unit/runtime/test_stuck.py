@@ -18,7 +18,7 @@ from longshore.runtime.executor import Executor
 from longshore.runtime.plan import Effect, Plan
 
 from .clock import FakeClock, until
-from .world import World, a_job, told, touch, value
+from .world import Touch, World, a_job, told, touch, value
 
 
 class Hang(Effect, frozen=True):
@@ -92,18 +92,53 @@ async def test_a_plan_that_holds_up_the_event_loop_is_measured_and_named(clock: 
 async def test_a_plan_that_does_not_return_is_named_with_the_line_that_it_is_at_while_it_holds_the_event_loop(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(planner, "BLOCKED_SECONDS", 0.3)
-    deadline = time.monotonic() + 60
+    seconds, deadline = 0.0, time.monotonic() + 60
+    monkeypatch.setattr(planner, "BLOCKED_SECONDS", 0.1)
+    monkeypatch.setattr(planner, "monotonic", lambda: seconds)
+
+    def hold_up() -> None:
+        nonlocal seconds
+        seconds += 7.0
+        while not entries and time.monotonic() < deadline:
+            time.sleep(0.001)  # on purpose: the event loop has no turn meanwhile
 
     def endless(key: str, _: datetime) -> Plan:
-        while key == "bad" and not entries and time.monotonic() < deadline:
-            time.sleep(0.001)  # on purpose: the event loop has no turn meanwhile
+        if key == "bad":
+            hold_up()
         return Plan()
 
     world = World(clock, endless)
     with capture_logs() as entries:
         async with world.running(a_job("bad"), a_job("good")):
             await world.settled()
-    assert [(entry["event"], entry["key"]) for entry in entries] == [("a plan does not return", "bad")]
-    assert "time.sleep(0.001)" in entries[0]["where"]
+    told = [(entry["event"], entry["key"], entry["seconds"]) for entry in entries]
+    assert told == [("a plan does not return", "bad", 7.0)]
+    assert "hold_up()" in entries[0]["where"]
     assert not [thread for thread in threading.enumerate() if thread.name == "test-planner"]
+
+
+async def test_a_plan_that_has_returned_by_the_time_that_somebody_looks_is_not_named(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who looks is put aside just before he asks what time it is, and goes on when the plan is over."""
+    looks, over, ours = threading.Event(), threading.Event(), threading.get_ident()
+    monkeypatch.setattr(planner, "BLOCKED_SECONDS", 0.1)
+
+    def late() -> float:
+        if threading.get_ident() == ours:
+            return 0.0
+        looks.set()
+        over.wait(60)
+        return 100.0
+
+    def plan(key: str, _: datetime) -> Plan:
+        looks.wait(60)
+        return Plan((Touch(key),))
+
+    monkeypatch.setattr(planner, "monotonic", late)
+    world = World(clock, plan)
+    world.executor.on = lambda _: over.set()
+    with capture_logs() as entries:
+        async with world.running(a_job("a")) as executor:
+            await until(lambda: executor.times("a") == 1)
+    assert entries == []
