@@ -18,7 +18,7 @@ from rich.console import Console
 from tests.cluster.lost import lost_node  # noqa: F401 - a fixture
 from tests.cluster.minutes import changed_files, cron_job, evicted_job, failing_job, minute  # noqa: F401 - fixtures
 from tests.cluster.nodes import NODE, node, other_node
-from tests.cluster.space import NOTHING_MOUNTED, Kubectl, Namespace, Raw, Refusal, Refused, Where
+from tests.cluster.space import DEADLINE, NOTHING_MOUNTED, Kubectl, Namespace, Raw, Refusal, Refused, Where
 from tests.lanes import lane
 
 from longshore.cli.steps import Steps
@@ -188,7 +188,7 @@ async def kubectl_program(pytestconfig: pytest.Config) -> list[str]:
 async def kubectl(kubectl_program: list[str], kubeconfig: Path, space: Namespace) -> Kubectl:
     """Run kubectl in the test's namespace: exit code, stdout, stderr."""
 
-    async def run(*words: str, stdin: str = "", deadline: float = 30.0) -> tuple[int, str, str]:
+    async def run(*words: str, stdin: str = "", deadline: float = DEADLINE) -> tuple[int, str, str]:
         command = [*kubectl_program, "--kubeconfig", str(kubeconfig), "-n", space.name, *words]
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)

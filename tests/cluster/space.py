@@ -10,6 +10,7 @@ from msgspec import Struct
 from tests.cluster.nodes import TAINT
 
 from longshore.errors import LongshoreError, NotFound
+from longshore.kube import remote_command
 from longshore.kube.client import Client
 from longshore.kube.objects import (
     CONFIG_MAPS,
@@ -30,6 +31,7 @@ CRON_JOBS = Resource("batch", "v1", "cronjobs", "CronJob", True, Raw)
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment", True, Raw)
 SERVICES = Resource("", "v1", "services", "Service", True, Raw)
 POLL_SECONDS = 0.05
+DEADLINE = 60.0  # of what takes a moment: the machine may be busy, and stand still for seconds
 NOTHING_MOUNTED = "containers see the machine's own files in this sandbox"
 
 _TOLERATION = {"key": TAINT, "operator": "Exists"}
@@ -70,6 +72,11 @@ def is_running(pod: Raw, container: str = "main") -> bool:
 
 def _has_own_files(container: Raw) -> bool:
     return "volumeMounts" in container or "/tmp" in str(container)
+
+
+def has(path: str) -> Raw:
+    """A startup probe: the container is not taken for started before it has made this file."""
+    return {"exec": {"command": ["test", "-e", path]}, "periodSeconds": 1, "failureThreshold": 60, "timeoutSeconds": 30}
 
 
 def waits_for(reason: str, container: str = "main") -> Callable[[Raw], bool]:
@@ -150,7 +157,7 @@ class Namespace:
         assert told in await self.event("NotOnProcessNode")
         raise Refused(told)
 
-    async def run(self, *containers: Raw, name: str = "pod", deadline: float = 30.0, **spec: Any) -> Raw:
+    async def run(self, *containers: Raw, name: str = "pod", deadline: float = DEADLINE, **spec: Any) -> Raw:
         """The same, waited for until it is over."""
         await self.create(*containers, name=name, **spec)
         return await self.until(is_over, name, deadline)
@@ -163,7 +170,7 @@ class Namespace:
         assert pod["status"]["phase"] == "Succeeded", (pod["status"], said)
         return said.splitlines()
 
-    async def until(self, holds: Callable[[Raw], bool], name: str = "pod", deadline: float = 30.0) -> Raw:
+    async def until(self, holds: Callable[[Raw], bool], name: str = "pod", deadline: float = DEADLINE) -> Raw:
         """The pod once `holds`; what it was instead is in the failure."""
         return await self._until(RAW_PODS, name, holds, deadline)
 
@@ -188,7 +195,7 @@ class Namespace:
         await self.client.patch(RAW_PODS, name, {"spec": {"activeDeadlineSeconds": 1}}, self.name)
         return await self.until(is_over, name)
 
-    async def gone(self, name: str = "pod", deadline: float = 30.0) -> None:
+    async def gone(self, name: str = "pod", deadline: float = DEADLINE) -> None:
         async with self.within(deadline):
             while True:
                 try:
@@ -204,7 +211,13 @@ class Namespace:
         chunks = [chunk async for chunk in self.client.logs(name, self.name, container=container, **options)]
         return b"".join(chunks).decode()
 
-    async def says(self, text: str, name: str = "pod", container: str | None = None, deadline: float = 30.0) -> str:
+    async def do(self, *command: str, name: str = "pod") -> None:
+        """Run a command in a container. It may end that by what it does, and with it itself: what comes is awaited."""
+        with suppress(LongshoreError):
+            async with self.within(DEADLINE):
+                await remote_command.run(self.client, name, self.name, list(command))
+
+    async def says(self, text: str, name: str = "pod", container: str | None = None, deadline: float = DEADLINE) -> str:
         """Wait until the log of a running container holds `text`."""
         said = ""
         try:
@@ -219,7 +232,7 @@ class Namespace:
             raise AssertionError(f"{text!r} is not in {said!r}") from None
         return said
 
-    async def event(self, reason: str, text: str = "", deadline: float = 30.0) -> str:
+    async def event(self, reason: str, text: str = "", deadline: float = DEADLINE) -> str:
         """The message of the first event with this reason and text."""
         async with self.within(deadline):
             while True:
@@ -244,7 +257,7 @@ class Namespace:
         await self.client.create(RAW_JOBS, body, self.name)
         return name
 
-    async def job_until(self, holds: Callable[[Raw], bool], name: str = "job", deadline: float = 60.0) -> Raw:
+    async def job_until(self, holds: Callable[[Raw], bool], name: str = "job", deadline: float = DEADLINE) -> Raw:
         return await self._until(RAW_JOBS, name, holds, deadline)
 
     async def pods_of(self, job: str) -> list[Raw]:
@@ -255,7 +268,7 @@ class Namespace:
         """Make it, and wait until pods may be created in it."""
         labels = {"pod-security.kubernetes.io/enforce": "privileged"}
         await self.client.create(NAMESPACES, {"metadata": {"name": self.name, "labels": labels}})
-        async with self.within(30):
+        async with self.within(DEADLINE):
             while True:
                 try:
                     await self.client.get(SERVICE_ACCOUNTS, "default", self.name)

@@ -5,14 +5,14 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.cluster.space import Kubectl, Namespace, Raw, is_ready, is_running, shell
+from tests.cluster.space import DEADLINE, Kubectl, Namespace, Raw, is_ready, is_running, shell
 
 SERVER: Raw = {
     "name": "main",
     "image": "python",
     "command": ["sh", "-c", "mkdir /tmp/www; cd /tmp/www; echo here > file; exec python3 -m http.server 18474"],
 }
-PATIENT = "until test -e /tmp/go; do sleep 0.1; done; echo attached; sleep 60"
+PATIENT = "until test -e /tmp/go; do sleep 0.1; done; while :; do echo attached; sleep 0.1; done"
 
 
 @pytest.mark.process_node(differs="attach says that it is not possible, and what is: logs -f, exec")
@@ -31,7 +31,7 @@ async def test_attach_shows_what_a_container_says_from_now_on(
     try:
         await kubectl("exec", "pod", "--", "touch", "/tmp/go")
         assert process.stdout is not None
-        async with space.within(30):
+        async with space.within(DEADLINE):
             assert await process.stdout.readline() == b"attached\n"
     finally:
         process.kill()
@@ -66,7 +66,7 @@ async def test_port_forward_leads_to_a_port_of_the_pod(
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     try:
         assert process.stdout is not None
-        async with space.within(30):
+        async with space.within(DEADLINE):
             port = re.search(rb"127.0.0.1:(\d+)", await process.stdout.readline())
             assert port
             reader, writer = await asyncio.open_connection("127.0.0.1", int(port[1]))

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from tests.cluster.space import POLL_SECONDS, Namespace, Raw, is_over, is_running, shell, waits_for
+from tests.cluster.space import DEADLINE, POLL_SECONDS, Namespace, Raw, is_over, is_running, shell, waits_for
 
 from longshore.errors import NotFound
 from longshore.kube.client import Client
@@ -33,7 +33,7 @@ async def claim(space: Namespace, mode: str = "ReadWriteOnce", name: str = "data
 async def claim_until(space: Namespace, holds: Callable[[Raw], bool], name: str = "data") -> Raw:
     found: Raw = {}
     try:
-        async with space.within(30):
+        async with space.within(DEADLINE):
             while True:
                 found = await space.client.get(CLAIMS, name, space.name)
                 if holds(found):
@@ -44,7 +44,7 @@ async def claim_until(space: Namespace, holds: Callable[[Raw], bool], name: str 
 
 
 async def gone(space: Namespace, resource: Resource[Raw], name: str) -> None:
-    async with space.within(60):
+    async with space.within(DEADLINE):
         while True:
             try:
                 await space.client.get(resource, name, space.name)
@@ -107,7 +107,7 @@ async def test_a_pod_that_must_be_the_only_one_makes_the_next_wait(space: Namesp
     pod = await space.until(lambda pod: bool(pod["status"].get("conditions")), "next")
     assert "ReadWriteOncePod" in pod["status"]["conditions"][0]["message"]
     await space.delete("first", grace=1)
-    await space.until(is_over, "next", 60)
+    await space.until(is_over, "next")
 
 
 async def test_a_claim_can_be_mounted_read_only(space: Namespace) -> None:
@@ -138,7 +138,7 @@ async def test_a_link_in_a_claim_does_not_lead_a_sub_path_out_of_it(space: Names
     await claim(space)
     await space.run(shell("ln -s /etc /data/link", **mount()), name="writer", **using())
     await space.create(shell("ls /data", **mount(subPath="link")), **using())
-    await space.event("Failed", deadline=30)
+    await space.event("Failed")
     await space.until(waits_for("CreateContainerConfigError"))
 
 
@@ -177,7 +177,7 @@ async def test_a_pod_waits_for_a_claim_that_comes_later(space: Namespace) -> Non
     pod = await space.until(lambda pod: bool(pod["status"].get("conditions")))
     assert '"late" not found' in pod["status"]["conditions"][0]["message"]
     await claim(space, name="late")
-    assert (await space.until(is_over, deadline=60))["status"]["phase"] == "Succeeded"
+    assert (await space.until(is_over))["status"]["phase"] == "Succeeded"
 
 
 async def test_an_ephemeral_volume_is_a_claim_that_comes_and_goes_with_its_pod(space: Namespace) -> None:
@@ -207,10 +207,10 @@ async def test_each_pod_of_a_stateful_set_finds_its_own_data_again(space: Namesp
         },
     }
     await space.client.create(STATEFUL_SETS, body, space.name)
-    await space.says("db-0\n", "db-0", deadline=60)
-    await space.says("db-1\n", "db-1", deadline=60)
+    await space.says("db-0\n", "db-0")
+    await space.says("db-1\n", "db-1")
     await space.delete("db-1")
-    assert await space.says("db-1\ndb-1\n", "db-1", deadline=60) == "db-1\ndb-1\n"
+    assert await space.says("db-1\ndb-1\n", "db-1") == "db-1\ndb-1\n"
     await space.client.delete(STATEFUL_SETS, "db", space.name)
     for name in ("db-0", "db-1"):
         await space.gone(name)

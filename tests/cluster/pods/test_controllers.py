@@ -1,6 +1,19 @@
 """Other controllers over the pods of the cluster: CronJobs by hand, Deployments, the scheduler."""
 
-from tests.cluster.space import CRON_JOBS, DEPLOYMENTS, RAW_PODS, Kubectl, Namespace, Raw, is_ready, shell
+import asyncio
+
+from tests.cluster.space import (
+    CRON_JOBS,
+    DEADLINE,
+    DEPLOYMENTS,
+    POLL_SECONDS,
+    RAW_PODS,
+    Kubectl,
+    Namespace,
+    Raw,
+    is_ready,
+    shell,
+)
 
 UNTIL_TOLD = "trap 'exit 0' TERM; while :; do sleep 0.05; done"
 
@@ -31,24 +44,26 @@ async def test_a_job_can_be_made_of_a_cron_job_by_hand(space: Namespace, kubectl
 
 async def test_a_deployment_replaces_a_pod_that_is_deleted(space: Namespace, kubectl: Kubectl) -> None:
     await deployment(space, shell(UNTIL_TOLD), replicas=1)
-    code, _, err = await kubectl("rollout", "status", "deployment/web", "--timeout=30s")
+    code, _, err = await kubectl("rollout", "status", "deployment/web", "--timeout=60s", deadline=90)
     assert code == 0, err
     (before,) = await names(space)
     await space.delete(before)
     await space.gone(before)
-    code, _, err = await kubectl("wait", "--for=condition=available", "deployment/web", "--timeout=30s")
-    assert code == 0, err
-    (after,) = await names(space)
-    assert is_ready(await space.until(is_ready, after))
+    async with space.within(DEADLINE):
+        while not (after := await names(space)):  # noqa: ASYNC110
+            await asyncio.sleep(POLL_SECONDS)
+    (name,) = after
+    assert name != before
+    await space.until(is_ready, name)
 
 
 async def test_a_rollout_replaces_pods_one_by_one(space: Namespace, kubectl: Kubectl) -> None:
     await deployment(space, shell(UNTIL_TOLD), replicas=2, strategy={"rollingUpdate": {"maxUnavailable": 0}})
-    code, _, err = await kubectl("rollout", "status", "deployment/web", "--timeout=30s")
+    code, _, err = await kubectl("rollout", "status", "deployment/web", "--timeout=60s", deadline=90)
     assert code == 0, err
     before = await names(space)
     assert (await kubectl("set", "env", "deployment/web", "VERSION=2"))[0] == 0
-    code, _, err = await kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+    code, _, err = await kubectl("rollout", "status", "deployment/web", "--timeout=60s", deadline=90)
     assert code == 0, err
     assert len(after := await names(space)) == 2
     assert not before & after

@@ -91,5 +91,5 @@ async def test_a_missing_config_map_holds_the_container_until_it_comes(space: Na
     await space.until(waits_for("CreateContainerConfigError"))
     assert "late" in await space.event("Failed")
     await space.config_map("late", a="here")
-    await space.until(is_over, deadline=60)
+    await space.until(is_over)
     assert await space.log() == "here\n"

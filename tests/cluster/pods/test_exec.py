@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.cluster.space import Kubectl, Namespace, Raw, shell
+from tests.cluster.space import DEADLINE, Kubectl, Namespace, Raw, shell
 
 
 @pytest.mark.every_sandbox
@@ -73,6 +73,8 @@ async def test_a_terminal_passes_on_interrupts(terminal: "Terminal") -> None:
 
 
 async def test_a_terminal_passes_on_its_size(terminal: "Terminal") -> None:
+    terminal.type("echo in'side'\n")
+    await terminal.until("inside\r\n")  # kubectl does not hear of changes before it has begun
     terminal.resize(rows=33, columns=111)
     terminal.type("until stty size | grep '33 111'; do sleep 0.1; done; exit\n")
     await terminal.until("33 111\r\n")
@@ -96,12 +98,12 @@ class Terminal:
         self._process.send_signal(signal.SIGWINCH)
 
     async def until(self, text: str) -> None:
-        async with self._space.within(20):
+        async with self._space.within(DEADLINE):
             while text.encode() not in self._said:
                 self._said += await asyncio.to_thread(os.read, self._here, 4096)
 
     async def exit_code(self) -> int:
-        async with self._space.within(20):
+        async with self._space.within(DEADLINE):
             return await self._process.wait()
 
 

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from tests.cluster.space import RAW_JOBS, Namespace, Raw, is_over, is_running, shell
+from tests.cluster.space import DEADLINE, RAW_JOBS, Namespace, Raw, is_over, is_running, shell
 
 from longshore.errors import NotFound
 
@@ -44,13 +44,21 @@ async def test_a_container_of_a_job_may_be_restarted_in_its_pod(space: Namespace
 
 
 async def test_parallelism_bounds_how_many_run_at_once(space: Namespace) -> None:
-    await space.job(shell("sleep 1"), completions=4, parallelism=2)
-    most = 0
-    async with space.within(60):
-        while not completed(job := await space.client.get(RAW_JOBS, "job", space.name)):
-            most = max(most, len([pod for pod in await space.pods_of("job") if not is_over(pod)]))
-            await asyncio.sleep(0.1)
-    assert most == 2
+    await space.job(shell("until test -e /tmp/go; do sleep 0.05; done"), completions=4, parallelism=2)
+    told: set[str] = set()
+
+    async def running() -> list[str]:
+        there = [pod for pod in await space.pods_of("job") if not is_over(pod)]
+        assert len(there) <= 2
+        return [pod["metadata"]["name"] for pod in there if is_running(pod) and pod["metadata"]["name"] not in told]
+
+    async with space.within(DEADLINE):
+        for at_once in (2, 2, 2, 1):
+            while len(names := await running()) != at_once:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+            told.add(names[0])
+            await space.do("touch", "/tmp/go", name=names[0])
+    job = await space.job_until(completed)
     assert job["status"]["succeeded"] == 4
 
 
@@ -83,7 +91,7 @@ async def test_success_of_one_index_may_be_enough(space: Namespace) -> None:
 
 async def test_many_pods_run_at_once(space: Namespace) -> None:
     await space.job(shell("true"), completions=30, parallelism=15)
-    await space.job_until(completed)
+    await space.job_until(completed, deadline=100)
 
 
 async def test_a_suspended_job_runs_once_it_is_released(space: Namespace) -> None:
@@ -95,10 +103,10 @@ async def test_a_suspended_job_runs_once_it_is_released(space: Namespace) -> Non
 
 
 async def test_suspending_a_job_ends_its_pods(space: Namespace) -> None:
-    await space.job(shell("trap 'exit 0' TERM; while :; do sleep 0.05; done"))
+    await space.job(shell("trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done"))
     await space.job_until(lambda job: job.get("status", {}).get("active") == 1)
     (pod,) = await space.pods_of("job")
-    await space.until(is_running, pod["metadata"]["name"])
+    await space.says("up", pod["metadata"]["name"])
     await space.client.patch(RAW_JOBS, "job", {"spec": {"suspend": True}}, space.name)
     await space.gone(pod["metadata"]["name"])
     job = await space.job_until(lambda job: _is(job, "Suspended"))
@@ -121,7 +129,7 @@ async def test_an_exit_code_can_fail_a_job_at_once(space: Namespace) -> None:
 async def test_a_finished_job_goes_after_its_time_to_live(space: Namespace) -> None:
     await space.job(shell("true"), ttlSecondsAfterFinished=0)
     with pytest.raises(NotFound):
-        await space.job_until(lambda job: False, deadline=30)
+        await space.job_until(lambda job: False)
 
 
 async def test_deleting_a_job_deletes_its_pods(space: Namespace) -> None:

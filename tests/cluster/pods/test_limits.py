@@ -4,8 +4,8 @@ import pytest
 from tests.cluster.space import Namespace, Raw, shell, status_of, terminated
 
 HOG = "cat /dev/zero | tail -c 100000000"  # keeps so many bytes, for ever
-FILL = "head -c 3000000 /dev/zero > {}; sleep 60"
-EVICTED_WITHIN = 60.0  # a kubelet looks every 10 s
+FILL = "head -c 3000000 /dev/zero > {}; sleep 600"
+EVICTED_WITHIN = 100.0  # a kubelet looks every 10 s
 
 
 def limited(**limits: str) -> Raw:
@@ -95,7 +95,7 @@ async def test_a_pod_is_evicted_when_an_empty_dir_is_over_its_size(space: Namesp
 
 async def test_a_pod_is_evicted_when_it_takes_more_of_the_disk_than_its_containers_may(space: Namespace) -> None:
     filling = shell(FILL.format("/tmp/file"), "filling", **limited(**{"ephemeral-storage": "1Mi"}))
-    beside = shell("sleep 60", "beside", **limited(**{"ephemeral-storage": "1Mi"}))
+    beside = shell("sleep 600", "beside", **limited(**{"ephemeral-storage": "1Mi"}))
     pod = await space.run(filling, beside, deadline=EVICTED_WITHIN)
     assert (pod["status"]["phase"], pod["status"]["reason"]) == ("Failed", "Evicted")
     told = "Pod ephemeral local storage usage exceeds the total limit of containers 2Mi. "
@@ -104,8 +104,8 @@ async def test_a_pod_is_evicted_when_it_takes_more_of_the_disk_than_its_containe
 
 async def test_what_a_container_says_counts_as_disk(space: Namespace) -> None:
     saying = shell(
-        "head -c 3000000 /dev/zero | tr '\\0' x; sleep 60", "saying", **limited(**{"ephemeral-storage": "1Mi"})
+        "head -c 3000000 /dev/zero | tr '\\0' x; sleep 600", "saying", **limited(**{"ephemeral-storage": "1Mi"})
     )
-    beside = shell("sleep 60", "beside", **limited(**{"ephemeral-storage": "10Mi"}))
+    beside = shell("sleep 600", "beside", **limited(**{"ephemeral-storage": "10Mi"}))
     pod = await space.run(saying, beside, deadline=EVICTED_WITHIN)
     assert pod["status"]["message"] == 'Container saying exceeded its local ephemeral storage limit "1Mi". '

@@ -1,7 +1,7 @@
 """Init containers, native sidecars, and in which order all start and end."""
 
 import pytest
-from tests.cluster.space import Namespace, Raw, is_ready, shell, status_of, terminated
+from tests.cluster.space import Namespace, Raw, has, is_ready, shell, status_of, terminated
 
 FOREVER = "while :; do sleep 0.05; done"
 LOG: Raw = {"volumeMounts": [{"name": "log", "mountPath": "/log"}]}
@@ -13,10 +13,11 @@ def sidecar(script: str, name: str, **fields: object) -> Raw:
 
 
 def waiting_sidecar(name: str) -> Raw:
-    """Says when it starts and when it is told to end."""
+    """Says when it starts, before any later one does, and when it is told to end."""
     return sidecar(
-        f"trap 'echo {name}-ended >> /log/order; exit 0' TERM; echo {name} >> /log/order; while :; do sleep 0.05; done",
+        f"trap 'echo {name}-ended >> /log/order; exit 0' TERM; echo {name} >> /log/order; touch /log/{name}; {FOREVER}",
         name,
+        startupProbe=has(f"/log/{name}"),
     )
 
 
@@ -52,21 +53,23 @@ async def test_a_pod_with_unfinished_init_containers_is_pending(space: Namespace
 
 async def test_sidecars_run_beside_the_others_and_end_after_them_in_reverse(space: Namespace) -> None:
     sidecars = [waiting_sidecar("one"), waiting_sidecar("two")]
-    main = shell("until grep -q two /log/order; do sleep 0.05; done; echo main >> /log/order", **LOG)
+    main = shell("echo main >> /log/order", **LOG)
     reader = sidecar(
-        "trap 'sleep 1; cat /log/order; exit 0' TERM; echo up > /log/up; while :; do sleep 0.05; done",
+        f"trap 'sleep 1; cat /log/order; exit 0' TERM; touch /log/up; {FOREVER}",
         "reader",
-        startupProbe={"exec": {"command": ["test", "-e", "/log/up"]}, "periodSeconds": 1},
+        startupProbe=has("/log/up"),
     )
-    pod = await space.run(main, initContainers=[reader, *sidecars], **VOLUMES)
+    pod = await space.run(main, initContainers=[reader, *sidecars], **VOLUMES, terminationGracePeriodSeconds=40)
     assert pod["status"]["phase"] == "Succeeded"
     assert (await space.log(container="reader")).split() == ["one", "two", "main", "two-ended", "one-ended"]
 
 
 async def test_sidecars_outlive_the_others_of_a_pod_that_is_ended(space: Namespace) -> None:
     main = shell("trap 'echo main >> /log/order; exit 0' TERM; echo up; while :; do sleep 0.05; done", **LOG)
-    reader = sidecar("trap 'cat /log/order; exit 0' TERM; while :; do sleep 0.05; done", "reader")
-    await space.create(main, initContainers=[reader], **VOLUMES)
+    reader = sidecar(
+        f"trap 'cat /log/order; exit 0' TERM; touch /log/up; {FOREVER}", "reader", startupProbe=has("/log/up")
+    )
+    await space.create(main, initContainers=[reader], **VOLUMES, terminationGracePeriodSeconds=40)
     await space.says("up")
     await space.expire()
     assert await space.log(container="reader") == "main\n"
@@ -101,11 +104,9 @@ async def test_a_job_with_a_sidecar_completes(space: Namespace) -> None:
 async def test_a_pod_is_ready_when_its_sidecars_are_too(space: Namespace) -> None:
     probe = {"exec": {"command": ["test", "-e", "/log/ready"]}, "periodSeconds": 1}
     side = sidecar("while :; do sleep 0.05; done", "side", readinessProbe=probe)
-    await space.create(
-        shell("sleep 1; touch /log/ready; sleep 60", **LOG),
-        initContainers=[side],
-        **VOLUMES,
-    )
-    pod = await space.until(lambda pod: pod["status"]["phase"] == "Running")
+    await space.create(shell("sleep 600", **LOG), initContainers=[side], **VOLUMES)
+    pod = await space.until(lambda pod: status_of(pod).get("ready", False))
+    assert pod["status"]["phase"] == "Running"
     assert not is_ready(pod)
+    await space.do("touch", "/log/ready")
     await space.until(is_ready)

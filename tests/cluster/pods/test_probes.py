@@ -1,7 +1,7 @@
 """Readiness, liveness and startup probes, and readiness gates."""
 
 import pytest
-from tests.cluster.space import RAW_PODS, Kubectl, Namespace, Raw, is_ready, is_running, shell, status_of
+from tests.cluster.space import RAW_PODS, Kubectl, Namespace, Raw, has, is_ready, is_running, shell, status_of
 
 from longshore.kube.objects import Patch
 
@@ -18,10 +18,11 @@ def server(port: int, **fields: object) -> Raw:
 
 async def test_readiness_by_exec_follows_the_container(space: Namespace) -> None:
     probe = {"exec": {"command": ["test", "-e", "/tmp/ready"]}, "periodSeconds": 1, "failureThreshold": 1}
-    script = f"sleep 1; touch /tmp/ready; sleep 3; rm /tmp/ready; {FOREVER}"
-    await space.create(shell(script, readinessProbe=probe))
+    await space.create(shell(FOREVER, readinessProbe=probe))
     await space.until(lambda pod: status_of(pod).get("started", False) and not is_ready(pod))
+    await space.do("touch", "/tmp/ready")
     await space.until(is_ready)
+    await space.do("rm", "/tmp/ready")
     await space.until(lambda pod: not is_ready(pod))
 
 
@@ -72,8 +73,8 @@ async def test_a_failed_liveness_probe_starts_the_container_again(space: Namespa
 
 async def test_a_liveness_probe_may_have_a_grace_of_its_own(space: Namespace) -> None:
     probe = {"exec": {"command": ["false"]}, "periodSeconds": 1, "failureThreshold": 1}
-    script = f"trap '' TERM; {FOREVER}"
-    container = shell(script, livenessProbe={**probe, "terminationGracePeriodSeconds": 1})
+    script = f"trap '' TERM; touch /tmp/up; {FOREVER}"
+    container = shell(script, livenessProbe={**probe, "terminationGracePeriodSeconds": 1}, startupProbe=has("/tmp/up"))
     await space.create(container, restartPolicy="Always", terminationGracePeriodSeconds=600)
     pod = await space.until(lambda pod: status_of(pod).get("restartCount", 0) >= 1)
     assert status_of(pod)["lastState"]["terminated"]["exitCode"] == 137
@@ -87,9 +88,8 @@ async def test_a_startup_probe_that_never_succeeds_ends_the_container(space: Nam
 
 
 async def test_liveness_is_not_asked_before_the_startup_probe_has_succeeded(space: Namespace) -> None:
-    alive = {"exec": {"command": ["test", "-e", "/tmp/up"]}, "periodSeconds": 1, "failureThreshold": 1}
-    startup = {**alive, "failureThreshold": 60}
-    await space.create(shell(f"sleep 2.5; touch /tmp/up; {FOREVER}", livenessProbe=alive, startupProbe=startup))
+    alive = {**has("/tmp/up"), "failureThreshold": 1}
+    await space.create(shell(f"sleep 2.5; touch /tmp/up; {FOREVER}", livenessProbe=alive, startupProbe=has("/tmp/up")))
     pod = await space.until(is_ready)
     assert status_of(pod)["restartCount"] == 0
 

@@ -29,7 +29,8 @@ def mounted(volume: Raw, path: str, **mount: object) -> tuple[Raw, Raw]:
 async def test_an_empty_dir_is_shared_by_the_containers_of_a_pod(space: Namespace) -> None:
     spec, mounts = mounted({"emptyDir": {}}, "/workspace")
     writer = shell("echo hello > /workspace/file", "writer", **mounts)
-    reader = shell("until test -e /workspace/file; do sleep 0.05; done; cat /workspace/file", "reader", **mounts)
+    waits = "until test -s /workspace/file; do sleep 0.05; done"  # a shell makes a file before it writes it
+    reader = shell(f"{waits}; cat /workspace/file", "reader", **mounts)
     pod = await space.run(writer, reader, **spec)
     assert pod["status"]["phase"] == "Succeeded"
     assert await space.log(container="reader") == "hello\n"
