@@ -26,6 +26,7 @@ from longshore.kinds.tasks.silence import Promise
 from longshore.kinds.tasks.turns import Turns
 from longshore.kinds.tasks.view import Word
 from longshore.runtime.bus import Bus
+from longshore.runtime.outcome import is_cancelled
 from longshore.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -163,6 +164,8 @@ class Processes:
                     code = await running.once()
                     if code == 0 or running.retries <= 0 or running.task.reason == "CannotStart":
                         break
+                    if is_cancelled():  # it had failed by itself just before
+                        raise asyncio.CancelledError
                     running.retries -= 1
                     running.set(reason="Retrying", message="It failed and is tried again.")
                     await asyncio.sleep(RETRY_PAUSE_SECONDS)

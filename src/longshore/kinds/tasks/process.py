@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import os
 import signal
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -50,13 +50,31 @@ class Output:
 
 async def run(argv: Sequence[str], env: Mapping[str, str], folder: Path, output: Output, seconds: float | None) -> int:
     """Its exit code, negative for a signal. Raises TimeoutError past `seconds`, UserMistake where it cannot be
-    started. However this ends, cancelled too, nothing of its group is left.
+    started. However this ends, cancelled too, nothing of its group is left. What has ended by itself when its time is
+    over, or it is cancelled, has its exit code, also where asyncio has yet to hear of it.
     """
-    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     # a pipe of our own: asyncio's own would have wait() wait for whoever else holds it
     ours, theirs = os.pipe()
+    reading = asyncio.create_task(_read(ours, output))
+    starting = asyncio.ensure_future(_start(argv, env, folder, theirs))
     try:
-        process = await asyncio.create_subprocess_exec(
+        await _to_its_end(starting)  # cut off in the midst it would leave what the command has begun
+        process = starting.result()
+        try:
+            async with asyncio.timeout(seconds):
+                return await process.wait()
+        except (TimeoutError, asyncio.CancelledError):
+            if not _has_ended(process):
+                raise
+            return await process.wait()
+    finally:
+        await _to_its_end(_end(None if starting.exception() else starting.result(), reading))
+
+
+async def _start(argv: Sequence[str], env: Mapping[str, str], folder: Path, theirs: int) -> asyncio.subprocess.Process:
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    try:
+        return await asyncio.create_subprocess_exec(
             *argv,
             env={"HOME": str(folder), **inherited, **env},
             cwd=folder,
@@ -66,16 +84,16 @@ async def run(argv: Sequence[str], env: Mapping[str, str], folder: Path, output:
             start_new_session=True,
         )
     except (OSError, ValueError) as error:
-        os.close(ours)
         raise UserMistake(f"the command cannot be started: {error}", hint="see command in TASK_TEMPLATE") from None
     finally:
         os.close(theirs)
-    reading = asyncio.create_task(_read(ours, output))
+
+
+def _has_ended(process: asyncio.subprocess.Process) -> bool:
     try:
-        async with asyncio.timeout(seconds):
-            return await process.wait()
-    finally:
-        await _to_its_end(_end(process, reading))
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:  # asyncio has taken note
+        return True
 
 
 async def _read(pipe: int, output: Output) -> None:
@@ -89,21 +107,22 @@ async def _read(pipe: int, output: Output) -> None:
         transport.close()
 
 
-async def _end(process: asyncio.subprocess.Process, reading: asyncio.Task[None]) -> None:
+async def _end(process: asyncio.subprocess.Process | None, reading: asyncio.Task[None]) -> None:
     """End what is left of the group, politely first where its leader still runs, and read what it said last."""
-    if process.returncode is None:
-        _signal(process.pid, signal.SIGTERM)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), GRACE_SECONDS)
-    _signal(process.pid, signal.SIGKILL)
-    await process.wait()
+    if process is not None:
+        if process.returncode is None:
+            _signal(process.pid, signal.SIGTERM)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), GRACE_SECONDS)
+        _signal(process.pid, signal.SIGKILL)
+        await process.wait()
     await asyncio.wait([reading], timeout=DRAIN_SECONDS)
     if not reading.done():  # what has left the group holds the pipe open
         reading.cancel()
         await asyncio.wait([reading])
 
 
-async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+async def _to_its_end(work: Awaitable[Any]) -> None:
     """However often whoever waits for it is cancelled meanwhile: a service that stops cancels what was cancelled."""
     doing, cancelled = asyncio.ensure_future(work), False
     while not doing.done():

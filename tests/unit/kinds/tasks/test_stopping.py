@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,7 +33,7 @@ async def test_a_silent_task_that_is_being_ended_when_the_service_stops_is_not_t
     stubborn = Template(command=("bash", "-c", f"trap : TERM; echo $$ >> {began}; while :; do sleep 0.05; done"))
     await processes.submit("a", stubborn, Asked("r", heartbeat=True), "t1")
     async with asyncio.timeout(30):
-        while not began.exists() or not began.read_text():  # noqa: ASYNC110 - of another process
+        while not _text(began):  # noqa: ASYNC110 - of another process
             await asyncio.sleep(0.02)
     processes.look(asyncio.get_running_loop().time() + 10_000)
     await asyncio.sleep(0)  # it is told to end, and takes its time
@@ -44,6 +45,47 @@ async def test_a_silent_task_that_is_being_ended_when_the_service_stops_is_not_t
     [pid] = began.read_text().split()
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid), 0)
+
+
+@pytest.mark.parametrize(
+    ("code", "retries", "became"),
+    [
+        (0, 1, (Word.SUCCEEDED, "Completed", 0)),
+        (3, 0, (Word.FAILED, "Error", 3)),
+        (3, 1, (Word.FAILED, "ServiceStopped", None)),
+    ],
+)
+async def test_what_had_ended_by_itself_when_the_service_stopped_ended_so_and_is_not_tried_again(
+    tmp_path: Path, code: int, retries: int, became: tuple[Word, str, int | None]
+) -> None:
+    processes = Processes(
+        Settings(), Kept(Objects(tmp_path.as_uri())), lambda: datetime.now(UTC), lambda _: None, Bus()
+    )
+    began, gate = tmp_path / "began", tmp_path / "gate"
+    script = f"echo $$ > {began}; until [ -e {gate} ]; do sleep 0.05; done; exit {code}"
+    await processes.submit("a", Template(command=("bash", "-c", script), retries=retries), Asked("r"), "t1")
+    async with asyncio.timeout(60):
+        while not (pid := _text(began)):  # noqa: ASYNC110 - of another process
+            await asyncio.sleep(0.02)
+        gate.touch()
+        while _runs(int(pid)):  # the service does not hear of it meanwhile
+            time.sleep(0.02)  # noqa: ASYNC251
+        await processes.stop()
+    task = await processes.find("a", "t1")
+    assert task is not None
+    assert (task.status, task.reason, task.exit_code, task.attempts) == (*became, 1)
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+def _runs(pid: int) -> bool:
+    """Not so when nobody has looked at how it ended yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 async def test_beats_put_off_the_judgement_and_so_does_a_time_in_which_the_service_did_not_run(tmp_path: Path) -> None:
