@@ -11,6 +11,7 @@ from typing import Any
 from longshore.cluster.state import Folder
 
 INTERRUPTED = 130
+DEADLINE = 200.0  # seconds: `up` itself gives up after 180
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Shell:
 
     async def __call__(self, *argv: str) -> Ran:
         process = await self.start(*argv)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(DEADLINE):
             out, err = await process.communicate()
         assert process.returncode is not None
         return Ran(process.returncode, out.decode(), err.decode())

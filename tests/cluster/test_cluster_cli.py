@@ -1,14 +1,22 @@
 """`longshore cluster` as people type it, against a cluster of its own."""
 
 import asyncio
+import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from longshore.cluster import binary, versions
+from longshore.cluster.controlplane import API, SCHEDULER
 from longshore.cluster.processes import marked
+from longshore.cluster.state import cache_home
 
 from .shell import INTERRUPTED, Shell
+
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +109,21 @@ async def test_kubectl_of_a_cluster_that_is_down_says_so(up: Shell) -> None:
     assert "cluster typed is down" in ran.err
 
 
+@pytest.fixture
+async def no_scheduler(typed: Shell, tmp_path: Path) -> AsyncIterator[None]:
+    """`up` is still under way when it is interrupted, however late that is: the scheduler never becomes ready."""
+    program = versions.control_plane()
+    built = await binary.provide(program=program)
+    stuck = tmp_path / "longshore" / program.cache_path().relative_to(cache_home())
+    stuck.parent.mkdir(parents=True)
+    stuck.write_text(f'#!/bin/sh\ntest "$1" = {SCHEDULER} && exec sleep 600\nexec {built} "$@"\n')
+    stuck.chmod(0o755)
+    before, typed.env = typed.env, {**typed.env, "XDG_CACHE_HOME": str(tmp_path)}
+    yield
+    typed.env = before
+
+
+@pytest.mark.usefixtures("no_scheduler")
 async def test_ctrl_c_during_up_stops_what_it_started(typed: Shell) -> None:
     await typed("down")
     process = await typed.start("up", "--nodes", "0", "--no-fsync")
@@ -115,14 +138,23 @@ async def test_ctrl_c_during_up_stops_what_it_started(typed: Shell) -> None:
     assert marked(typed.folder.root) == []
 
 
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
 async def test_ctrl_c_during_up_of_what_runs_leaves_it_running(up: Shell) -> None:
-    process = await up.start("up", "--nodes", "1", "--no-fsync")
-    async with asyncio.timeout(60):
-        while True:
-            if "node0" in up.folder.plan.read_text():
-                break
-            await asyncio.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        await process.communicate()
+    (api,) = [part["pid"] for part in (await up("status", "--json")).json["parts"] if part["name"] == API]
+    with stopped(api):  # so that no node becomes ready, and `up` is still under way when it is interrupted
+        process = await up.start("up", "--nodes", "1", "--no-fsync")
+        async with asyncio.timeout(60):
+            while "node0" not in up.folder.plan.read_text():  # noqa: ASYNC110 - a file has no event
+                await asyncio.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            await process.communicate()
     assert process.returncode == INTERRUPTED
     assert (await up("status")).code == 0

@@ -28,7 +28,7 @@ async def namespace(client: Client) -> AsyncIterator[str]:
     await client.delete(NAMESPACES, made.metadata.name)
 
 
-async def until(found: Callable[[], Any], deadline: float = 30.0) -> Any:
+async def until(found: Callable[[], Any], deadline: float = 60.0) -> Any:
     """The first answer of `found` that is true, or no NotFound."""
     async with asyncio.timeout(deadline):
         while True:
@@ -116,7 +116,7 @@ async def test_a_certificate_of_the_cluster_does_not_open_etcd(cluster: LocalClu
 
 async def test_up_of_a_running_cluster_changes_nothing_and_is_quick(cluster: LocalCluster) -> None:
     before = await pids(cluster)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await cluster.up()
     assert await pids(cluster) == before
 

@@ -59,7 +59,7 @@ async def found(client: Client, namespace: str) -> dict[str, AnyObject]:
 
 
 async def until(client: Client, namespace: str, holds: Callable[[dict[str, AnyObject]], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not holds(await found(client, namespace)):  # noqa: ASYNC110 - as somebody outside would look
             await asyncio.sleep(0.05)
 
@@ -81,13 +81,13 @@ async def test_the_controller_of_the_documentation_keeps_its_copies(
         assert "b-mirror" not in await found(client, namespace)
         assert process.returncode is None
         process.terminate()
-        assert await asyncio.wait_for(process.wait(), 30) == 0
+        assert await asyncio.wait_for(process.wait(), 60) == 0
     assert not (await client.get(LEASES, "mirror", namespace)).spec.holder_identity, "the lease was not released"
 
 
 async def test_the_plan_of_the_documentation_is_tested_as_it_says(folder: Path) -> None:
     async with running(folder, "test_mirror.py") as process:
-        assert await asyncio.wait_for(process.wait(), 30) == 0
+        assert await asyncio.wait_for(process.wait(), 60) == 0
 
 
 def test_the_controller_of_the_documentation_is_short() -> None:

@@ -25,7 +25,7 @@ from longshore.kube.client import Client
 from longshore.kube.config import Config
 from longshore.kube.objects import CONFIG_MAPS
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ async def still_has_everything(cluster: LocalCluster) -> bool:
 
 
 async def until(holds: Callable[[ClusterStatus], bool], cluster: LocalCluster) -> ClusterStatus:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while True:
             if holds(status := await cluster.status()):
                 return status

@@ -24,7 +24,7 @@ async def run(*argv: str | Path, env: dict[str, str]) -> str:
     """What the command says; it must work."""
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*argv, env=env, stdout=pipe, stderr=pipe)
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(200):  # `up` itself gives up after 180
         out, err = await process.communicate()
     assert process.returncode == 0, err.decode()
     return out.decode()
@@ -64,6 +64,7 @@ async def bare(tmp_path: Path) -> AsyncIterator[dict[str, str]]:
     assert marked(Folder("default", tmp_path / "state" / "longshore").root) == []
 
 
+@pytest.mark.timeout(600)
 async def test_from_the_wheels_a_cluster_starts_with_nothing_to_build(
     installed: Path, bare: dict[str, str], tmp_path: Path
 ) -> None:

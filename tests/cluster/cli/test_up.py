@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -59,7 +60,10 @@ def test_a_job_that_fails_is_the_exit_code_of_who_waits_for_it(longshore: Longsh
 
 def test_a_running_job_is_stopped_and_keeps_its_log(longshore: Longshore) -> None:
     job = longshore("jobs", "submit", "-t", "demo", "-i", "longshore/host", "--", "sh", "-c", "echo on; sleep 600")
-    longshore("jobs", "wait", job.strip(), "--timeout", "3", code=124)
+    until = time.monotonic() + 60
+    while longshore("jobs", "logs", job.strip()) != "on\n" and time.monotonic() < until:
+        time.sleep(0.1)
+    longshore("jobs", "wait", job.strip(), "--timeout", "0.5", code=124)
     longshore("jobs", "stop", job.strip(), "--wait")
     assert msgspec.json.decode(longshore("jobs", "get", job.strip(), "--json"))["status"] == "Stopped"
     assert longshore("jobs", "logs", job.strip()) == "on\n"

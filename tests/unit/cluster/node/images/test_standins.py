@@ -32,7 +32,7 @@ def loading(library: Path, then: str = "") -> subprocess.CompletedProcess[str]:
     code = f"import ctypes; library = ctypes.CDLL({str(library)!r}); {then}"
     command = [sys.executable, "-c", code]
     environment = {"LD_LIBRARY_PATH": str(library.parent), "LD_BIND_NOW": "1"}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
 
 
 def test_an_empty_library_loads_and_has_its_symbols(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_a_command_gets_into_what_a_setuid_bubblewrap_made(setuid: Path, user: U
     with shim:
         holder = ask(shim, container)["pid"]
         try:
-            answer = ask(shim, container, argv=["sh", "-c", "id -u; hostname; exit 3"], timeout=10)
+            answer = ask(shim, container, argv=["sh", "-c", "id -u; hostname; exit 3"], timeout=60)
         finally:
             os.kill(holder, signal.SIGKILL)
     assert (answer["code"], answer["output"]) == (3, f"{user['uid'] if user else SOMEBODY}\npod\n")

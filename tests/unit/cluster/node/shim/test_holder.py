@@ -181,14 +181,14 @@ HOG = "cat /dev/zero | tail -c 100000000"  # keeps so much, for ever
 
 
 async def test_a_container_that_uses_too_much_memory_is_killed_whole(held: Holder) -> None:
-    await held.start(f"(setsid {HOG}) & sleep 60; echo survived", memory_limit=64 << 20)
+    await held.start(f"(setsid {HOG}) & sleep 600; echo survived", memory_limit=64 << 20)
     end = await held.end()
     assert (end.code, end.signal, end.reason) == (137, signal.SIGKILL, "OOMKilled")
     assert held.log() == ""
 
 
 async def test_a_kill_within_the_memory_limit_is_not_the_limits(held: Holder) -> None:
-    await held.start("echo up; sleep 60", memory_limit=64 << 20)
+    await held.start("echo up; sleep 600", memory_limit=64 << 20)
     await held.said("up")
     held.signal(launcher.KILL)
     end = await held.end()
@@ -196,16 +196,16 @@ async def test_a_kill_within_the_memory_limit_is_not_the_limits(held: Holder) ->
 
 
 async def test_a_command_in_a_container_answers_with_its_code(held: Holder, started: Launcher) -> None:
-    await held.start("echo up; sleep 60")
+    await held.start("echo up; sleep 600")
     await held.said("up")
-    answer = await started.run(held.folder, ["sh", "-c", "echo $A; exit 4"], 5)
+    answer = await started.run(held.folder, ["sh", "-c", "echo $A; exit 4"], 60)
     assert (answer.code, answer.output) == (4, "b\n")
     held.signal(launcher.KILL)
     await held.end()
 
 
 async def test_a_command_that_takes_too_long_is_killed(held: Holder, started: Launcher) -> None:
-    await held.start("echo up; sleep 60")
+    await held.start("echo up; sleep 600")
     await held.said("up")
     seconds = held.unique("61")
     with pytest.raises(TimeoutError):
@@ -269,9 +269,9 @@ async def test_what_is_hidden_stays_so_for_whoever_tries(
     held = Holder(started, sandbox, tmp_path / "attempt")
     env = {"PATH": os.defpath, "HIDDEN": str(tmp_path)}
     root: Root = {**held.root(), "hide": [str(tmp_path)]}
-    await held.start(f"{ESCAPES}sleep 60", env=env, user={"uid": uid, "gid": 0}, root=root)
+    await held.start(f"{ESCAPES}sleep 600", env=env, user={"uid": uid, "gid": 0}, root=root)
     await held.said("tried")
-    told = await started.run(held.folder, ["sh", "-c", ESCAPES], 10)
+    told = await started.run(held.folder, ["sh", "-c", ESCAPES], 60)
     held.signal(launcher.KILL)
     await held.end()
     assert (held.log(), told.output) == ("tried\n", "tried\n")
@@ -282,9 +282,9 @@ async def test_a_containers_umask_is_not_the_nodes(sandbox: Powers, tmp_path: Pa
     try:
         async with launcher.launcher() as started:
             held = Holder(started, sandbox, tmp_path)
-            await held.start("umask; sleep 60")
+            await held.start("umask; sleep 600")
             await held.said("0022\n")
-            assert (await started.run(tmp_path, ["sh", "-c", "umask"], 5)).output == "0022\n"
+            assert (await started.run(tmp_path, ["sh", "-c", "umask"], 60)).output == "0022\n"
             held.signal(launcher.KILL)
             await held.end()
     finally:
