@@ -10,12 +10,11 @@ from itertools import count
 
 from longshore.kube.client import Client
 from longshore.kube.objects import LEASES, Lease
-from longshore.runtime.clock import boottime
 from longshore.runtime.leader import Leader
 from longshore.runtime.term import Term
 
 NAMESPACE = "default"
-LEASE, RENEW, RETRY = 4.0, 3.0, 0.3  # a machine that is busy stands still for a second
+LEASE, RENEW, RETRY = 4.0, 3.0, 0.3
 numbers = count()
 
 
@@ -28,9 +27,10 @@ class Replica:
         lease: str,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        clock: Callable[[], float] = boottime,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         identity = f"replica-{next(numbers)}"
+        clock = clock or asyncio.get_running_loop().time
         self.leader = Leader(
             client, NAMESPACE, lease, identity, lease=LEASE, renew=RENEW, retry=RETRY, now=now, clock=clock
         )

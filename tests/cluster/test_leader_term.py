@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
@@ -13,14 +14,20 @@ from prometheus_client import REGISTRY
 from longshore.kube.client import Client
 from longshore.kube.config import Config
 from longshore.kube.objects import LEASES
-from longshore.runtime.clock import boottime
 from longshore.runtime.leader import Leader
 from longshore.runtime.term import Term, TermOver
 
 from .relay import Relay
 from .replicas import LEASE, NAMESPACE, RENEW, RETRY, Replica, held, numbers, renewed, seconds_until
+from .steady import Steady, steadily
 
 MANY = 18  # renewals: they take longer than a lease lasts
+
+
+@pytest.fixture(autouse=True)
+async def clock(client: Client) -> AsyncIterator[Steady]:
+    async with steadily(client) as steady:
+        yield steady
 
 
 @pytest.fixture
@@ -45,7 +52,9 @@ async def test_a_term_lasts_for_as_long_as_the_lease_is_renewed(client: Client, 
         leader.term.check()
 
 
-async def test_a_leader_whose_machine_slept_may_not_act_before_it_leads_again(client: Client, lease: str) -> None:
+async def test_a_leader_whose_machine_slept_may_not_act_before_it_leads_again(
+    client: Client, lease: str, clock: Steady
+) -> None:
     asleep = 0.0
     refused = asyncio.Event()
     terms: list[Term] = []
@@ -63,7 +72,7 @@ async def test_a_leader_whose_machine_slept_may_not_act_before_it_leads_again(cl
         await asyncio.Event().wait()
 
     leader = Leader(
-        client, NAMESPACE, lease, "sleeper", lease=LEASE, renew=RENEW, retry=RETRY, clock=lambda: boottime() + asleep
+        client, NAMESPACE, lease, "sleeper", lease=LEASE, renew=RENEW, retry=RETRY, clock=lambda: clock() + asleep
     )
     task = asyncio.create_task(leader.run(lead))
     await seconds_until(refused)
@@ -78,9 +87,9 @@ async def test_a_leader_whose_machine_slept_may_not_act_before_it_leads_again(cl
     assert (await held(client, lease)).spec.holder_identity is None
 
 
-async def test_a_leader_that_only_slept_notices_by_itself(client: Client, lease: str) -> None:
+async def test_a_leader_that_only_slept_notices_by_itself(client: Client, lease: str, clock: Steady) -> None:
     asleep = 0.0
-    async with Replica(client, lease, clock=lambda: boottime() + asleep).running() as leader:
+    async with Replica(client, lease, clock=lambda: clock() + asleep).running() as leader:
         await seconds_until(leader.leads)
         asleep = 8 * 3600.0
         await seconds_until(leader.ended)
