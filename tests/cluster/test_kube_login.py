@@ -5,6 +5,7 @@ Proxies and credential plugins have files of their own.
 
 import asyncio
 import json
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from longshore.cluster.certs import Authority
+from longshore.cluster.certs import Authority, Pair
 from longshore.cluster.cluster import LocalCluster
 from longshore.errors import Forbidden, Unauthenticated, Unavailable
 from longshore.kube import config as config_module
@@ -23,7 +24,7 @@ from longshore.kube.config import Config
 from longshore.kube.objects import CONFIG_MAPS
 from longshore.kube.watch import Pace
 
-from .logins import Account, Authorities, data, user_of, write
+from .logins import Account, Authorities, briefly, data, user_of, write
 from .relay import Relay
 from .watched import config_map, until, watching
 
@@ -125,21 +126,29 @@ async def test_a_certificate_that_expires_is_replaced_by_the_one_on_disk(
     """The API server says 401 on connections that it took before."""
     monkeypatch.setattr(login, "TOKEN_AGE", 3600.0)
     user = {"client-certificate": "cert", "client-key": "key"}
-    for name, path in zip(("cert", "key"), authorities.certificate("ada", timedelta(seconds=4)), strict=True):
-        (tmp_path / name).write_bytes(path.read_bytes())
-    config = Config.load(write(tmp_path / "config", here, user))
-    fixed = replace(config, renewed_ssl=lambda: None)
-    async with Client(config) as client, Client(fixed) as expiring:
-        assert await user_of(client) == await user_of(expiring) == "ada"
-        for name, path in zip(("cert", "key"), authorities.certificate("grace"), strict=True):
+
+    def give(pair: Pair) -> None:
+        for name, path in zip(("cert", "key"), pair, strict=True):
             (tmp_path / name).write_bytes(path.read_bytes())
+
+    async def logged_in(lives: timedelta) -> tuple[Client, Client]:
+        give(authorities.certificate("ada", lives))
+        config = Config.load(write(tmp_path / "config", here, user))
+        client = await clients.enter_async_context(Client(config))
+        expiring = await clients.enter_async_context(Client(replace(config, renewed_ssl=lambda: None)))
+        assert await user_of(client) == await user_of(expiring) == "ada"
+        return client, expiring
+
+    async with AsyncExitStack() as clients:
+        client, expiring = await briefly(logged_in)
+        give(authorities.certificate("grace"))
         await expired(expiring)
         assert await user_of(client) == "grace"
 
 
 async def expired(client: Client) -> None:
     """Return when the API server does not take this client's login any longer."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while True:
             try:
                 await user_of(client)

@@ -137,7 +137,8 @@ class Transport:
 
     async def _logged_in(self, attempt: Callable[[], Awaitable[A]]) -> A:
         """A refused credential is fetched again, once."""
-        used = await self._login.headers()  # what fails here was refused by nobody
+        await self._login.headers()  # what fails here was refused by nobody
+        used = self._login.generation
         try:
             return await attempt()
         except Unauthenticated:
