@@ -34,7 +34,9 @@ class JsonLines:
             size = os.fstat(file).st_size
             if not stat.S_ISREG(os.fstat(file).st_mode) or size == self._size:
                 return None
-            whole, _, rest = os.pread(file, _TAIL, max(0, size - _TAIL)).rpartition(b"\n")
+            start = max(0, size - _TAIL)
+            # not beyond that size, though the file may grow this moment: what is told is what is remembered
+            whole, _, rest = os.pread(file, size - start, start).rpartition(b"\n")
             if size - len(rest) == self._size or not whole:
                 return None  # a line has begun and is not whole yet
             self._size = size - len(rest)

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,6 +29,24 @@ def test_the_newest_whole_line_is_told_once(tmp_path: Path) -> None:
     told = follower.poll()
     assert told is not None
     assert told.fraction == 0.3
+
+
+def test_a_line_that_comes_while_another_is_read_is_told_next_and_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, real = tmp_path / "p", os.pread
+    path.write_text('{"progress": 0.1}\n')
+
+    def late(fd: int, size: int, offset: int) -> bytes:
+        with path.open("a") as file:
+            file.write('{"progress": 0.2}\n')
+        monkeypatch.setattr(os, "pread", real)
+        return real(fd, size, offset)
+
+    monkeypatch.setattr(os, "pread", late)
+    follower = JsonLines(path)
+    told = [progress and progress.fraction for progress in (follower.poll(), follower.poll(), follower.poll())]
+    assert told == [0.1, 0.2, None]
 
 
 def test_what_is_no_file_holds_nobody_up(tmp_path: Path) -> None:
