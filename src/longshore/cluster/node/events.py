@@ -79,6 +79,7 @@ class Events:
             try:
                 await self._write(said)
             except LongshoreError as error:  # the object's status tells the same
+                self._counts.pop(said, None)  # told anew the next time
                 log.warning(
                     "event not written", kind=said.kind, name=said.name, reason=said.reason, error=error.message
                 )

@@ -139,4 +139,4 @@ def _mirror(folder: str, skip: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]
         if entry.is_symlink():
             yield "--symlink", os.readlink(entry.path), entry.path
         elif entry.path not in skip and os.path.exists(entry.path):  # not so another user's FUSE mount
-            yield "--ro-bind", entry.path, entry.path
+            yield "--ro-bind-try", entry.path, entry.path  # it may go this moment

@@ -25,6 +25,7 @@ SIGNALS = (signal.SIGCHLD, STOP, KILL)
 
 START_FAILED = 128  # as containerd reports it
 _DRAIN_SECONDS = 2.0
+_LAST_READS = 32
 _ROOM = 1024  # bytes of a file that `write` makes, unless an error takes more
 
 
@@ -245,6 +246,8 @@ class _Command:
         deadline = time.monotonic() + _DRAIN_SECONDS
         while self._streams and time.monotonic() < deadline:
             self._serve(0.1)
+        for _ in range(_LAST_READS):  # what the pipes hold is not lost where the machine stood still for that long
+            self._serve(0)
         code = os.waitstatus_to_exitcode(self._status)
         out_of_memory = self._is_over_limit and code == -signal.SIGKILL
         shown = code if code >= 0 else 128 - code
