@@ -2,19 +2,15 @@
 
 from datetime import UTC, datetime
 
+from tests.cluster.nodes import NODE
 from tests.cluster.space import Raw
 
 from longshore.kube.client import Client
 from longshore.kube.objects import LEASES, NODES
 
 
-async def _process_node(client: Client) -> Raw:
-    page = await client.list_page(NODES.read_as(Raw), label_selector="longshore.dev/node=process")
-    return page.items[0]
-
-
 async def test_the_node_is_ready_and_says_what_it_is(client: Client) -> None:
-    node = await _process_node(client)
+    node: Raw = await client.get(NODES.read_as(Raw), NODE)
     conditions = {c["type"]: c for c in node["status"]["conditions"]}
     assert conditions["Ready"]["status"] == "True"
     assert conditions["Isolated"]["status"] == "False"
@@ -26,7 +22,6 @@ async def test_the_node_is_ready_and_says_what_it_is(client: Client) -> None:
 
 
 async def test_the_node_keeps_its_lease(client: Client) -> None:
-    node = await _process_node(client)
-    lease = await client.get(LEASES, node["metadata"]["name"], "kube-node-lease")
+    lease = await client.get(LEASES, NODE, "kube-node-lease")
     assert lease.spec.renew_time is not None
     assert (datetime.now(UTC) - lease.spec.renew_time).total_seconds() < 40

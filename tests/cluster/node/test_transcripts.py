@@ -1,6 +1,7 @@
 """The sessions in docs/local-cluster-transcripts.md, typed again, say what is written there."""
 
 import asyncio
+import codecs
 import os
 import pty
 import re
@@ -79,7 +80,7 @@ class Terminal:
         )
         os.close(there)
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(100):
                 said = await self._read(here, typed.inputs)
                 await process.wait()
         finally:
@@ -91,13 +92,13 @@ class Terminal:
 
     async def _read(self, here: int, inputs: list[str]) -> str:
         """Until the terminal is closed; the next line is typed when there is a prompt."""
-        said, answered = "", 0
+        said, answered, decoder = "", 0, codecs.getincrementaldecoder("utf-8")()
         while True:
             try:
                 data = await asyncio.to_thread(os.read, here, 4096)
             except OSError:  # the last process has left it
                 return said
-            said += data.decode()
+            said += decoder.decode(data)  # a letter of several bytes may come in two reads
             if said.endswith(PROMPT) and said.count(PROMPT) > answered:
                 answered += 1
                 os.write(here, f"{inputs[answered - 1]}\n".encode())

@@ -1,5 +1,6 @@
 """Nodes that are drained, and nodes that are lost."""
 
+import asyncio
 import signal
 from collections.abc import AsyncIterator
 
@@ -7,7 +8,19 @@ import pytest
 from msgspec.structs import replace
 from tests.cluster.node.process import NodeProcess, label
 from tests.cluster.nodes import NODE
-from tests.cluster.space import DEPLOYMENTS, RAW_PODS, Kubectl, Namespace, Raw, Where, is_ready, shell
+from tests.cluster.space import (
+    DEADLINE,
+    DEPLOYMENTS,
+    POLL_SECONDS,
+    RAW_PODS,
+    Kubectl,
+    Namespace,
+    Raw,
+    Where,
+    has,
+    is_ready,
+    shell,
+)
 
 from longshore.cluster.cluster import LocalCluster
 from longshore.cluster.node.attempts import kill_leftovers, leftovers
@@ -16,7 +29,9 @@ from longshore.kube.objects import NODES, PERSISTENT_VOLUME_CLAIMS
 
 SECOND = "second"
 MOUNTS: Raw = {"volumeMounts": [{"name": "own", "mountPath": "/own"}, {"name": "kept", "mountPath": "/kept"}]}
-SLOW_TO_END = "trap 'sleep 1; echo ended by itself >> /kept/log; exit 0' TERM; while :; do sleep 0.05; done"
+SLOW_TO_END = (
+    "trap 'sleep 1; echo ended by itself >> /kept/log; exit 0' TERM; touch /own/up; while :; do sleep 0.05; done"
+)
 
 
 @pytest.fixture
@@ -46,7 +61,11 @@ async def deploy(space: Namespace) -> None:
         {"name": "own", "emptyDir": {}},
         {"name": "kept", "persistentVolumeClaim": {"claimName": "kept"}},
     ]
-    spec = {"containers": [shell(SLOW_TO_END, **MOUNTS)], "volumes": volumes, "nodeSelector": {"pool": "web"}}
+    spec = {
+        "containers": [shell(SLOW_TO_END, startupProbe=has("/own/up"), **MOUNTS)],
+        "volumes": volumes,
+        "nodeSelector": {"pool": "web"},
+    }
     labels = {"app": "web"}
     template = {"metadata": {"labels": labels}, "spec": spec}
     body = {"replicas": 2, "selector": {"matchLabels": labels}, "template": template}
@@ -65,20 +84,24 @@ async def test_kubectl_drain_moves_pods_to_the_other_node_with_their_grace(
     space: Namespace, kubectl: Kubectl, second: NodeProcess
 ) -> None:
     await deploy(space)
-    code, _, err = await kubectl("rollout", "status", "deployment/web", "--timeout=30s")
+    code, _, err = await kubectl("rollout", "status", "deployment/web", "--timeout=60s", deadline=90)
     assert code == 0, err
     assert await nodes_of(space) == [SECOND, SECOND]
     await label(space.client, NODE, pool="web")
     code, _, err = await kubectl("drain", SECOND)
     assert code != 0
     assert "local storage" in err
-    code, out, err = await kubectl("drain", SECOND, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=30s")
+    code, out, err = await kubectl(
+        "drain", SECOND, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=60s", deadline=90
+    )
     assert code == 0, err
     assert out.splitlines()[-1] == f"node/{SECOND} drained"
     assert leftovers(second.root) == []
-    code, _, err = await kubectl("rollout", "status", "deployment/web", "--timeout=30s")
+    code, _, err = await kubectl("rollout", "status", "deployment/web", "--timeout=60s", deadline=90)
     assert code == 0, err
-    assert await nodes_of(space) == [NODE, NODE]
+    async with space.within(DEADLINE):  # the deployment's status may still be of those before
+        while await nodes_of(space) != [NODE, NODE]:  # noqa: ASYNC110
+            await asyncio.sleep(POLL_SECONDS)
     _, out, _ = await kubectl("exec", "deployment/web", "--", "cat", "/kept/log")
     assert out == "ended by itself\n" * 2
 
