@@ -16,7 +16,7 @@ from longshore.cluster.addons import catalog
 from longshore.cluster.progress import silent
 
 BUCKET = "longshore"
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 
 
 def binary() -> Path:

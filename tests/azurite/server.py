@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 LOCK = HERE / "package-lock.json"
 CONTAINER = "longshore"
 ACCOUNT = "devstoreaccount1"
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 INSTALL_SECONDS = 300.0
 
 

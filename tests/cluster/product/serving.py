@@ -70,9 +70,10 @@ async def serving(folder: Path, env: Mapping[str, str], port: int | None = None)
         with suppress(ProcessLookupError):
             process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), 30)
+            await asyncio.wait_for(process.wait(), 60)
         except TimeoutError:
             process.kill()
+            await process.wait()
             raise
         print(one.log())
 
@@ -90,7 +91,7 @@ async def _ready(one: Serving) -> None:
 
 async def knows(one: Serving, key: str) -> None:
     """Wait until this replica knows a key that was made at another one, a moment ago."""
-    async with aiohttp.ClientSession(headers={"X-API-Key": key}) as session, asyncio.timeout(30):
+    async with aiohttp.ClientSession(headers={"X-API-Key": key}) as session, asyncio.timeout(60):
         while True:
             async with session.get(f"{one.url}/v1/jobs", params={"limit": 1}) as answer:
                 if answer.status == 200:

@@ -262,6 +262,7 @@ async def test_what_drifts_in_a_tenants_namespace_is_put_back(
     await eventually(mended)
 
 
+@pytest.mark.timeout(300)
 async def test_a_burst_never_runs_more_than_the_limit_even_while_the_leader_is_killed(
     new_tenant: NewTenant, client: Client, cluster: LocalCluster, eventually: Eventually
 ) -> None:
@@ -313,6 +314,7 @@ async def test_a_burst_never_runs_more_than_the_limit_even_while_the_leader_is_k
     finally:
         for task in watching:
             task.cancel()
+        await asyncio.wait(watching)
     assert {d.status for d in done} == {"Succeeded"}
     assert {d.attempts for d in done} == {1}, "each ran once"
     assert most_admitted == 2

@@ -88,15 +88,30 @@ async def test_the_silent_are_tried_again_and_given_up_and_the_others_are_left_a
                 return found
 
         last, again, alive = await submit(none_left), await submit(one_left), await submit(none_left)
-        watching = asyncio.create_task(Monitor(parts).run(Term(until=float("inf"))))
+        beating = {alive}
+
+        async def beat() -> None:
+            """Whoever else stands still: silence is to be the task's own."""
+            while True:
+                for id in beating:
+                    parts.bus.publish(f"heartbeat/{id}", {})
+                await asyncio.sleep(0.05)
+
+        working = [asyncio.create_task(work) for work in (Monitor(parts).run(Term(until=float("inf"))), beat())]
         try:
-            async with asyncio.timeout(100):
-                while (await status(last))["status"] != "Failed" or not (await status(again))["failed"]:
-                    parts.bus.publish(f"heartbeat/{alive}", {})
+            async with asyncio.timeout(200):
+                while (
+                    (await status(last))["status"] != "Failed"
+                    or not (await status(again))["failed"]
+                    or (await status(alive))["status"] != "Running"
+                ):
+                    if (await status(again))["failed"]:
+                        beating.add(again)  # else its second try would be its last
                     await asyncio.sleep(0.05)
         finally:
-            watching.cancel()
-            await asyncio.wait([watching])
+            for task in working:
+                task.cancel()
+            await asyncio.wait(working)
         assert (await status(last))["reason"] == "HeartbeatLost"
         tried = await status(again)
         assert (tried["status"] in ("Pending", "Running"), tried["failed"]) == (True, 1)

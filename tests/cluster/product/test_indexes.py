@@ -45,6 +45,7 @@ async def followed_by_cli(url: str, key: str, job: str) -> AsyncIterator[asyncio
             await process.wait()
 
 
+@pytest.mark.timeout(300)
 async def test_an_index_that_fails_and_is_retried_has_its_own_log_for_life(
     new_tenant: Callable[..., Awaitable[Any]],
     eventually: Callable[..., Awaitable[Any]],
@@ -63,7 +64,7 @@ async def test_an_index_that_fails_and_is_retried_has_its_own_log_for_life(
         seen = (await jobs.get(job.id)).indexes
         return seen.running if seen and seen.counts == IndexCounts(succeeded=1, failed=1, running=1) else None
 
-    async with asyncio.timeout(120), followed_by_cli(api.url, tenant.key, job.id) as cli, asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(200), followed_by_cli(api.url, tenant.key, job.id) as cli, asyncio.TaskGroup() as tasks:
         last = tasks.create_task(text(tenant.client, job.id, index=2, follow=True))
         # index 2 cannot end by itself: the others' logs end while the job goes on
         followed = await asyncio.gather(*(text(tenant.client, job.id, index=n, follow=True) for n in (0, 1)))

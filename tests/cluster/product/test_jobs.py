@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests.cluster.product.gate import gate
 from tests.cluster.product.serving import replica_env
 
 from longshore import errors
@@ -207,7 +208,7 @@ async def test_a_waiting_job_says_why_and_can_be_stopped(new_tenant: NewTenant, 
     assert record.why.ahead == 1
     assert "1 of 1" in (record.why.sentence or "")
     await tenant.client.jobs.stop(waiting.id)
-    assert (await tenant.client.jobs.wait(waiting.id, deadline=30)).status == "Stopped"
+    assert (await tenant.client.jobs.wait(waiting.id, deadline=60)).status == "Stopped"
     await tenant.client.jobs.stop(first.id)
     assert (await tenant.client.jobs.wait(behind.id, deadline=60)).status == "Succeeded"
 
@@ -375,16 +376,18 @@ async def test_what_is_stopped_or_deleted_is_met_as_it_is_however_old_the_view_o
     env = replica_env(cluster)
     archive = env["LONGSHORE_ARCHIVE"]
     stores = Stores(Store(JOBS), Store(PODS), Store(TENANTS), Store(SECRETS))
-    short = await tenant.client.jobs.submit("bash", ["sleep", "3"])
-    waiting = await tenant.client.jobs.submit("bash", ["sleep", "600"])
-    queued = await client.get(JOBS, waiting.id, tenant.namespace)
-    await eventually(running(tenant.client, short.id))
-    ran = await client.get(JOBS, short.id, tenant.namespace)
-    assert (queued.status.start_time, ran.status.start_time is None) == (None, False)
+    async with gate() as end:
+        short = await tenant.client.jobs.submit("bash", ["bash", "-c", end.wait])
+        waiting = await tenant.client.jobs.submit("bash", ["sleep", "600"])
+        queued = await client.get(JOBS, waiting.id, tenant.namespace)
+        await eventually(running(tenant.client, short.id))
+        ran = await client.get(JOBS, short.id, tenant.namespace)
+        assert (queued.status.start_time, ran.status.start_time is None) == (None, False)
+        await end.open()
+        await tenant.client.jobs.wait(short.id, deadline=60)
 
     async with Client(Config.load(env["LONGSHORE_KUBECONFIG"])) as own:
         parts = Services(Settings(archive=archive), own, stores, open_archive(archive), Bus(), utc_now)
-        await tenant.client.jobs.wait(short.id, deadline=60)
         over = await commands.request_stop(parts, ran, "Too late.")
         assert (settled(over), model.stop_requested(over)) == (model.Status.SUCCEEDED, False)
         assert model.is_hidden(await commands.hide(parts, ran, "Deleted.", purge=False))

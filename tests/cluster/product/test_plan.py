@@ -44,10 +44,19 @@ async def everything(client: Client, namespace: str) -> set[str]:
     return found
 
 
+async def settled(client: Client, namespace: str) -> bool | None:
+    """Whether Kubernetes' own controllers have done what they do in a new namespace."""
+    accounts = await client.list_page(SERVICE_ACCOUNTS.read_as(AnyObject), namespace)
+    quotas = await client.list_page(RESOURCE_QUOTAS.read_as(dict[str, Any]), namespace)
+    counted = all("used" in quota.get("status", {}) for quota in quotas.items)
+    return True if counted and "default" in {each.metadata.name for each in accounts.items} else None
+
+
 async def test_a_plan_changes_nothing_takes_no_keys_place_and_then_it_happens_so(
     new_tenant: NewTenant, client: Client, eventually: Eventually, ask: Ask
 ) -> None:
     tenant = await new_tenant(concurrent_jobs=1)
+    await eventually(lambda: settled(client, tenant.namespace))
     before = await everything(client, tenant.namespace)
     status, plan = await ask(tenant, key="one")
     assert (status, plan["would"], plan["admitted"], plan["ahead"]) == (200, "start", True, 0), plan
@@ -108,13 +117,18 @@ async def test_what_no_node_could_take_and_what_mounts_nothing_would_never_start
 
 
 async def test_a_quota_that_is_used_up_is_told_before_it_refuses(
-    new_tenant: NewTenant, client: Client, ask: Ask
+    new_tenant: NewTenant, client: Client, ask: Ask, eventually: Eventually
 ) -> None:
     tenant = await new_tenant()
     quota = {"metadata": {"name": "small"}, "spec": {"hard": {"requests.cpu": "100m"}}}
     await client.create(RESOURCE_QUOTAS, quota, tenant.namespace)
-    _, plan = await ask(tenant, resources={"cpu": "0.5"})
-    assert plan["would"] == "wait"
+
+    async def waits() -> dict[str, Any] | None:
+        """Once the API server counts by this quota."""
+        _, plan = await ask(tenant, resources={"cpu": "0.5"})
+        return plan if plan["would"] == "wait" else None
+
+    plan = await eventually(waits)
     assert plan["sentence"].startswith("Waits for the namespace's ResourceQuota small: ")
 
 

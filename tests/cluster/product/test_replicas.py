@@ -43,7 +43,7 @@ async def test_each_role_has_a_lease_that_says_where_it_is_reached_and_may_read_
     async with Relay() as ours:
         for role, address in found:
             async with Client(Config.load(cluster.identity_kubeconfig(f"longshore-{role}"))) as account:
-                await asyncio.wait_for(ours.learn(account, NAMESPACE), 30)
+                await asyncio.wait_for(ours.learn(account, NAMESPACE), 60)
             with suppress(Unavailable):  # of a replica that another test has killed
                 # known, and told that there is no such thing: any other answer would be a refusal
                 with pytest.raises(NotFound):
@@ -88,7 +88,7 @@ async def test_a_tenant_that_another_replica_has_just_made_is_found_before_it_is
 
 
 async def until(replicas: Replicas, *, there: bool) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         seen = replicas.generation
         while ("test-replica" in [replica.name for replica in replicas.live("serve")]) is not there:
             await replicas.changed(seen)

@@ -75,7 +75,8 @@ async def test_who_follows_jobs_ends_with_what_is_so_and_never_goes_back_whateve
                 await again.process.wait()
                 await _hear_more(followers, snapshots=3)
             ids.over.set()
-            await ids.ended.wait()
+            await asyncio.wait([ids.working])
+            ids.working.result()
             told = {job.id: job.status async for job in tenant.client.jobs.each()}
             assert set(told) == set(ids.made)
             assert set(told.values()) == {ORDER[-1]}
@@ -90,9 +91,11 @@ async def test_who_follows_jobs_ends_with_what_is_so_and_never_goes_back_whateve
 class Load:
     """Jobs that are made all the time, until it is over."""
 
+    working: asyncio.Task[None]
+
     def __init__(self) -> None:
         self.made: list[str] = []
-        self.over, self.ended = asyncio.Event(), asyncio.Event()
+        self.over = asyncio.Event()
 
 
 @asynccontextmanager
@@ -106,20 +109,17 @@ async def _load(tenant: Any) -> AsyncIterator[Load]:
             await tenant.client.jobs.wait(job.id)
 
     async def all_of_them() -> None:
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for _ in range(CALLERS):
-                    tasks.create_task(caller())
-        finally:
-            load.ended.set()
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(CALLERS):
+                tasks.create_task(caller())
 
-    working = asyncio.create_task(all_of_them())
+    load.working = asyncio.create_task(all_of_them())
     try:
         yield load
-        await working
+        await load.working
     finally:
-        working.cancel()
-        await asyncio.wait([working])
+        load.working.cancel()
+        await asyncio.wait([load.working])
 
 
 async def _hear_more(followers: tuple[Follower, ...], *, snapshots: int) -> None:

@@ -11,10 +11,12 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests.cluster.product.gate import gate
 
 from longshore import errors
 from longshore.cli.local import LocalApi
 from longshore.sdk.client import LongshoreClient
+from longshore.sdk.stream import Change
 
 NewTenant = Callable[..., Awaitable[Any]]
 Eventually = Callable[..., Awaitable[Any]]
@@ -22,9 +24,13 @@ Eventually = Callable[..., Awaitable[Any]]
 
 async def test_a_job_is_followed_to_its_end_by_a_watch_that_began_before_it_ran(new_tenant: NewTenant) -> None:
     tenant = await new_tenant()
-    job = await tenant.client.jobs.submit("bash", ["bash", "-c", "sleep 1; exit 3"])
-    async with asyncio.timeout(60):
-        changes = [change async for change in tenant.client.jobs.watch(job.id)]
+    changes: list[Change] = []
+    async with asyncio.timeout(90), gate() as seen:
+        job = await tenant.client.jobs.submit("bash", ["bash", "-c", f"{seen.wait}; exit 3"])
+        async for change in tenant.client.jobs.watch(job.id):
+            changes.append(change)
+            if "Running" in [each.status for each in (*change.jobs, change.job) if each]:
+                await seen.open()
     assert changes[0].type == "snapshot"
     statuses = [each.status for change in changes for each in (change.jobs or ((change.job,) if change.job else ()))]
     assert statuses[-1] == "Failed"
@@ -67,14 +73,14 @@ async def test_nothing_of_another_tenants_is_ever_sent(new_tenant: NewTenant, ap
             ("tenant", {"tenant": other.id}),
         ):
             await socket.send_json({"type": "subscribe", "id": id, "to": to})
-        said = [json.loads((await socket.receive(timeout=30)).data) for _ in range(5)]
+        said = [json.loads((await socket.receive(timeout=60)).data) for _ in range(5)]
         assert [each["type"] for each in said] == ["hello", "snapshot", "snapshot", "error", "error"]
         assert [each.get("status") for each in said[3:]] == [404, 404]
         assert said[1]["jobs"] == said[2]["jobs"] == []
         await other.client.jobs.stop(theirs.id)
         await other.client.jobs.wait(theirs.id, deadline=60)
         own = await mine.client.jobs.submit("bash", ["true"])
-        heard = json.loads((await socket.receive(timeout=30)).data)
+        heard = json.loads((await socket.receive(timeout=60)).data)
         assert heard["job"]["id"] == own.id
     async with aiohttp.ClientSession(api.url, headers={"X-API-Key": mine.key}) as session:
         asked: tuple[tuple[str, dict[str, str], int], ...] = (
@@ -97,14 +103,14 @@ async def test_a_replica_answers_once_it_sees_what_another_one_has_told_and_what
         aiohttp.ClientSession(api.url, headers={"X-API-Key": tenant.key}) as session,
         session.ws_connect("/v1/stream") as socket,
     ):
-        hello = json.loads((await socket.receive(timeout=30)).data)
+        hello = json.loads((await socket.receive(timeout=60)).data)
         for known in (f"{job.resource_version}.0", f"0.{2**62}"):
             await socket.send_json({"type": "subscribe", "id": "all", "after": f"elsewhere-3-{known}"})
-        seen = anew = json.loads((await socket.receive(timeout=30)).data)
+        seen = anew = json.loads((await socket.receive(timeout=60)).data)
         assert [each["id"] for each in seen["jobs"]] == [job.id]
         assert "anew" not in seen
         while anew is seen or "seq" in anew:  # how the job goes on may be told before
-            anew = json.loads((await socket.receive(timeout=30)).data)
+            anew = json.loads((await socket.receive(timeout=60)).data)
         assert (anew["type"], anew["anew"]) == ("snapshot", True)
         assert [each["id"] for each in anew["jobs"]] == [job.id]
         before, after = (int(each["position"].split("-")[2].split(".")[0]) for each in (hello, seen))
@@ -128,7 +134,7 @@ async def test_a_revoked_key_ends_its_sockets_within_a_minute(new_tenant: NewTen
         aiohttp.ClientSession(url, headers={"X-API-Key": key.key}) as session,
         session.ws_connect("/v1/stream") as socket,
     ):
-        assert json.loads((await socket.receive(timeout=30)).data)["type"] == "hello"
+        assert json.loads((await socket.receive(timeout=60)).data)["type"] == "hello"
         await admin.keys.revoke(tenant.id, key.id)
         received = await socket.receive(timeout=60)
         assert (received.type, received.data) == (aiohttp.WSMsgType.CLOSE, 4401)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,13 @@ async def test_a_task_is_a_job_that_a_socket_follows_to_its_end_and_that_answers
         return True if [pod["phase"] for pod in found["pods"]] == ["Succeeded"] else None
 
     await eventually(pods_too)
+
+    async def known() -> Any:
+        """To the cluster's own replica, too."""
+        with suppress(errors.NotFound):
+            return await tenant.client.jobs.get(id)
+
+    await eventually(known)
     log = b"".join([chunk async for chunk in tenant.client.jobs.logs(id)]).decode()
     assert log == "run Run 7/β of us\ndone\n"
     record = await tenant.client.jobs.get(id)
@@ -236,7 +244,7 @@ async def test_a_task_runs_both_ways_and_the_two_are_compared_while_any_replica_
             await socket.send_json({"type": "subscribe", "task_id": same})
             while (await socket.receive_json()).get("data", {}).get("status") != "Succeeded":
                 pass
-        waiting = await caller.submit("""echo '{"progress": 0.1, "message": "begun"}' > $TASK_PROGRESS; sleep 60""")
+        waiting = await caller.submit("""echo '{"progress": 0.1, "message": "begun"}' > $TASK_PROGRESS; sleep 600""")
 
         async def runs() -> bool | None:
             document = (await caller.ask("GET", f"/api/task-status?job_name={waiting}"))[1]
