@@ -43,23 +43,33 @@ def longshore(home: Path, capfd: pytest.CaptureFixture[str]) -> Longshore:
     return ran
 
 
-def test_a_job_is_submitted_followed_and_read_again_from_the_archive(longshore: Longshore) -> None:
+@pytest.fixture
+def demo(longshore: Longshore) -> str:
+    """The tenant, once work may be submitted for it: the leader sees to that."""
+    until = time.monotonic() + 60
+    while not msgspec.json.decode(longshore("tenants", "get", "demo", "--json"))["ready"]:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    return "demo"
+
+
+def test_a_job_is_submitted_followed_and_read_again_from_the_archive(longshore: Longshore, demo: str) -> None:
     say = ("sh", "-c", "echo hello; echo from $WHO")
-    log = longshore("jobs", "submit", "-t", "demo", "-i", "longshore/host", "-e", "WHO=here", "-f", "--", *say)
+    log = longshore("jobs", "submit", "-t", demo, "-i", "longshore/host", "-e", "WHO=here", "-f", "--", *say)
     assert log == "hello\nfrom here\n"
     newest = msgspec.json.decode(longshore("jobs", "list", "--json"))["items"][0]
     assert (newest["status"], newest["exit_code"]) == ("Succeeded", 0)
     assert longshore("jobs", "logs", newest["id"]) == log
 
 
-def test_a_job_that_fails_is_the_exit_code_of_who_waits_for_it(longshore: Longshore) -> None:
-    job = longshore("jobs", "submit", "-t", "demo", "-i", "longshore/host", "--", "sh", "-c", "exit 3").strip()
+def test_a_job_that_fails_is_the_exit_code_of_who_waits_for_it(longshore: Longshore, demo: str) -> None:
+    job = longshore("jobs", "submit", "-t", demo, "-i", "longshore/host", "--", "sh", "-c", "exit 3").strip()
     record = msgspec.json.decode(longshore("jobs", "wait", job, "--json", code=1))
     assert (record["status"], record["exit_code"]) == ("Failed", 3)
 
 
-def test_a_running_job_is_stopped_and_keeps_its_log(longshore: Longshore) -> None:
-    job = longshore("jobs", "submit", "-t", "demo", "-i", "longshore/host", "--", "sh", "-c", "echo on; sleep 600")
+def test_a_running_job_is_stopped_and_keeps_its_log(longshore: Longshore, demo: str) -> None:
+    job = longshore("jobs", "submit", "-t", demo, "-i", "longshore/host", "--", "sh", "-c", "echo on; sleep 600")
     until = time.monotonic() + 60
     while longshore("jobs", "logs", job.strip()) != "on\n" and time.monotonic() < until:
         time.sleep(0.1)

@@ -38,9 +38,9 @@ class Launcher:
 
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
-        self._reader: asyncio.Task[None] | None = None
+        self._readers: set[asyncio.Task[None]] = set()
         self._numbers = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[Answer]] = {}
+        self._waiting: dict[int, asyncio.Future[Answer]] = {}  # for this process
         self._starting = asyncio.Lock()
 
     async def start(self, folder: Path) -> None:
@@ -55,10 +55,10 @@ class Launcher:
         return answer
 
     async def _ask(self, request: dict[str, object], deadline: float) -> Answer:
-        process = await self._running()
+        process, waiting = await self._running()
         number = next(self._numbers)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = future
+        waiting[number] = future
         try:
             assert process.stdin is not None
             process.stdin.write(msgspec.json.encode({"id": number, **request}) + b"\n")
@@ -68,28 +68,33 @@ class Launcher:
         except (ConnectionError, TimeoutError):
             raise Unavailable("the launcher of containers does not answer", hint="see the node's log") from None
         finally:
-            del self._waiting[number]
+            del waiting[number]
         if answer.error:
             raise LongshoreError(answer.error)
         return answer
 
-    async def _running(self) -> asyncio.subprocess.Process:
+    async def _running(self) -> tuple[asyncio.subprocess.Process, dict[int, asyncio.Future[Answer]]]:
+        """The process, and who waits for its answers."""
         async with self._starting:
             if self._process is None or self._process.returncode is not None:
                 command = [sys.executable, "-P", "-m", "longshore.cluster.node.shim"]
                 pipe = asyncio.subprocess.PIPE
                 self._process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
-                self._reader = asyncio.create_task(self._read(self._process))
-            return self._process
+                self._waiting = {}
+                reader = asyncio.create_task(self._read(self._process, self._waiting))
+                self._readers.add(reader)
+                reader.add_done_callback(self._readers.discard)
+            return self._process, self._waiting
 
-    async def _read(self, process: asyncio.subprocess.Process) -> None:
+    async def _read(self, process: asyncio.subprocess.Process, waiting: dict[int, asyncio.Future[Answer]]) -> None:
+        """Until nobody can answer any more: what the process forked may do so after its end."""
         assert process.stdout is not None
         while line := await process.stdout.readline():
             answer = msgspec.json.decode(line, type=Answer)
-            if (future := self._waiting.get(answer.id)) and not future.done():
+            if (future := waiting.get(answer.id)) and not future.done():
                 future.set_result(answer)
         await process.wait()
-        for future in self._waiting.values():
+        for future in waiting.values():
             if not future.done():
                 future.set_exception(ConnectionResetError())
 
@@ -98,8 +103,7 @@ class Launcher:
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
             await self._process.wait()
-        if self._reader is not None:
-            await self._reader
+        await asyncio.gather(*self._readers)
 
 
 @asynccontextmanager

@@ -48,11 +48,13 @@ def kill_rest(child: int, *, isolated: bool) -> None:
     until = time.monotonic() + _KILL_SECONDS
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(child, signal.SIGKILL)
-    while (left := descendants(os.getpid())) and time.monotonic() < until:
+    while left := descendants(os.getpid()):
         for pid in left:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         _reap_all(block=False)
+        if time.monotonic() > until:  # asked afterwards, so that all are killed however late it is
+            return
         time.sleep(0.01)
 
 
