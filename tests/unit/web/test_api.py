@@ -55,7 +55,7 @@ class Client:
 @pytest.fixture
 async def client() -> AsyncIterator[Client]:
     listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(api(), log_config=None, lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(api(), log_config=None, lifespan="off", timeout_keep_alive=60))
     serving = asyncio.ensure_future(server.serve(sockets=[listening]))
     async with aiohttp.ClientSession(f"http://127.0.0.1:{listening.getsockname()[1]}") as session:
         yield Client(session)

@@ -68,7 +68,7 @@ def api() -> FastAPI:
 @pytest.fixture(scope="module")
 async def served() -> AsyncIterator[str]:
     listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(api(), log_config=None, lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(api(), log_config=None, lifespan="off", timeout_keep_alive=60))
     serving = asyncio.ensure_future(server.serve(sockets=[listening]))
     yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     server.should_exit = True

@@ -51,7 +51,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
     async def stream() -> None: ...
 
     listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", timeout_keep_alive=60))
     serving = asyncio.ensure_future(server.serve(sockets=[listening]))
     async with aiohttp.ClientSession(f"http://127.0.0.1:{listening.getsockname()[1]}") as opened:
         yield opened

@@ -202,9 +202,10 @@ async def test_when_the_server_ends_all_are_sent_away_with_different_moments_to_
 async def test_who_does_not_read_is_cut_with_a_code_and_nobody_waits_for_him(
     client: Client, here: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reader, "SLOW_SECONDS", 0.2)
     monkeypatch.setattr(wire, "CUT_SECONDS", 60.0)
-    asleep = await _handshake(here)
+    with monkeypatch.context() as impatient:  # with him alone
+        impatient.setattr(reader, "SLOW_SECONDS", 0.2)
+        asleep = await _handshake(here)
     async with await client.connect() as ws:
         await follow(ws)
         sent = 0
