@@ -8,18 +8,20 @@ import functools
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError, Future
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final, Generic, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _END_SECONDS: Final = 10.0
+_OWN_THREAD: Final = "a callback of the client cannot call the client: it would wait for itself"
 
 
 class LoopThread:
     """Runs from `start` to `stop`; `run` may be called from any thread but its own."""
 
     def __init__(self) -> None:
+        self._changing = threading.Lock()  # what was handed to the loop is ended by `stop`, or was never begun
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
@@ -31,29 +33,29 @@ class LoopThread:
         self._thread = threading.Thread(target=self._loop.run_forever, name="longshore-sdk", daemon=True)
         self._thread.start()
 
-    @property
-    def is_running(self) -> bool:
-        return self._loop is not None
-
-    def stop(self) -> None:
-        """Ends what still runs in it; a second time does nothing."""
-        if self._loop is None or self._thread is None:
+    def stop(self, last: Callable[[], Awaitable[object]] | None = None) -> None:
+        """Ends what still runs in it, then does the `last` thing; a second time does nothing."""
+        if threading.current_thread() is self._thread:
+            raise RuntimeError(_OWN_THREAD)
+        with self._changing:
+            loop, self._loop = self._loop, None
+        if loop is None or self._thread is None:
             return
-        loop, self._loop = self._loop, None
-        asyncio.run_coroutine_threadsafe(_cancel_others(), loop).result(_END_SECONDS)
+        asyncio.run_coroutine_threadsafe(_end(last), loop).result(_END_SECONDS)
         loop.call_soon_threadsafe(loop.stop)
         self._thread.join(_END_SECONDS)
         loop.close()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`, or its error; Ctrl-C cancels it."""
-        if self._loop is None:
-            work.close()
-            raise RuntimeError("this client is closed: use `with SyncClient() as client`, or client.open()")
-        if threading.current_thread() is self._thread:
-            work.close()
-            raise RuntimeError("a callback of the client cannot call the client: it would wait for itself")
-        future: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
+        with self._changing:
+            if self._loop is None:
+                work.close()
+                raise RuntimeError("this client is closed: use `with SyncClient() as client`, or client.open()")
+            if threading.current_thread() is self._thread:
+                work.close()
+                raise RuntimeError(_OWN_THREAD)
+            future: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
         except CancelledError:
@@ -82,33 +84,51 @@ class LoopThread:
             async def made() -> AsyncIterator[T]:
                 return method(*args, **kwargs)
 
-            source = self.run(made())
+            reading = _Reading(self.run(made()))
             try:
                 while True:
                     try:
-                        yield self.run(_next(source))
+                        yield self.run(reading.next())
                     except StopAsyncIteration:
                         return
             finally:
                 if self._loop is not None:
-                    self.run(_close(source))
+                    self.run(reading.close())
 
         return wrapped
 
 
-async def _next(source: AsyncIterator[T]) -> T:
-    return await anext(source)
+class _Reading(Generic[T]):
+    """An iterator of the loop, read from outside of it step by step. A step that Ctrl-C interrupts does not end at
+    once: it closes its socket first, and is waited for."""
+
+    def __init__(self, source: AsyncIterator[T]) -> None:
+        self._source = source
+        self._turn = asyncio.Lock()
+        self._step: asyncio.Task[Any] | None = None
+
+    async def next(self) -> T:
+        async with self._turn:
+            self._step = asyncio.current_task()
+            try:
+                return await anext(self._source)
+            finally:
+                self._step = None
+
+    async def close(self) -> None:
+        if self._step is not None and not self._step.cancelling():
+            self._step.cancel()
+        async with self._turn:
+            if isinstance(self._source, AsyncGenerator):
+                await self._source.aclose()
 
 
-async def _close(source: AsyncIterator[Any]) -> None:
-    if isinstance(source, AsyncGenerator):
-        await source.aclose()
-
-
-async def _cancel_others() -> None:
+async def _end(last: Callable[[], Awaitable[object]] | None) -> None:
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
+    if last is not None:
+        await last()
     await asyncio.get_running_loop().shutdown_asyncgens()
     await asyncio.get_running_loop().shutdown_default_executor()

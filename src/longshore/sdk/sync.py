@@ -48,9 +48,7 @@ class SyncClient:
 
     def close(self) -> None:
         """End what still runs, and the connections; a second time does nothing."""
-        if self._loop.is_running:
-            self._loop.run(self._client.__aexit__(None, None, None))
-            self._loop.stop()
+        self._loop.stop(self._client.__aexit__)
 
     def __enter__(self) -> Self:
         return self.open()

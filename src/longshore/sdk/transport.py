@@ -70,9 +70,17 @@ class Transport:
 
         `patience`: for this call at least so much, if the client has less.
         """
-        async with self.open(
-            method, path, params=params, body=body, headers=headers, repeatable=repeatable, patience=patience
-        ) as response:
+        sending = self.open(
+            method,
+            path,
+            params=params,
+            body=body,
+            headers=headers,
+            repeatable=repeatable,
+            patience=patience,
+            whole=True,
+        )
+        async with sending as response:
             content = await response.read()
         if answer is type(None):
             return answer()
@@ -96,13 +104,15 @@ class Transport:
         repeatable: bool = True,
         endless: bool = False,
         patience: float | None = None,
+        whole: bool = False,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The answer with its body unread; `endless`: its body may be silent for as long as it likes."""
+        """The answer with its body unread; `endless`: its body may be silent for as long as it likes. `whole`: with its
+        body read, so that one which breaks off is asked for again as one that never came."""
         deadline = asyncio.get_running_loop().time() + max(self._patience, patience or 0.0)
         pause = _FIRST_PAUSE
         while True:
             try:
-                response = await self._send(method, path, params, body, headers, endless=endless)
+                response = await self._send(method, path, params, body, headers, endless=endless, whole=whole)
                 break
             except _UnsentError as unsent:
                 problem: errors.Unavailable | errors.TooManyRequests = unsent.problem
@@ -155,6 +165,7 @@ class Transport:
         headers: Mapping[str, str] | None,
         *,
         endless: bool,
+        whole: bool,
     ) -> aiohttp.ClientResponse:
         if self._session is None:
             raise RuntimeError("LongshoreClient is an async context manager: use `async with`")
@@ -168,9 +179,11 @@ class Transport:
                 timeout=timeout,
                 allow_redirects=False,
             )
+            if whole or response.status >= 300:
+                await response.read()
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise _UnsentError(self._away(error)) from error
-        except (aiohttp.ClientConnectionError, TimeoutError) as error:
+        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError) as error:
             raise self._away(error) from error
         except aiohttp.InvalidURL as error:
             raise errors.UserMistake(

@@ -4,14 +4,19 @@ import asyncio
 import inspect
 import os
 import signal
+import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+import traceback
+from collections.abc import AsyncIterator, Coroutine
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from longshore import errors
 from longshore.sdk import Job, LongshoreClient, SyncClient
+from longshore.sdk.blocking import LoopThread
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Api
@@ -93,6 +98,58 @@ def test_ctrl_c_ends_the_call_and_not_the_client(api: Api) -> None:
             client.jobs.wait("j1")
         assert client.jobs.get("j2").status == "Succeeded"
     pressing.join()
+
+
+def test_ctrl_c_waits_until_what_it_interrupts_is_over() -> None:
+    over = threading.Event()
+
+    async def slow_to_end() -> AsyncIterator[int]:
+        try:
+            yield 1
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(10):  # as one that closes a socket
+                await asyncio.sleep(0)
+            over.set()
+
+    def press() -> None:
+        while "result" not in _what_the_main_thread_is_in():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    loop, pressing = LoopThread(), threading.Thread(target=press)
+    loop.start()
+    numbers = loop.iterating(slow_to_end)()
+    assert next(numbers) == 1
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - it may come as soon as it may
+        pressing.start()
+        next(numbers)
+    assert over.is_set()
+    pressing.join()
+    loop.stop()
+
+
+def _what_the_main_thread_is_in() -> set[str]:
+    frame = sys._current_frames()[threading.main_thread().ident or 0]
+    return {each.f_code.co_name for each, _ in traceback.walk_stack(frame)}
+
+
+def test_a_call_that_meets_the_end_of_the_client_is_told_so(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.on("GET /v1/jobs/j1", RUNNING)
+    client = SyncClient(api.url).open()
+    closing, submit = threading.Thread(target=client.close), asyncio.run_coroutine_threadsafe
+
+    def late(work: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop) -> Future[Any]:
+        if closing.ident is None:
+            closing.start()
+            closing.join(0.2)
+        return submit(work, loop)
+
+    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", late)
+    with pytest.raises(RuntimeError, match="closed meanwhile"):
+        client.jobs.wait("j1")
+    closing.join(60)
+    assert not closing.is_alive()
 
 
 def test_what_is_closed_or_not_open_says_so(api: Api) -> None:

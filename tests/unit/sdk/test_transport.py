@@ -100,6 +100,17 @@ async def test_what_may_not_be_repeated_is_not_sent_again_on_503(api: Api) -> No
     assert len(api.asked) == 1
 
 
+async def test_an_answer_that_broke_off_is_asked_for_again(api: Api) -> None:
+    api.broken("GET /v1/jobs/j1", b'{"id": "j1", ')
+    api.on("GET /v1/jobs/j1", JOB)
+    api.broken("POST /v1/tenants/demo/keys", b"{")
+    async with LongshoreClient(api.url) as client:
+        assert (await client.jobs.get("j1")).id == "j1"
+        with pytest.raises(errors.Unavailable, match="cannot be reached"):
+            await client.keys.create("demo")
+    assert len(api.asked_for("POST /v1/tenants/demo/keys")) == 1
+
+
 async def test_a_server_that_is_not_there_is_unavailable_with_a_hint() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
