@@ -37,6 +37,9 @@ async def ours(urls: dict[str, str], refused: str, seconds: float) -> Measured:
         refusals = stack.enter_context(Refusals(refused))
         clients = {mode: await stack.enter_async_context(client(url)) for mode, url in urls.items()}
         tasks = {mode: asyncio.ensure_future(Reflector(one, job_store()).run()) for mode, one in clients.items()}
+        async with asyncio.timeout(60):
+            while not refusals.at:  # noqa: ASYNC110 - nobody tells that they have begun
+                await asyncio.sleep(0.01)
         await asyncio.wait(tasks.values(), timeout=seconds)
         gave_up = sorted(mode for mode, task in tasks.items() if task.done())
         for task in tasks.values():

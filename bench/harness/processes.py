@@ -16,7 +16,7 @@ from typing import IO, Any
 import msgspec
 
 ROOT = Path(__file__).resolve().parents[2]
-GRACE = 5.0  # seconds that a server has to clean up
+GRACE = 60.0  # seconds that a server has to clean up
 Measured = dict[str, Any]
 
 

@@ -143,7 +143,12 @@ class Spool:
 
     async def drop(self, part: Part) -> None:
         """It is kept elsewhere, or worth nothing any more."""
-        await asyncio.to_thread(part.drop)
+        dropping = asyncio.ensure_future(asyncio.to_thread(part.drop))
+        try:
+            await asyncio.shield(dropping)
+        except asyncio.CancelledError:  # a thread does not hear of it, and whoever comes next finds it there or not
+            await asyncio.wait([dropping])
+            raise
         self._count(-part.bytes)
         part.bytes = 0
 

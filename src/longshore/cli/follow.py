@@ -171,7 +171,9 @@ class _Bar:
         progress = job.progress
         fraction = progress.fraction if progress else None
         total = 1.0 if fraction is not None else None
-        self.drawn.update(self._task, description=job.status, total=total, completed=fraction or 0.0, note=_note(job))
+        done, note = fraction or 0.0, _note(job)
+        # drawn at once: what does not last until the next frame is seen too
+        self.drawn.update(self._task, description=job.status, total=total, completed=done, note=note, refresh=True)
 
 
 def headline(job: "Job") -> str:

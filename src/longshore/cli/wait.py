@@ -1,6 +1,7 @@
 """`longshore wait`: until one job, all or any of several have ended, with an exit code for scripts."""
 
 import asyncio
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -44,11 +45,17 @@ async def wait(
             for task in tasks:
                 task.cancel()
     except TimeoutError:
-        left = [each for each in job_ids if each not in {job.id for job in ended}]
-        goes = "goes" if len(left) == 1 else "go"
-        have = "has" if len(left) == 1 else "have"
-        call.out.say(f"{', '.join(left)} {have} not ended in {deadline:g} s and {goes} on running")
+        call.out.say(too_long(job_ids, ended, deadline))
         return TIMED_OUT
     if call.out.json:
         call.out.document({"items": ended} if several else ended[0])
     return max(conclude(call.out, job) for job in ended)
+
+
+def too_long(job_ids: Sequence[str], ended: Iterable["Job"], deadline: float | None) -> str:
+    """Which of them have not ended in that time."""
+    over = {job.id for job in ended}
+    left = [each for each in job_ids if each not in over]
+    goes = "goes" if len(left) == 1 else "go"
+    have = "has" if len(left) == 1 else "have"
+    return f"{', '.join(left)} {have} not ended in {deadline:g} s and {goes} on running"

@@ -84,13 +84,15 @@ async def test_whose_own_question_takes_too_long_is_refused_and_nobody_else(monk
     assert await world.ask() == "here"
 
 
-async def test_who_gives_up_waiting_leaves_the_turn_to_the_next() -> None:
+async def test_who_gives_up_waiting_leaves_the_turn_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presence, "AWAY_PATIENCE", 0.0)
     world, never = World(), asyncio.Event()
     turns = Presence(lambda: START, never.wait, lambda: world.seconds)
     world.away = True
     with pytest.raises(Unavailable):
         await turns.ask(world.asking)
     world.seconds += AGAIN
+    monkeypatch.setattr(presence, "AWAY_PATIENCE", 60.0)
     waiting = asyncio.ensure_future(turns.ask(world.asking))
     await asyncio.sleep(0)
     waiting.cancel()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
 
 from longshore.archive.log_chunk import Chunk, joined
-from longshore.archive.spool import Key, Spool
+from longshore.archive.spool import Key, Part, Spool
 from longshore.errors import UserMistake
 
 KEY = Key("acme", "j1", "20261128T120000Z.abcde.main")
@@ -75,6 +76,33 @@ async def test_a_full_spool_makes_its_writers_wait_until_there_is_room(tmp_path:
         assert not waiting.done()
         await spool.drop(part)
         await asyncio.wait_for(waiting, 60)
+
+
+async def test_who_is_cut_off_while_a_part_goes_is_through_when_it_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever comes next would find it there, and then not."""
+    begun, may_go, drop = threading.Event(), threading.Event(), Part.drop
+
+    def slow(part: Part) -> None:
+        begun.set()
+        assert may_go.wait(60)
+        drop(part)
+
+    monkeypatch.setattr(Part, "drop", slow)
+    with Spool(tmp_path, 1 << 20) as spool:
+        part = spool.part(KEY, 0)
+        await spool.append(part, [piece(0, b"one\n")])
+        dropping = asyncio.ensure_future(spool.drop(part))
+        assert await asyncio.to_thread(begun.wait, 60)
+        dropping.cancel()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not dropping.done()
+        may_go.set()
+        await asyncio.wait([dropping], timeout=60)
+        assert dropping.cancelled()
+        assert parts_in(tmp_path) == []
 
 
 async def test_a_folder_that_cannot_be_written_to_names_the_setting(tmp_path: Path) -> None:

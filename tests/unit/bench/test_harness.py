@@ -64,11 +64,12 @@ def test_a_figure_is_held_to_its_goal(figure: Figure, value: float, verdict: Ver
 def test_a_run_of_one_benchmark_changes_only_its_own_figures(tmp_path: Path) -> None:
     write(a_record("fanout", fanout_us_1=10.0), tmp_path)
     write(a_record("gc_pause", gc_pause_ms_100k=30.0), tmp_path)
-    write(a_record("fanout", fanout_us_1=11.0), tmp_path)
+    last = a_record("fanout", fanout_us_1=11.0)
+    write(last, tmp_path)
     figures = latest(tmp_path)
     assert (figures["fanout_us_1"], figures["gc_pause_ms_100k"]) == (11.0, 30.0)
     assert list(figures) == [figure.key for part in ("gc_pause", "fanout") for figure in FIGURES[part]]
-    kept = msgspec.json.decode((tmp_path / f"{now():%Y-%m-%d}-fanout.json").read_bytes(), type=Record)
+    kept = msgspec.json.decode((tmp_path / f"{last.at:%Y-%m-%d}-fanout.json").read_bytes(), type=Record)
     assert kept.samples == {"raw": [1, 2]}
     assert kept.hardware.cores >= 1
     assert kept.versions["msgspec"] == msgspec.__version__

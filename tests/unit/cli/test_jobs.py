@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from longshore.cli import command
+from longshore.cli.wait import too_long
+from longshore.sdk import Job
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Cli
@@ -438,7 +440,13 @@ def test_wait_for_any_does_not_wait_for_the_others(cli: Cli, api: Api) -> None:
     assert cli("wait", "--any", "j1", "j2").code == 0
     late = cli("wait", "j1", "j2", "--timeout", "0.3")
     assert late.code == 124
-    assert "j2 has not ended" in late.err
+    assert "not ended in 0.3 s" in late.err
+
+
+def test_who_waited_too_long_for_several_is_told_for_which() -> None:
+    ended = [Job(id="j1", status="Succeeded")]
+    assert too_long(["j1", "j2"], ended, 0.3) == "j2 has not ended in 0.3 s and goes on running"
+    assert too_long(["j1", "j2"], [], 60.0) == "j1, j2 have not ended in 60 s and go on running"
 
 
 def test_rerun_prints_the_new_id_and_delete_can_purge(cli: Cli, api: Api) -> None:
@@ -491,6 +499,10 @@ def test_tab_is_quiet_when_nobody_answers(cli: Cli, monkeypatch: pytest.MonkeyPa
 LONGSHORE = [sys.executable, "-m", "longshore"]
 
 
+# a person waits behind the key for two seconds, a test does not
+PATIENTLY = "from longshore.cli import completion; completion._SECONDS = 60.0; import longshore.__main__ as m; m.main()"
+
+
 def _completed(shell: str, typed: str) -> str:
     words = typed.split(" ")
     asked = {"_LONGSHORE_COMPLETE": f"complete_{shell}"}
@@ -499,6 +511,7 @@ def _completed(shell: str, typed: str) -> str:
     else:
         asked |= {"_TYPER_COMPLETE_ARGS": typed, "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
     env = {**os.environ, **asked}
-    ran = subprocess.run(LONGSHORE, env=env, capture_output=True, text=True, timeout=60, check=False)
+    command = [sys.executable, "-c", PATIENTLY]
+    ran = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
     assert ran.stderr == ""
     return ran.stdout

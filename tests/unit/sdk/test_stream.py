@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -62,7 +63,7 @@ async def test_a_connection_that_breaks_goes_on_after_its_last_number() -> None:
         with suppress(TypeError):
             await socket.receive()
 
-    async with streaming(breaks, goes_on) as url, LongshoreClient(url, "k") as client, asyncio.timeout(30):
+    async with streaming(breaks, goes_on) as url, LongshoreClient(url, "k") as client, asyncio.timeout(60):
         seen = [(each.type, (each.job or each.jobs[0]).status) async for each in client.jobs.watch("j1")]
     assert seen == [("snapshot", "Queued"), ("job", "Running"), ("job", "Succeeded")]
     assert [said["to"] for said in subscriptions] == [{"job": "j1"}] * 2
@@ -91,7 +92,7 @@ async def test_a_replica_that_is_behind_what_another_told_is_asked_again() -> No
         with suppress(TypeError):
             await socket.receive()
 
-    async with streaming(breaks, is_behind, caught_up) as url, LongshoreClient(url, "k") as client, asyncio.timeout(30):
+    async with streaming(breaks, is_behind, caught_up) as url, LongshoreClient(url, "k") as client, asyncio.timeout(60):
         seen = [(each.job or each.jobs[0]).status async for each in client.jobs.watch("j1")]
     assert seen == ["Pending", "Running", "Succeeded"]
     assert said == [None, "e-4-10.12", "e-4-10.12"]
@@ -103,7 +104,7 @@ async def test_a_replica_that_stays_behind_is_away() -> None:
         with suppress(TypeError):
             await socket.receive()
 
-    async with streaming(*[is_behind] * 50) as url, LongshoreClient(url, "k") as client, asyncio.timeout(30):
+    async with streaming(*[is_behind] * 50) as url, LongshoreClient(url, "k") as client, asyncio.timeout(60):
         with pytest.raises(errors.Unavailable, match="behind"):
             await anext(aiter(client.jobs.watch("j1", outage=0.2)))
 
@@ -128,7 +129,7 @@ async def test_after_a_backup_of_the_cluster_was_put_back_a_watch_goes_on_with_w
         with suppress(TypeError):
             await socket.receive()
 
-    async with streaming(breaks, is_set_back, ends) as url, LongshoreClient(url, "k") as client, asyncio.timeout(30):
+    async with streaming(breaks, is_set_back, ends) as url, LongshoreClient(url, "k") as client, asyncio.timeout(60):
         seen = [each.jobs[0].status async for each in client.jobs.watch("j1")]
     assert seen == ["Running", "Pending", "Succeeded"]
     assert said == [None, "e-3-900.901", "f-1-8.7"]
@@ -144,7 +145,7 @@ async def test_when_a_window_has_become_another_its_rows_are_asked_for_again() -
         with suppress(TypeError):
             await socket.receive()
 
-    async with streaming(changes) as url, LongshoreClient(url, "k") as client, asyncio.timeout(30):
+    async with streaming(changes) as url, LongshoreClient(url, "k") as client, asyncio.timeout(60):
         rows = []
         async for change in client.jobs.watch(limit=2, window=True):
             rows.append([job.id for job in change.jobs])
@@ -160,7 +161,7 @@ async def test_a_code_that_says_no_is_an_error(code: int, error: type[errors.Lon
     async def refuses(socket: web.WebSocketResponse, _: dict[str, Any]) -> None:
         await socket.close(code=code, message=b"this is why")
 
-    async with streaming(refuses) as url, LongshoreClient(url, "k") as client, asyncio.timeout(30):
+    async with streaming(refuses) as url, LongshoreClient(url, "k") as client, asyncio.timeout(60):
         with pytest.raises(error, match="this is why"):
             [each async for each in client.jobs.watch("j1")]
 
@@ -169,7 +170,7 @@ async def test_what_cannot_be_followed_is_the_error_it_is() -> None:
     async def refuses(socket: web.WebSocketResponse, _: dict[str, Any]) -> None:
         await socket.send_json({"type": "error", "id": "watch", "status": 404, "detail": "no job", "hint": "look"})
 
-    async with streaming(refuses) as url, LongshoreClient(url, "k") as client, asyncio.timeout(30):
+    async with streaming(refuses) as url, LongshoreClient(url, "k") as client, asyncio.timeout(60):
         with pytest.raises(errors.NotFound, match="no job"):
             [each async for each in client.jobs.watch("j1")]
 
@@ -180,14 +181,14 @@ async def test_where_no_socket_can_be_had_it_polls_and_tells_only_what_is_new(
     monkeypatch.setattr(stream, "POLL_SECONDS", 0.01)
     for status in ("Queued", "Queued", "Running", "Succeeded"):
         api.on("GET /v1/jobs/j1", record(status))
-    async with LongshoreClient(api.url, "k") as client, asyncio.timeout(30):
+    async with LongshoreClient(api.url, "k") as client, asyncio.timeout(60):
         seen = [(each.type, each.jobs[0].status) async for each in client.jobs.watch("j1")]
     assert seen == [("snapshot", "Queued"), ("snapshot", "Running"), ("snapshot", "Succeeded")]
 
 
 async def test_an_api_that_stays_away_is_told_at_last() -> None:
-    async with streaming() as url:
-        pass
-    async with LongshoreClient(url, "k") as client, asyncio.timeout(30):
-        with pytest.raises(errors.Unavailable):
-            [each async for each in client.jobs.watch("j1", outage=0.3)]
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and nobody else gets it
+        async with LongshoreClient(f"http://127.0.0.1:{nobody.getsockname()[1]}", "k") as client, asyncio.timeout(60):
+            with pytest.raises(errors.Unavailable):
+                [each async for each in client.jobs.watch("j1", outage=0.3)]

@@ -11,6 +11,7 @@ import pytest
 
 from longshore.archive.log_chunk import Chunk
 from longshore.archive.spool import Key, Part, Spool
+from longshore.kinds.jobs.logs import collector as module
 from longshore.kinds.jobs.logs.collector import Collector
 from longshore.kinds.kind import Services, Stores
 from longshore.kinds.tenants.model import TENANTS
@@ -40,6 +41,7 @@ async def test_a_log_that_fails_ends_no_other(tmp_path: Path, monkeypatch: pytes
         return read(part)
 
     monkeypatch.setattr(Part, "read", failing)
+    monkeypatch.setattr(module, "FLUSH_SECONDS", 60.0)
     pods = Store(PODS, {"job": lambda _: None})
     stores = Stores(Store(JOBS, {"id": lambda _: None}), pods, Store(TENANTS), Store(SECRETS))
     Writer(stores.jobs).replace([], 1)
@@ -49,7 +51,7 @@ async def test_a_log_that_fails_ends_no_other(tmp_path: Path, monkeypatch: pytes
     parts = Services(options, client, stores, archive, Bus(), lambda: datetime.now(UTC))
     collecting = asyncio.ensure_future(Collector(parts).run())
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not failed.is_set() or not await archive.logs.size(*other.words):  # noqa: ASYNC110 - nobody tells of it
                 await asyncio.sleep(0.05)
             assert not collecting.done()

@@ -10,6 +10,7 @@ from longshore.archive.log_chunk import Chunk
 from longshore.archive.logs import End, LogStream
 from longshore.errors import Retry
 from longshore.kinds.jobs import model
+from longshore.kinds.jobs.logs import settled as module
 from longshore.kinds.jobs.logs.live import Tails
 from longshore.kinds.jobs.logs.settled import GONE_PATIENCE, HANGING, LOST_ATTEMPTS, settled, view_of
 from longshore.kinds.jobs.logs.source import POD_GONE
@@ -56,6 +57,7 @@ async def test_a_log_is_not_ended_by_others_while_its_collector_has_more_of_it(
         return collected
 
     monkeypatch.setattr(Tails, "is_collected", is_collected)
+    monkeypatch.setattr(module, "SETTLE_SECONDS", 60.0)
     meta = ObjectMeta(name="j1", namespace="tenant-a", uid="u", labels={model.LABEL_TENANT: "a"})
     job = Job(metadata=meta, status=JobStatus(conditions=(Condition("Complete", "True", last_transition_time=AT),)))
     parts = parts_of(tmp_path, lambda: AT + waited)
