@@ -147,9 +147,12 @@ class LocalCluster:
         """The part that runs a process node of this name; `settings` as in NodeSettings."""
         return self._identities.node(NodeSettings(name, **settings))
 
-    def forget_node(self, name: str) -> None:
-        """Delete a stopped node's folder, port and credentials."""
-        self._identities.forget_node(name)
+    async def forget_node(self, name: str) -> None:
+        """Delete a stopped node's folder, port and credentials, after ending what it left where it had to be killed."""
+        from longshore.cluster.node.attempts import kill_leftovers  # as in _furnish
+
+        await kill_leftovers(self.folder.nodes / name)
+        await asyncio.to_thread(self._identities.forget_node, name)
 
     def port(self, name: str) -> int:
         """A free port of 127.0.0.1 for whoever `name` is, the same at every start."""

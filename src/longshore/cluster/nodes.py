@@ -140,7 +140,7 @@ async def remove(
             await client.delete(NODES, name)
         if force:  # Kubernetes would take a minute to see that they are gone
             await delete_all(client, name)
-    cluster.forget_node(name)
+    await cluster.forget_node(name)
 
 
 async def _remove_simulated(cluster: LocalCluster, name: str) -> bool:

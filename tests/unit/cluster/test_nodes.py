@@ -3,10 +3,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.cluster.node.unfenced import container
 
 from longshore.cluster import nodes
 from longshore.cluster.addons import installed
 from longshore.cluster.cluster import LocalCluster
+from longshore.cluster.node.launcher import launcher
+from longshore.cluster.processes import is_running
 
 
 @pytest.fixture
@@ -38,6 +41,16 @@ async def test_an_up_that_fails_leaves_a_new_cluster_as_new(cluster: LocalCluste
     with pytest.raises(ZeroDivisionError):
         await fail(cluster)
     assert cluster.folder.read_settings().nodes is None
+
+
+async def test_a_node_that_had_to_be_killed_leaves_nothing_when_it_is_forgotten(cluster: LocalCluster) -> None:
+    cluster.node_part("gone")
+    folder = cluster.folder.nodes / "gone" / "pods" / "uid" / "containers" / "main" / "1"
+    async with launcher() as started, container(started, folder) as process:
+        assert is_running(process)
+        await cluster.forget_node("gone")
+        assert not is_running(process)
+    assert list(cluster.folder.nodes.iterdir()) == []
 
 
 class Failing(LocalCluster):
