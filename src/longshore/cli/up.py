@@ -56,12 +56,20 @@ def up(cluster: ClusterName = DEFAULT_CLUSTER, archive: ArchiveUrl = None, json:
     configure_logging("WARNING")
     out = Output(json=json)
     local = LocalCluster(cluster)
+    api: LocalApi | None = None
+
+    async def work(report: Report) -> None:
+        nonlocal api
+        api = await compose(local, report, archive=archive)
+
     with Steps(out.people) as report:
         try:
-            api = asyncio.run(compose(local, report, archive=archive))
+            asyncio.run(work(report))
         except KeyboardInterrupt:
-            out.say("interrupted; what this `up` started is stopped again")
-            raise
+            if api is None:  # else it came too late to take anything back
+                out.say("interrupted; what this `up` started is stopped again")
+                raise
+    assert api is not None
     if json:
         out.document({"cluster": cluster, "api": api.url, "kubeconfig": str(local.kubeconfig_path)})
         return

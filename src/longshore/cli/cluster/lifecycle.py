@@ -10,6 +10,7 @@ from longshore import errors
 from longshore.cli.cluster.command import Json, Name, named, shown
 from longshore.cli.local import DEFAULT_CLUSTER
 from longshore.cli.output import Output, seconds, size
+from longshore.cluster.progress import Report
 
 if TYPE_CHECKING:
     from longshore.cluster.status import ClusterStatus, PartStatus
@@ -47,12 +48,20 @@ def up(
 
     local = LocalCluster(cluster, fsync=fsync, audit=audit, kubernetes=kubernetes)
     out = Output(json=json)
-    try:
-        with process_nodes.wanted(local, nodes):
-            shown(out, lambda report: local.up(progress=report))
-    except KeyboardInterrupt:
-        out.say("interrupted; what this `up` started is stopped again")
-        raise
+    is_up = False
+
+    async def work(report: Report) -> None:
+        nonlocal is_up
+        await local.up(progress=report)
+        is_up = True
+
+    with process_nodes.wanted(local, nodes):
+        try:
+            shown(out, work)
+        except KeyboardInterrupt:
+            if not is_up:  # else it came too late to take anything back
+                out.say("interrupted; what this `up` started is stopped again")
+                raise
     status = asyncio.run(local.status())
     if json:
         out.document(status)
