@@ -7,10 +7,13 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from msgspec import Struct
 
 from longshore.errors import Unavailable, UserMistake
+
+OWN_SECONDS = 10.0  # the API server, or a watch of it, may stand still for some
 
 
 class Stats(Struct):
@@ -63,6 +66,13 @@ class Versioned:
         except ValueError:
             raise UserMistake(f"{version!r} is not a resource version", hint="pass one that was returned") from None
         await self._wait(wanted, deadline)
+
+    async def has_seen(self, version: int | str) -> None:
+        """Return when what was written just now, at this resourceVersion, is known here too, so that its writer's next
+        read finds it; after OWN_SECONDS at the latest, for it is written all the same.
+        """
+        with suppress(Unavailable):
+            await self.wait_for(version, OWN_SECONDS)
 
     def _move(self, version: int) -> None:
         self.version = version

@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from longshore.errors import Unavailable, UserMistake
+from longshore.kube import versioned
 from longshore.kube.objects import JOBS, Job
 from longshore.kube.store import Order, Store, Writer, created
 
@@ -137,6 +138,20 @@ async def test_a_version_that_comes_in_the_turn_of_the_deadline_has_come() -> No
     writer.put(a_job("a", 11))
     await waiting
     assert store.stats.late == 0
+
+
+async def test_who_has_written_goes_on_when_it_is_known_here_or_without_that_after_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store, writer = a_store()
+    waiting = asyncio.create_task(store.has_seen("11"))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    writer.put(a_job("a", 11))
+    await waiting
+    monkeypatch.setattr(versioned, "OWN_SECONDS", 0.01)
+    await store.has_seen("12")
+    assert store.stats.late == 1
 
 
 async def test_waiting_for_nonsense_is_the_callers_mistake() -> None:

@@ -86,8 +86,7 @@ def find_foreign(parts: Services, who: Caller, tenant_id: str, name: str) -> Fou
 async def known(parts: Services, result: Submitted) -> None:
     """Wait, for a moment at most, until this replica knows the job, so that its caller's next request finds it."""
     if result.job is not None:
-        with suppress(Unavailable):
-            await parts.stores.jobs.wait_for(result.job.metadata.resource_version)
+        await parts.stores.jobs.has_seen(result.job.metadata.resource_version)
 
 
 async def accepted(parts: Services, result: Submitted) -> Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated
@@ -12,7 +11,7 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from longshore.errors import Forbidden, Unavailable, UserMistake
+from longshore.errors import Forbidden, UserMistake
 from longshore.kinds.jobs import commands, model
 from longshore.kinds.jobs.find import (
     accepted,
@@ -161,8 +160,7 @@ async def delete_job(id: str, who: Who, parts: Parts, purge: bool = False) -> Re
     found = await find_deletable(parts, who, id)
     if found.job is not None:
         hidden = await commands.hide(parts, found.job, f"Deleted by {who.name}.", purge=purge)
-        with suppress(Unavailable):
-            await parts.stores.jobs.wait_for(hidden.metadata.resource_version)
+        await parts.stores.jobs.has_seen(hidden.metadata.resource_version)
     elif purge:
         await parts.archive.removal.purge(found.tenant, id)
     elif found.record is not None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
-from longshore.errors import NotFound, Unavailable
+from longshore.errors import NotFound
 from longshore.kinds.kind import Services
 from longshore.kinds.tenants.model import TENANTS, Tenant
 
@@ -21,6 +19,7 @@ async def tenant_named(parts: Services, name: str) -> Tenant | None:
         made = await parts.client.get(TENANTS, name)
     except NotFound:
         return None
-    with suppress(Unavailable):  # so that what is asked next, here, finds it too
-        await parts.stores.tenants.wait_for(made.metadata.resource_version)
+    await parts.stores.tenants.has_seen(
+        made.metadata.resource_version
+    )  # so that what is asked next, here, finds it too
     return made

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.responses import Response
 
-from longshore.errors import Conflict, NotFound, Unavailable
+from longshore.errors import Conflict, NotFound
 from longshore.kinds.kind import Parts, Services
 from longshore.kinds.tenants import commands
 from longshore.kinds.tenants.lookup import tenant_named
@@ -112,8 +111,7 @@ async def create_tenant(body: TenantInput, who: Who, parts: Parts) -> Response:
         _refuse_reuse(body.id, parts)
     tenant = await commands.create(parts.client, body.id, body.spec())
     # so that the next request about it, here, finds it
-    with suppress(Unavailable):
-        await parts.stores.tenants.wait_for(tenant.metadata.resource_version)
+    await parts.stores.tenants.has_seen(tenant.metadata.resource_version)
     return answer(tenant_view(tenant, 0), 202, headers={"Location": f"/v1/tenants/{tenant.id}"})
 
 
@@ -137,8 +135,7 @@ async def change_tenant(tenant_id: str, body: TenantChange, who: Who, parts: Par
     who.require_admin()
     tenant = await commands.change(parts.client, await find(tenant_id, who, parts), body.spec())
     # so that the next request about it, here, finds it so
-    with suppress(Unavailable):
-        await parts.stores.tenants.wait_for(tenant.metadata.resource_version)
+    await parts.stores.tenants.has_seen(tenant.metadata.resource_version)
     return answer(_view(tenant, parts), 202)
 
 
@@ -159,8 +156,7 @@ async def create_key(tenant_id: str, body: KeyInput, who: Who, parts: Parts) -> 
     kept, key, version = await commands.create_key(
         parts.client, parts.settings.keys_namespace, tenant, body.name, expires_in, parts.now()
     )
-    with suppress(Unavailable):
-        await parts.stores.keys.wait_for(version)
+    await parts.stores.keys.has_seen(version)
     view = {"id": kept.id, "name": kept.name, "tenant": tenant.id, "created": kept.created, "expires": kept.expires}
     return answer({**view, "key": key}, 201, headers={"Cache-Control": "no-store"})
 
