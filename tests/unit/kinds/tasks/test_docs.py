@@ -93,7 +93,7 @@ async def test_the_sessions_say_what_is_written(tmp_path: Path) -> None:
     finally:
         with suppress(ProcessLookupError):
             service.terminate()
-        await asyncio.wait_for(service.wait(), 30)
+        await asyncio.wait_for(service.wait(), 60)
 
 
 async def typed(command: str, folder: Path, env: dict[str, str]) -> str:

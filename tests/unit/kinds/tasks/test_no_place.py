@@ -30,7 +30,7 @@ async def test_a_task_that_gets_no_folder_fails(tmp_path: Path, monkeypatch: pyt
             over.set()
 
     async with (
-        asyncio.timeout(30),
+        asyncio.timeout(60),
         executor(Settings(), kept, lambda: datetime.now(UTC), changed, Bus()) as processes,
     ):
         assert await processes.submit(
@@ -59,7 +59,7 @@ class Slow(Kept):
 
 async def test_what_became_of_a_task_is_kept_although_the_service_stops_meanwhile(tmp_path: Path) -> None:
     kept = Slow(Objects(tmp_path.as_uri()))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         async with executor(Settings(), kept, lambda: datetime.now(UTC), lambda _: None, Bus()) as processes:
             await processes.submit("a", template_of("command: ['true']"), Asked(pipeline_run_id="r"), "task-runner-r-1")
             await kept.asked.wait()

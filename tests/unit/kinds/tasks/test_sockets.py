@@ -229,7 +229,8 @@ async def test_sockets_of_one_caller_are_counted_and_room_is_given_back(
 ) -> None:
     world.job("t1")
     async with asyncio.timeout(60):
-        async with session.ws_connect("/ws/tasks") as one, session.ws_connect("/ws/task-status/t1"):
+        async with session.ws_connect("/ws/tasks") as one, session.ws_connect("/ws/task-status/t1") as other:
+            assert (await other.receive_json())["status"] == "Pending"
             await one.send_json({"type": "ping"})
             assert await one.receive_json() == {"type": "pong"}
             async with session.ws_connect("/ws/tasks") as more:
@@ -245,7 +246,7 @@ async def test_sockets_of_one_caller_are_counted_and_room_is_given_back(
 async def test_what_is_no_message_is_answered_and_the_socket_stays(
     session: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture, nonsense: str
 ) -> None:
-    async with session.ws_connect("/ws/tasks") as ws, asyncio.timeout(30):
+    async with session.ws_connect("/ws/tasks") as ws, asyncio.timeout(60):
         await ws.send_str(nonsense)
         assert (await ws.receive_json())["type"] == "error"
         await ws.send_json({"type": "ping"})

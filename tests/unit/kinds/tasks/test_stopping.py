@@ -32,12 +32,12 @@ async def test_a_silent_task_that_is_being_ended_when_the_service_stops_is_not_t
     )
     stubborn = Template(command=("bash", "-c", f"trap : TERM; echo $$ >> {began}; while :; do sleep 0.05; done"))
     await processes.submit("a", stubborn, Asked("r", heartbeat=True), "t1")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not _text(began):  # noqa: ASYNC110 - of another process
             await asyncio.sleep(0.02)
     processes.look(asyncio.get_running_loop().time() + 10_000)
     await asyncio.sleep(0)  # it is told to end, and takes its time
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await processes.stop()
     task = await processes.find("a", "t1")
     assert task is not None
