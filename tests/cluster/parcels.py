@@ -82,7 +82,7 @@ Step = Callable[[str], None]
 async def define(client: Client) -> None:
     """Has the API server know parcels."""
     await client.apply(CUSTOM_RESOURCE_DEFINITIONS, DEFINITION, field_manager="test")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             try:
                 await client.list_page(PARCELS, "default")

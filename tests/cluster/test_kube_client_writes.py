@@ -236,12 +236,20 @@ async def test_an_object_that_etcd_does_not_take_is_refused_with_a_hint(
     assert caught.value.hint
 
 
+async def create_until_it_is_refused(client: Client, namespace: str) -> None:
+    """What is to be asked before is known to an API server a moment after it is there."""
+    async with asyncio.timeout(60):
+        while True:
+            await client.create(CONFIG_MAPS, {"metadata": {"generateName": "a"}}, namespace)
+            await asyncio.sleep(0.1)
+
+
 async def test_a_quota_that_is_used_up_says_whom_to_ask(client: Client, namespace: str) -> None:
     await client.create(RESOURCE_QUOTAS, {"metadata": {"name": "q"}, "spec": {"hard": {"configmaps": "0"}}}, namespace)
     quotas = RESOURCE_QUOTAS.read_as(Raw)
     await until(lambda: client.get(quotas, "q", namespace), lambda quota: "hard" in quota.get("status", {}))
     with pytest.raises(Forbidden, match="exceeded quota: q") as caught:
-        await client.create(CONFIG_MAPS, {"metadata": {"name": "a"}}, namespace)
+        await create_until_it_is_refused(client, namespace)
     assert caught.value.hint is not None
     assert "more quota" in caught.value.hint
 
@@ -259,15 +267,9 @@ async def test_a_webhook_that_does_not_answer_is_named(client: Client, namespace
     name = f"down-{uuid4().hex[:8]}"
     await client.create(WEBHOOKS, {"metadata": {"name": name}, "webhooks": [hook]})
 
-    async def create_until_it_is_in_force() -> None:
-        async with asyncio.timeout(30):
-            while True:
-                await client.create(CONFIG_MAPS, {"metadata": {"generateName": "a"}}, namespace)
-                await asyncio.sleep(0.1)
-
     try:
         with pytest.raises(Unavailable, match="failed calling webhook") as caught:
-            await create_until_it_is_in_force()
+            await create_until_it_is_refused(client, namespace)
     finally:
         await client.delete(WEBHOOKS, name)
     assert "down.example.com" in caught.value.message

@@ -65,7 +65,7 @@ async def test_a_name_that_is_not_served_is_answered_with_what_is_near(client: C
 
 
 async def test_a_group_whose_server_is_down_is_named_and_harms_no_other(client: Client, down: str) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             found = await discovery.read(client)
             if found.stale:

@@ -206,6 +206,7 @@ async def test_a_leader_that_was_stopped_past_its_lease_repeats_nothing_that_its
         await until_released(heir)
         os.kill(process.pid, signal.SIGCONT)
         lines = await said(process, then)
+        process.kill()  # else it might lead once more when its heir has let go
         leading.cancel()
     if (fence, guard) == ("unfenced", "guarded"):
         assert "conflict" in lines, "what it did late was refused"
