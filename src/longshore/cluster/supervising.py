@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from longshore.cluster.logs import tail
-from longshore.cluster.parts import Plan, Supervision
+from longshore.cluster.parts import PartState, Plan, Supervision
 from longshore.cluster.processes import MARKER, Process, end, is_running, marked
 from longshore.cluster.progress import Report, Step
 from longshore.cluster.state import Folder, load, save
@@ -69,7 +69,7 @@ class Supervising:
             if said is None and loop.time() - began > SUPERVISOR_WITHIN:
                 raise self._not_ready("supervisor")
             states = said.parts if said and said.number == plan.number else {}
-            waiting = [name for name in names if not (name in states and states[name].ready)]
+            waiting = [name for name in names if not (name in states and _is_ready(states[name]))]
             if not set(waiting) & set(until):
                 return
             progress(Step("starting the cluster", ", ".join(waiting), len(names) - len(waiting), len(names)))
@@ -132,3 +132,8 @@ class Supervising:
             await end(left, grace)
             grace, asked = 0.0, asked.union(left)
         return marked(self._folder.root)
+
+
+def _is_ready(state: PartState) -> bool:
+    """Also where the supervisor has not seen yet that the process has ended."""
+    return state.ready and state.process is not None and is_running(state.process)

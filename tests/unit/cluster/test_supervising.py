@@ -1,14 +1,17 @@
-"""What a supervisor left is ended, whatever it does meanwhile."""
+"""What a supervisor says is checked, and what it left is ended, whatever that does meanwhile."""
 
 import asyncio
 import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from longshore.cluster import processes
-from longshore.cluster.processes import MARKER, marked
+from longshore.cluster.parts import PartState, Plan, Supervision
+from longshore.cluster.processes import MARKER, Process, identify, marked
 from longshore.cluster.progress import silent
-from longshore.cluster.state import Folder
+from longshore.cluster.state import Folder, save
 from longshore.cluster.supervising import Supervising
 
 # asked to end, it leaves another behind, as a shell that loops over commands does when it is killed
@@ -31,3 +34,23 @@ async def test_what_is_started_by_what_is_being_ended_ends_too(tmp_path: Path) -
         for process in marked(folder.root):
             processes._send(process, signal.SIGKILL)
         await left.wait()
+
+
+async def test_a_part_that_has_ended_is_not_ready_also_before_its_supervisor_says_so(tmp_path: Path) -> None:
+    folder, this = Folder("late", tmp_path), identify(os.getpid())
+    assert this is not None
+
+    def says(process: Process) -> None:
+        state = PartState(process=process, ready=True)
+        save(folder.supervision, Supervision(this, 0.0, number=1, parts={"part": state}))
+
+    async def ready() -> None:
+        await Supervising("late", folder).until_ready(Plan(1, ()), ["part"], ["part"], {}, silent)
+
+    says(Process(this.pid, "an earlier time"))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await ready()
+    says(this)
+    async with asyncio.timeout(60):
+        await ready()
