@@ -12,7 +12,7 @@ from longshore.cluster.cluster import LocalCluster
 from longshore.cluster.controlplane import API
 from longshore.cluster.status import PartStatus
 
-DEADLINE = 60.0  # seconds for a new one to be ready
+DEADLINE = 120.0  # seconds for a new one to be ready: one that ends again and again is started ever later
 
 
 class ApiServer:

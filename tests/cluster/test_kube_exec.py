@@ -90,6 +90,20 @@ async def test_a_terminal_is_one_and_has_the_size_that_it_is_told(client: Client
         assert await process.wait() == 7
 
 
+async def test_what_is_typed_faster_than_it_is_read_arrives_whole(client: Client, namespace: str) -> None:
+    data = bytes(range(1, 256)) * 1000
+    command = ["bash", "-c", "stty raw -echo; echo ready; head -c $1 | sha256sum", "-", f"{len(data)}"]
+    async with (
+        asyncio.timeout(60),
+        remote_command.start(client, "shell", namespace, command, container="main", stdin=True, tty=True) as process,
+    ):
+        assert (await anext(process.stdout)).strip() == b"ready"
+        await process.stdin.write(data)
+        said = await process.stdout.read(1000)
+        assert said.split()[0].decode() == hashlib.sha256(data).hexdigest()
+        assert await process.wait() == 0
+
+
 async def test_much_output_is_read_as_fast_as_the_reader_likes(client: Client, namespace: str) -> None:
     command = ["bash", "-c", "head -c 20000000 /dev/zero; echo done >&2"]
     async with (

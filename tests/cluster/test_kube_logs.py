@@ -25,7 +25,7 @@ from longshore.kube.objects import PODS, SERVICE_ACCOUNTS
 
 from .watched import until
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(400)
 NODE = "node0"
 # Lines of the same time, lines that are long, some for as long as nobody listens at the gate, and one that grows slowly
 SCRIPT = """

@@ -126,13 +126,31 @@ async def _listen(socket: web.WebSocketResponse, process: Process, terminal: int
                 size = msgspec.json.decode(data, type=_Size)
                 fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", size.Height, size.Width, 0, 0))
         elif channel == _STDIN and terminal is not None:
-            await asyncio.to_thread(os.write, terminal, data)
+            await _type(terminal, data)
         elif channel == _STDIN and process.stdin is not None:
             process.stdin.write(data)
             with suppress(ConnectionError):
                 await process.stdin.drain()
         elif channel == _CLOSE and process.stdin is not None:
             process.stdin.close()
+
+
+async def _type(terminal: int, data: bytes) -> None:
+    """All of it, as fast as the command reads: its reader has the terminal take no more than it has room for."""
+    while data:
+        try:
+            data = data[os.write(terminal, data) :]
+        except BlockingIOError:
+            await _has_room(terminal)
+
+
+async def _has_room(terminal: int) -> None:
+    loop, room = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_writer(terminal, room.set)
+    try:
+        await room.wait()
+    finally:
+        loop.remove_writer(terminal)
 
 
 async def _terminal_reader(terminal: int) -> asyncio.StreamReader:
