@@ -68,10 +68,10 @@ class Artifacts:
         return Artifact(name, seen.size, seen.sha256)
 
     async def list(self, tenant: str, id: str, area: str) -> list[Artifact]:
-        """The finished files of one area, sorted by name."""
+        """The finished files of one area, sorted by name; one finished twice at a time has two descriptions."""
         prefix = _meta(tenant, id, area)
         found = [_described(path.removeprefix(prefix)) async for path, _ in self._objects.list(prefix)]
-        return sorted(found)
+        return list({each.name: each for each in sorted(found)}.values())
 
     async def stat(self, tenant: str, id: str, area: str, name: str) -> Artifact:
         """Size and hash of one finished file; NotFound."""

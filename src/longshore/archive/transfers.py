@@ -21,7 +21,7 @@ from longshore.archive.artifacts import Artifact, Artifacts, Piece, Seen, pieces
 from longshore.archive.batches import LOADS, gathered
 from longshore.archive.objects import Objects
 from longshore.archive.paths import segment
-from longshore.errors import BadUpload, Conflict, TooLarge
+from longshore.errors import BadUpload, Conflict, NotFound, TooLarge
 
 PART = 64 * 1024 * 1024
 MOST_PARTS = 10_000
@@ -124,20 +124,35 @@ class Transfers:
             if found is not None and _is(announced, found):
                 return found
             staged = _folder(tenant, id, transfer_id(area, announced))
-            pieces = _cut(staged, announced, self.part)
-            await self._require_all(staged, pieces)
-            made = Artifact(announced.name, announced.size, announced.sha256, self.part, uuid4().hex)
-            kept = pieces_path(tenant, id, made.pieces)
             try:
-                for start in range(0, len(pieces), LOADS):
-                    some = pieces[start : start + LOADS]
-                    await gathered(self._objects.copy(p.path, kept + p.path.removeprefix(staged)) for p in some)
-                await self._verify(announced, parts, pieces, self._artifacts.pieces(tenant, id, area, made))
-                await self._artifacts.adopt(tenant, id, area, made)
-            except BaseException:
-                await asyncio.shield(self._objects.clear(kept))
-                raise
+                made = await self._made(tenant, id, area, announced, parts, staged)
+            except (
+                NotFound,
+                Conflict,
+            ):  # asked twice at a time, as after a connection that broke: the other was faster
+                found = await self._artifacts.find(tenant, id, area, announced.name)
+                if found is None or not _is(announced, found):
+                    raise
+                return found
         await self._objects.clear(staged)
+        return made
+
+    async def _made(
+        self, tenant: str, id: str, area: str, announced: Announced, parts: Sequence[str], staged: str
+    ) -> Artifact:
+        pieces = _cut(staged, announced, self.part)
+        await self._require_all(staged, pieces)
+        made = Artifact(announced.name, announced.size, announced.sha256, self.part, uuid4().hex)
+        kept = pieces_path(tenant, id, made.pieces)
+        try:
+            for start in range(0, len(pieces), LOADS):
+                some = pieces[start : start + LOADS]
+                await gathered(self._objects.copy(p.path, kept + p.path.removeprefix(staged)) for p in some)
+            await self._verify(announced, parts, pieces, self._artifacts.pieces(tenant, id, area, made))
+            await self._artifacts.adopt(tenant, id, area, made)
+        except BaseException:
+            await asyncio.shield(self._objects.clear(kept))
+            raise
         return made
 
     async def _require_all(self, staged: str, pieces: Sequence[Piece]) -> None:

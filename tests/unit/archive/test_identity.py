@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longshore.archive import identity
+from longshore.archive import presence as presence_module
 from longshore.archive.identity import MARK, Identity, WrongArchive
 from longshore.archive.objects import Objects
 from longshore.archive.presence import Presence
@@ -145,7 +146,8 @@ async def test_a_bucket_is_not_asked_for_its_mark_each_time(tmp_path: Path, monk
         await one.identity.check()
 
 
-async def test_people_are_told_why_the_archive_is_away(tmp_path: Path) -> None:
+async def test_people_are_told_why_the_archive_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presence_module, "AWAY_PATIENCE", 60.0)
     note = Noted("its mark")
     process = Process(tmp_path, note)
     presence = Presence(lambda: datetime(2026, 1, 1, tzinfo=UTC), process.objects.answers)

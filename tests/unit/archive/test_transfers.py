@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import aiohttp
+import msgspec
 import pytest
 from yarl import URL
 
@@ -99,6 +100,66 @@ async def test_sending_goes_on_where_it_stopped_and_finishing_twice_is_fine(send
     first = await sender.transfers.finish(*OUT, said)
     assert await sender.transfers.finish(*OUT, said) == first
     assert (await sender.transfers.open(*OUT, said)).done
+
+
+class Meanwhile(Objects):
+    """Before the first copy, or the list before it, others do something."""
+
+    async def nothing(self) -> None: ...
+
+    do = nothing
+    at = "copy"
+
+    async def copy(self, source: str, target: str) -> None:
+        await self._let("copy")
+        await super().copy(source, target)
+
+    async def list(self, prefix: str) -> AsyncIterator[tuple[str, int]]:
+        if prefix.startswith("staging/"):
+            await self._let("list")
+        async for each in super().list(prefix):
+            yield each
+
+    async def _let(self, at: str) -> None:
+        if at == self.at:
+            do, self.do = self.do, self.nothing  # type: ignore[method-assign]
+            await do()
+
+
+async def test_a_file_that_was_finished_twice_at_a_time_is_listed_once(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = content(2 * PART)
+    await sender.whole(data)
+
+    async def nothing_yet(_: str) -> None: ...
+
+    monkeypatch.setattr(sender.artifacts, "_forget", nothing_yet)  # as the other looked before
+    (first,) = await sender.artifacts.list(*OUT)
+    await sender.artifacts.copy("a", ("j1", "outputs", first.name), ("j2", "outputs", first.name))
+    (other,) = await sender.artifacts.list("a", "j2", "outputs")
+    moved = msgspec.structs.replace(other, pieces=first.pieces)
+    await sender.artifacts.adopt("a", "j2", "outputs", moved)
+    (listed,) = await sender.artifacts.list("a", "j2", "outputs")
+    assert listed.name == first.name
+
+
+@pytest.mark.parametrize("at", ["copy", "list"])
+async def test_finishing_twice_at_a_time_is_fine_too(tmp_path_factory: pytest.TempPathFactory, at: str) -> None:
+    objects = Meanwhile(f"file://{tmp_path_factory.mktemp('archive')}")
+    sender, data = Sender(objects), content(5 * PART + 7)
+    said = announced(data)
+    await sender.send(await sender.transfers.open(*OUT, said), data)
+
+    async def the_other_is_faster() -> None:
+        await sender.transfers.finish(*OUT, said)
+
+    objects.at, objects.do = at, the_other_is_faster  # type: ignore[method-assign]
+    artifact = await sender.transfers.finish(*OUT, said)
+    assert await sender.artifacts.list(*OUT) == [artifact]
+    assert await everything(sender.artifacts.stream(*OUT, said.name)) == data
+    assert await sender.staged() == []
+    assert len([path async for path, _ in objects.list("artifacts/a/j1/parts/")]) == 6, "nothing of ours is left"
 
 
 @pytest.mark.parametrize("parts_known", [True, False])
