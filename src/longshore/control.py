@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
@@ -26,6 +25,7 @@ from longshore.runtime.term import Term
 from longshore.services import services
 from longshore.settings import Settings
 from longshore.telemetry import configure_logging
+from longshore.web.serving import take_no_more, until_told
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +35,9 @@ SYNC_SECONDS = 60.0
 def control(settings: Settings) -> None:
     """Run the controllers, as leader or waiting to become it, until SIGTERM or SIGINT."""
     configure_logging(settings.log_level)
-    asyncio.run(_until_signalled(lambda: _control(settings)))
+    asyncio.run(until_told(lambda: _control(settings)))
+    log.info("stopped")
+    take_no_more()
 
 
 async def _control(settings: Settings) -> None:
@@ -96,15 +98,3 @@ async def _lead(parts: Services, term: Term) -> None:
         for kind in KINDS:
             for controller in kind.controllers(parts) if kind.controllers else ():
                 tasks.create_task(controller.run(term))
-
-
-async def _until_signalled(work: Callable[[], Awaitable[None]]) -> None:
-    """Run until done, or until SIGTERM or SIGINT cancels it, which is a clean end."""
-    task = asyncio.ensure_future(work())
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
-    try:
-        await task
-    except asyncio.CancelledError:
-        log.info("stopped")

@@ -31,7 +31,7 @@ from longshore.settings import Settings
 from longshore.telemetry import configure_logging
 from longshore.web import auth
 from longshore.web.doorway import Doorway
-from longshore.web.serving import Server, allow_many_connections
+from longshore.web.serving import Server, allow_many_connections, take_no_more
 from longshore.web.stream.messages import MOST_BYTES
 from longshore.web.stream.socket import Stage
 from longshore.web.stream.wire import Wire
@@ -47,6 +47,7 @@ def serve(settings: Settings) -> None:
     configure_logging(settings.log_level)
     allow_many_connections()
     asyncio.run(_serve(settings))
+    take_no_more()
 
 
 async def _serve(settings: Settings) -> None:
