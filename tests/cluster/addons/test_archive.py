@@ -29,6 +29,7 @@ from longshore.kube.config import Config
 from longshore.kube.objects import JOBS
 from longshore.sdk.client import LongshoreClient
 
+pytestmark = pytest.mark.timeout(400)
 MB = 1 << 20
 BIG = 70 * MB  # two parts
 MAKE = f"head -c {BIG} /dev/zero | tr '\\0' x > big.bin; echo made; echo small > small.txt"
@@ -67,7 +68,7 @@ class Stored:
             job = await self.client.jobs.get(id)
             return job if job.archived else None
 
-        return await eventually(look, deadline=90)
+        return await eventually(look, deadline=120)
 
 
 def credentials_of(cluster: LocalCluster) -> dict[str, str]:
@@ -96,7 +97,7 @@ async def test_record_log_and_large_files_are_in_the_bucket_and_come_back_by_url
 ) -> None:
     jobs = stored.client.jobs
     job = await jobs.submit("bash", ["bash", "-c", MAKE], outputs=["*.bin", "*.txt"])
-    done = await jobs.wait(job.id, deadline=90)
+    done = await jobs.wait(job.id, deadline=120)
     assert done.status == "Succeeded", done
     await stored.archived(job.id)
     async with Client(Config.load(stored.cluster.kubeconfig_path)) as admin:
@@ -161,7 +162,7 @@ async def test_a_large_file_is_sent_before_there_is_a_job_and_taken_by_it(stored
         id = (await answer.json())["id"]
     async with stored.http.delete(f"{base}/{upload}") as answer:
         assert answer.status == 204
-    done = await stored.client.jobs.wait(id, deadline=90)
+    done = await stored.client.jobs.wait(id, deadline=120)
     assert done.status == "Succeeded", done
     log = b"".join([chunk async for chunk in stored.client.jobs.logs(id)])
     assert log.decode().split() == [said["sha256"], "data/in/big.bin"]
@@ -172,7 +173,7 @@ async def test_a_large_file_is_sent_before_there_is_a_job_and_taken_by_it(stored
     async with stored.http.post(f"{stored.api.url}/v1/jobs", json=job) as answer:
         assert answer.status == 202, await answer.text()
         id = (await answer.json())["id"]
-    assert (await stored.client.jobs.wait(id, deadline=90)).status == "Succeeded"
+    assert (await stored.client.jobs.wait(id, deadline=120)).status == "Succeeded"
     log = b"".join([chunk async for chunk in stored.client.jobs.logs(id)])
     assert log.decode().split() == [said["sha256"], "sent.bin"]
     job["inputs"] = [{"artifact": f"upload/{upload}/in/other", "path": "data"}]

@@ -51,10 +51,10 @@ async def test_the_times_of_a_container_are_its_own(space: Namespace) -> None:
 
 async def test_a_container_has_an_identity_that_changes_when_it_is_restarted(space: Namespace) -> None:
     mount: Raw = {"volumeMounts": [{"name": "v", "mountPath": "/v"}]}
-    script = "test -e /v/seen && exec sleep 600; until test -e /v/seen; do sleep 0.05; done"
+    script = "mkdir /v/first || exec sleep 600; until test -e /v/go; do sleep 0.05; done"
     await space.create(shell(script, **mount), restartPolicy="Always", volumes=[{"name": "v", "emptyDir": {}}])
     first = await space.until(is_running)
-    await space.do("touch", "/v/seen")
+    await space.do("touch", "/v/go")
     second = await space.until(lambda pod: status_of(pod)["restartCount"] == 1 and is_running(pod))
     assert status_of(first)["containerID"] != status_of(second)["containerID"]
     assert status_of(second)["lastState"]["terminated"]["containerID"] == status_of(first)["containerID"]
