@@ -13,18 +13,20 @@ from tests.cluster.product.serving import replica_env
 from longshore import errors
 from longshore.cli.local import LocalApi
 from longshore.cluster.cluster import LocalCluster
-from longshore.kinds.jobs import commands, model
+from longshore.kinds.jobs import commands, model, routes
+from longshore.kinds.jobs.places import INDEXES
 from longshore.kinds.jobs.state import settled
 from longshore.kinds.kind import Services, Stores
 from longshore.kinds.tenants.model import TENANTS
 from longshore.kube.client import Client
 from longshore.kube.config import Config
 from longshore.kube.objects import JOBS, NAMESPACES, PODS, SECRETS
-from longshore.kube.store import Store
+from longshore.kube.store import Store, Writer
 from longshore.runtime.bus import Bus
 from longshore.sdk.client import LongshoreClient
 from longshore.services import open_archive, utc_now
 from longshore.settings import Settings
+from longshore.web.auth import Caller
 
 NewTenant = Callable[..., Awaitable[Any]]
 Eventually = Callable[..., Awaitable[Any]]
@@ -395,3 +397,37 @@ async def test_what_is_stopped_or_deleted_is_met_as_it_is_however_old_the_view_o
         await eventually(running(tenant.client, waiting.id))
         hidden = await commands.hide(parts, queued, "Deleted.", purge=False)
         assert (model.is_hidden(hidden), model.stop_requested(hidden)) == (True, True)
+
+
+async def test_who_has_yet_to_hear_that_a_job_has_left_the_cluster_stops_and_purges_what_the_archive_has(
+    new_tenant: NewTenant, client: Client, cluster: LocalCluster, eventually: Eventually
+) -> None:
+    tenant = await new_tenant()
+    job = await tenant.client.jobs.submit("bash", ["true"])
+
+    async def released() -> bool | None:
+        return True if (await tenant.client.jobs.get(job.id)).archived else None
+
+    await eventually(released)
+    env, who = replica_env(cluster), Caller("a key", tenant=tenant.namespace.removeprefix("tenant-"))
+    stores = Stores(Store(JOBS, INDEXES), Store(PODS), Store(TENANTS), Store(SECRETS))
+    before = await client.get(JOBS, job.id, tenant.namespace)
+    Writer(stores.jobs).replace([before], int(before.metadata.resource_version))
+    await client.delete(JOBS, job.id, tenant.namespace)
+
+    async def gone() -> bool | None:
+        try:
+            await client.get(JOBS, job.id, tenant.namespace)
+        except errors.NotFound:
+            return True
+        return None
+
+    await eventually(gone)
+    archive = open_archive(env["LONGSHORE_ARCHIVE"])
+    async with Client(Config.load(env["LONGSHORE_KUBECONFIG"])) as own:
+        parts = Services(Settings(archive=env["LONGSHORE_ARCHIVE"]), own, stores, archive, Bus(), utc_now)
+        assert (await routes.stop_job(job.id, who, parts)).status_code in (200, 202)
+        assert (await routes.delete_job(job.id, who, parts)).status_code == 204
+        assert (await routes.delete_job(job.id, who, parts, purge=True)).status_code == 204
+        with pytest.raises(errors.NotFound):
+            await routes.delete_job(job.id, who, parts, purge=True)

@@ -74,6 +74,14 @@ async def find_deletable(parts: Services, who: Caller, id: str) -> Found:
     raise NotFound(f"there is no job {id[:64]!r}", hint="list yours with 'longshore list'")
 
 
+async def gone(parts: Services, found: Found) -> Found:
+    """The same job in the archive, when its object turns out to be gone, of which this replica has yet to hear."""
+    record = await kept_record(parts, found.tenant, found.id)
+    if record is None:
+        raise NotFound(f"there is no job {found.id[:64]!r}", hint="list yours with 'longshore list'")
+    return Found(found.id, found.tenant, None, record)
+
+
 def find_foreign(parts: Services, who: Caller, tenant_id: str, name: str) -> Found:
     """The Job that others made in this tenant's namespace. Raises NotFound alike for none and another tenant's."""
     tenant = object_name(tenant_id)

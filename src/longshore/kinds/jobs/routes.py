@@ -11,7 +11,7 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from longshore.errors import Forbidden, UserMistake
+from longshore.errors import Forbidden, NotFound, UserMistake
 from longshore.kinds.jobs import commands, model
 from longshore.kinds.jobs.find import (
     accepted,
@@ -20,6 +20,7 @@ from longshore.kinds.jobs.find import (
     find_deletable,
     find_foreign,
     full_record,
+    gone,
     require_tenant,
     tenant_id,
 )
@@ -129,7 +130,10 @@ async def stop_job(id: str, who: Who, parts: Parts) -> Response:
     _require_person(who)
     if found.job is None:
         return answer(found.record)
-    stopping = await commands.request_stop(parts, found.job, f"Stopped by {who.name}.")
+    try:
+        stopping = await commands.request_stop(parts, found.job, f"Stopped by {who.name}.")
+    except NotFound:
+        return answer((await gone(parts, found)).record)
     return answer(await full_record(parts, replace(found, job=stopping)), 202)
 
 
@@ -159,9 +163,14 @@ async def delete_job(id: str, who: Who, parts: Parts, purge: bool = False) -> Re
     _require_person(who)
     found = await find_deletable(parts, who, id)
     if found.job is not None:
-        hidden = await commands.hide(parts, found.job, f"Deleted by {who.name}.", purge=purge)
-        await parts.stores.jobs.has_seen(hidden.metadata.resource_version)
-    elif purge:
+        try:
+            hidden = await commands.hide(parts, found.job, f"Deleted by {who.name}.", purge=purge)
+        except NotFound:
+            found = await gone(parts, found)
+        else:
+            await parts.stores.jobs.has_seen(hidden.metadata.resource_version)
+            return Response(status_code=204)
+    if purge:
         await parts.archive.removal.purge(found.tenant, id)
     elif found.record is not None:
         await parts.archive.index.hide(found.tenant, found.record.uid)
