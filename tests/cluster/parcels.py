@@ -24,6 +24,7 @@ from longshore.kube.config import Config
 from longshore.kube.objects import CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS, AnyObject, Object, Patch, Resource
 from longshore.kube.reflector import Reflector
 from longshore.kube.store import Store
+from longshore.runtime.clock import boottime
 from longshore.runtime.controller import Controller
 from longshore.runtime.executor import Executor, Written
 from longshore.runtime.leader import Leader
@@ -31,6 +32,7 @@ from longshore.runtime.plan import Action, Create, PatchObject, Plan
 from longshore.runtime.queue import Queue
 from longshore.runtime.term import Term
 
+LEASE, RENEW = 40.0, 30.0  # longer than any machine stands still
 FINALIZER = "parcels.test.dev/hold"
 
 
@@ -165,14 +167,25 @@ def say(what: str) -> None:
     sys.stdout.flush()
 
 
-def stop_at(wanted: int) -> Step:
-    """Stops this process at that many releases."""
+class Slept:
+    """A clock: seconds, also those for which this process is said to have been stopped, however soon it goes on."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return boottime() + self.seconds
+
+
+def stop_at(wanted: int, clock: Slept) -> Step:
+    """Stops this process at that many releases, past its lease."""
     left = [wanted]
 
     def step(_: str) -> None:
         left[0] -= 1
         if left[0] == 0:
             say("stalled")
+            clock.seconds = LEASE
             os.kill(os.getpid(), signal.SIGSTOP)
 
     return step
@@ -181,21 +194,21 @@ def stop_at(wanted: int) -> Step:
 async def main(kubeconfig: str, namespace: str, lease: str, stall: str, fence: str, guard: str, workers: str) -> None:
     async with Client(Config.load(kubeconfig)) as client:
         post = Post(client, namespace, "stalled", guarded=guard == "guarded", workers=int(workers))
-        executor = Stalling(client)
+        executor, clock = Stalling(client), Slept()
         if stall == "before-the-question":
-            post.before = stop_at(10)
+            post.before = stop_at(10, clock)
         else:
-            executor.on_the_way = stop_at(10)
+            executor.on_the_way = stop_at(10, clock)
         async with post.open(executor) as controller:
             if fence == "unfenced":
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(controller.run())
                     tasks.create_task(tell_when_idle(post, controller))
-            await candidate(client, namespace, lease, "stalled").run(telling(controller.run))
+            await candidate(client, namespace, lease, "stalled", clock).run(telling(controller.run))
 
 
-def candidate(client: Client, namespace: str, lease: str, who: str) -> Leader:
-    return Leader(client, namespace, lease, who, lease=2.0, renew=1.2, retry=0.3)
+def candidate(client: Client, namespace: str, lease: str, who: str, clock: Callable[[], float]) -> Leader:
+    return Leader(client, namespace, lease, who, lease=LEASE, renew=RENEW, retry=0.3, clock=clock)
 
 
 async def tell_when_idle(post: Post, controller: Controller[str]) -> None:

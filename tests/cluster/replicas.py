@@ -18,6 +18,26 @@ LEASE, RENEW, RETRY = 4.0, 3.0, 0.3
 numbers = count()
 
 
+class PutForward:
+    """A clock of whoever waits for a lease, which is put forward by hand: how long a test takes ends no lease."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.by = 0.0
+        self._clock = clock
+        self._asked = 0
+
+    def __call__(self) -> float:
+        self._asked += 1
+        return self._clock() + self.by
+
+    async def looked(self) -> None:
+        """Return after a whole look at the lease, for which the time is asked twice, and the one under way."""
+        before = self._asked
+        async with asyncio.timeout(60):
+            while self._asked < before + 4:  # noqa: ASYNC110 - a clock has no event of its own
+                await asyncio.sleep(0.01)
+
+
 class Replica:
     """A leader in a task of its own; `leads` while its `lead()` runs."""
 

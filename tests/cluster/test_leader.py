@@ -20,7 +20,19 @@ from longshore.runtime.leader import Leader
 from longshore.runtime.term import Term
 
 from .relay import Relay
-from .replicas import LEASE, NAMESPACE, RENEW, RETRY, Replica, held, numbers, renewed, seconds_until, until_held_by
+from .replicas import (
+    LEASE,
+    NAMESPACE,
+    RENEW,
+    RETRY,
+    PutForward,
+    Replica,
+    held,
+    numbers,
+    renewed,
+    seconds_until,
+    until_held_by,
+)
 from .steady import Steady, steadily
 
 MANY = 18  # renewals: they take longer than a lease lasts
@@ -83,20 +95,7 @@ async def test_a_killed_leader_is_followed_when_its_lease_has_run_out(
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", PROCESS, str(kubeconfig), lease, stdout=asyncio.subprocess.DEVNULL
     )
-    later, asked = 0.0, 0
-
-    def heirs() -> float:
-        nonlocal asked
-        asked += 1
-        return clock() + later
-
-    async def looked() -> None:
-        """A whole look at the lease, for which it asks the time twice, after the one that is under way."""
-        before = asked
-        async with asyncio.timeout(60):
-            while asked < before + 4:  # noqa: ASYNC110 - a clock has no event of its own
-                await asyncio.sleep(0.01)
-
+    heirs = PutForward(clock)
     try:
         await until_held_by(client, lease, "process")
         async with Replica(client, lease, clock=heirs).running() as heir:
@@ -104,11 +103,11 @@ async def test_a_killed_leader_is_followed_when_its_lease_has_run_out(
             assert not heir.leads.is_set()
             process.kill()
             await process.wait()
-            await looked()
-            later = 30.0
-            await looked()
+            await heirs.looked()
+            heirs.by = 30.0
+            await heirs.looked()
             assert not heir.leads.is_set()
-            later = 40.0
+            heirs.by = 40.0
             await seconds_until(heir.leads)
     finally:
         with suppress(ProcessLookupError):

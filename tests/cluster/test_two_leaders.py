@@ -20,11 +20,13 @@ import pytest
 from longshore.errors import Conflict
 from longshore.kube.client import Client
 from longshore.kube.objects import CONFIG_MAPS, NAMESPACES
+from longshore.runtime.clock import boottime
 from longshore.runtime.executor import Executor, Written
 from longshore.runtime.plan import Action, Create, PatchObject
 
 from . import parcels
 from .parcels import PARCELS, Parcel, Post
+from .replicas import PutForward
 
 numbers = count()
 MANY = 60
@@ -196,13 +198,17 @@ async def test_a_leader_that_was_stopped_past_its_lease_repeats_nothing_that_its
     then: str,
     harm: bool,
 ) -> None:
-    heir = Post(client, namespace, "heir")
+    heir, clock = Post(client, namespace, "heir"), PutForward(boottime)
     async with (
         stalled_leader(kubeconfig, namespace, "post", stall, fence, guard, workers) as process,
         heir.open(Executor(client)) as controller,
         asyncio.TaskGroup() as tasks,
     ):
-        leading = tasks.create_task(parcels.candidate(client, namespace, "post", "heir").run(controller.run))
+        candidate = parcels.candidate(client, namespace, "post", "heir", clock)
+        leading = tasks.create_task(candidate.run(controller.run))
+        if fence == "fenced":
+            await clock.looked()
+            clock.by = parcels.LEASE
         await until_released(heir)
         os.kill(process.pid, signal.SIGCONT)
         lines = await said(process, then)
