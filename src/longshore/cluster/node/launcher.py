@@ -18,7 +18,7 @@ from longshore.cluster.node.shim import holder
 from longshore.cluster.processes import Process
 from longshore.errors import LongshoreError, Unavailable
 
-_ANSWER_SECONDS = 30.0
+_ANSWER_SECONDS = 60.0
 _POLL_SECONDS = 0.1
 _LINUX = sys.platform == "linux"
 
@@ -62,16 +62,24 @@ class Launcher:
         try:
             assert process.stdin is not None
             process.stdin.write(msgspec.json.encode({"id": number, **request}) + b"\n")
-            await process.stdin.drain()
             async with asyncio.timeout(deadline):
+                await process.stdin.drain()
                 answer = await future
         except (ConnectionError, TimeoutError):
+            self._give_up(process)
             raise Unavailable("the launcher of containers does not answer", hint="see the node's log") from None
         finally:
             del waiting[number]
         if answer.error:
             raise LongshoreError(answer.error)
         return answer
+
+    def _give_up(self, process: asyncio.subprocess.Process) -> None:
+        """What it has not begun by now it must not begin later, when nobody knows of that any more."""
+        if self._process is process:
+            self._process = None
+        with suppress(ProcessLookupError):
+            process.kill()
 
     async def _running(self) -> tuple[asyncio.subprocess.Process, dict[int, asyncio.Future[Answer]]]:
         """The process, and who waits for its answers."""

@@ -13,15 +13,20 @@ from longshore.cluster.node.launcher import Launcher
 from longshore.cluster.processes import Process
 
 
-@asynccontextmanager
-async def container(started: Launcher, folder: Path) -> AsyncIterator[Process]:
-    """Its holder; it goes on until the block's end at most."""
+def describe(folder: Path) -> None:
+    """All that starting it needs; it goes on until it is ended."""
     (folder / "tmp").mkdir(parents=True)
     spec: dict[str, Any] = {"argv": ["sleep", "600"], "env": {"PATH": os.defpath}, "working_dir": "/"}
     spec |= {"hostname": "pod", "stop_signal": signal.SIGTERM, "no_new_privileges": True, "user": None}
     spec |= {"memory_limit": None, "root": None, "bubblewrap": ""}
     (folder / "spec.json").write_text(json.dumps(spec))
     (folder / "attempt.json").write_text(json.dumps({"number": 1, "image_id": ""}))
+
+
+@asynccontextmanager
+async def container(started: Launcher, folder: Path) -> AsyncIterator[Process]:
+    """Its holder; it is ended with the block at the latest."""
+    describe(folder)
     await started.start(folder)
     run = attempts.read(folder)
     assert run is not None
