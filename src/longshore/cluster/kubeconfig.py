@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,11 @@ def write(path: Path, *, name: str, server: str, ca: Path, login: Pair) -> None:
 
 def merge(source: Path, into: Path) -> str:
     """Put what `source` has into `into`, replacing namesakes, and select its context: the name of that."""
+    with _alone(into):
+        return _merge(source, into)
+
+
+def _merge(source: Path, into: Path) -> str:
     addition = yaml.safe_load(source.read_text())
     try:
         config: Any = yaml.safe_load(into.read_text()) if into.exists() else {"apiVersion": "v1", "kind": "Config"}
@@ -52,6 +60,13 @@ def merge(source: Path, into: Path) -> str:
 
 def unmerge(source: Path, into: Path) -> str:
     """Take out of `into` what `merge` put there: the name of the context, "" when it is not there or is another's."""
+    if not into.exists():
+        return ""
+    with _alone(into):
+        return _unmerge(source, into)
+
+
+def _unmerge(source: Path, into: Path) -> str:
     try:
         gone, config = (yaml.safe_load(path.read_text()) for path in (source, into))
     except (FileNotFoundError, yaml.YAMLError):
@@ -72,6 +87,19 @@ def users_own() -> Path:
     """Where kubectl keeps its configuration: the first of $KUBECONFIG, else ~/.kube/config."""
     given = [entry for entry in os.environ.get("KUBECONFIG", "").split(os.pathsep) if entry]
     return Path(given[0]) if given else Path.home() / ".kube" / "config"
+
+
+@contextmanager
+def _alone(into: Path) -> Iterator[None]:
+    """No other cluster's changes come between reading and writing; the folder is locked, so that no file is added."""
+    folder = into.resolve().parent
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _data(path: Path) -> str:

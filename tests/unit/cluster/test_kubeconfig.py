@@ -1,5 +1,6 @@
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,20 @@ def test_merging_follows_a_link_instead_of_replacing_it(written: Path, tmp_path:
     kubeconfig.merge(written, link)
     assert link.is_symlink()
     assert Config.load(target).server == "https://127.0.0.1:1"
+
+
+def test_clusters_that_are_merged_at_once_are_all_there(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "pki", "ca")
+    login, own = authority.client("admin", "admin"), tmp_path / "home" / "config"
+
+    def merge(name: str) -> str:
+        path = tmp_path / name
+        kubeconfig.write(path, name=name, server="https://127.0.0.1:1", ca=authority.pair.cert, login=login)
+        return kubeconfig.merge(path, own)
+
+    with ThreadPoolExecutor(8) as pool:
+        merged = list(pool.map(merge, [f"one-{number}" for number in range(16)]))
+    assert sorted(names(yaml.safe_load(own.read_text()), "contexts")) == sorted(merged)
 
 
 @pytest.mark.parametrize("content", ["[]", "a: [", "text"])
