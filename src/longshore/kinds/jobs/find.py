@@ -5,9 +5,11 @@ What is another tenant's is not there. The live object wins wherever both exist.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 
 import msgspec
 from starlette.responses import Response
@@ -16,6 +18,7 @@ from longshore.errors import NotFound, Unavailable
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.archiver import outputs_of
 from longshore.kinds.jobs.commands import Submitted, no_tenant
+from longshore.kinds.jobs.failure import COUNTED
 from longshore.kinds.jobs.happened import Happened, happened
 from longshore.kinds.jobs.record import JobRecord
 from longshore.kinds.jobs.request import JobRequest
@@ -28,6 +31,7 @@ from longshore.kube.objects import Job, Pod
 from longshore.web.answers import answer
 from longshore.web.auth import Caller
 
+LATE_SECONDS, LOOK_SECONDS = 10.0, 0.05
 _ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # what longshore names a Job
 
 
@@ -188,17 +192,41 @@ async def full_record(parts: Services, found: Found) -> JobRecord:
     if found.record is not None:
         return found.record
     assert found.job is not None
+    job = await _with_its_ends(parts, found.job)
     kept, outputs = None, None
     with suppress(Unavailable):  # while the archive is away, the cluster still says how it stands
-        if model.is_released(found.job):
+        if model.is_released(job):
             kept = await kept_record(parts, found.tenant, found.id)
-        if kept is None and model.is_over(found.job):  # its sidecar sends the manifest last
-            outputs = await outputs_of(parts.archive, found.job)
+        if kept is None and model.is_over(job):  # its sidecar sends the manifest last
+            outputs = await outputs_of(parts.archive, job)
     if kept is not None:
-        return msgspec.structs.replace(kept, resource_version=found.job.metadata.resource_version)
-    record = live_record(parts, found.job)
-    events = live_events(parts, found.job).items
-    return msgspec.structs.replace(record, outputs=outputs, events=events, request=model.request_of(found.job))
+        return msgspec.structs.replace(kept, resource_version=job.metadata.resource_version)
+    record = live_record(parts, job)
+    events = live_events(parts, job).items
+    return msgspec.structs.replace(record, outputs=outputs, events=events, request=model.request_of(job))
+
+
+async def _with_its_ends(parts: Services, job: Job) -> Job:
+    """The job once the ends that it counts are known of its pods too: both are told by watches of their own, and that
+    of the pods may be late. For a pod that went unseen it is waited in vain, which ends soon after the job's end.
+    """
+    clock = asyncio.get_running_loop().time
+    until = clock() + LATE_SECONDS
+    while _ends_are_to_come(parts, job) and clock() < until:
+        await asyncio.sleep(LOOK_SECONDS)
+        job = parts.stores.jobs.get(job.metadata.name, job.metadata.namespace) or job
+    return job
+
+
+def _ends_are_to_come(parts: Services, job: Job) -> bool:
+    failed, now = model.condition(job.status.conditions, "Failed"), parts.now()
+    if not model.is_over(job) or model.is_released(job) or (failed and failed.reason not in COUNTED):
+        return False
+    if now - model.ended_at(job, now) > timedelta(seconds=3 * LATE_SECONDS):
+        return False
+    pods = parts.facts.departed.beside(job, pods_of(parts, job))
+    ended = sum(pod.status.phase in ("Succeeded", "Failed") for pod in pods)
+    return ended < job.status.succeeded + job.status.failed
 
 
 def live_events(parts: Services, job: Job) -> Happened:
