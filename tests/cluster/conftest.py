@@ -30,7 +30,7 @@ from longshore.kube.config import Config
 from longshore.kube.objects import NAMESPACES, NODES
 
 HERE = Path(__file__).parent
-TEST_SECONDS = 120.0
+TEST_SECONDS = 300.0
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

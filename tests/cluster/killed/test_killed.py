@@ -56,7 +56,7 @@ async def own_cluster(tmp_path: Path) -> AsyncIterator[LocalCluster]:
     await cluster.reset()
 
 
-@pytest.mark.timeout(240 + 20 * KILLS)
+@pytest.mark.timeout(400 + 20 * KILLS)
 async def test_no_job_is_lost_or_run_twice_and_no_log_gets_shorter_however_often_serve_control_and_the_node_are_killed(
     own_cluster: LocalCluster,
 ) -> None:

@@ -30,7 +30,7 @@ async def test_the_runner_image_has_longshores_runner(space: Namespace) -> None:
     assert len(await space.output("command -v longshore-runner", container={"image": "longshore/runner:0.1.0"})) == 1
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 async def test_sumo_simulates(space: Namespace) -> None:
     script = """
     set -e

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from tests.cluster.space import CRON_JOBS, DEADLINE, POLL_SECONDS, RAW_JOBS, Namespace, is_over
 
-pytestmark = pytest.mark.timeout(200)
+pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.mark.slow("failing_job")

@@ -76,7 +76,7 @@ async def test_a_thousand_sockets_share_one_watch(new_tenant: NewTenant, replica
             await socket.close()
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 async def test_who_does_not_read_is_told_so_and_cut_off_while_fifty_others_have_each_change_before_the_next(
     new_tenant: NewTenant, replica: Serving, client: Client
 ) -> None:
