@@ -59,14 +59,12 @@ async def run(argv: Sequence[str], env: Mapping[str, str], folder: Path, output:
     starting = asyncio.ensure_future(_start(argv, env, folder, theirs))
     try:
         await _to_its_end(starting)  # cut off in the midst it would leave what the command has begun
-        process = starting.result()
-        try:
-            async with asyncio.timeout(seconds):
-                return await process.wait()
-        except (TimeoutError, asyncio.CancelledError):
-            if not _has_ended(process):
-                raise
-            return await process.wait()
+        async with asyncio.timeout(seconds):
+            return await starting.result().wait()
+    except (TimeoutError, asyncio.CancelledError):
+        if starting.exception() or not _has_ended(starting.result()):
+            raise
+        return await starting.result().wait()
     finally:
         await _to_its_end(_end(None if starting.exception() else starting.result(), reading))
 
