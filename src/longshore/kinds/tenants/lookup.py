@@ -19,7 +19,6 @@ async def tenant_named(parts: Services, name: str) -> Tenant | None:
         made = await parts.client.get(TENANTS, name)
     except NotFound:
         return None
-    await parts.stores.tenants.has_seen(
-        made.metadata.resource_version
-    )  # so that what is asked next, here, finds it too
+    # so that what is asked next, here, finds it too
+    await parts.stores.tenants.has_seen(made.metadata.resource_version)
     return made
