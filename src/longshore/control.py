@@ -24,8 +24,8 @@ from longshore.runtime.leader import Leader
 from longshore.runtime.term import Term
 from longshore.services import services
 from longshore.settings import Settings
+from longshore.signals import take_no_more, until_told
 from longshore.telemetry import configure_logging
-from longshore.web.serving import take_no_more, until_told
 
 log = structlog.get_logger(__name__)
 

@@ -28,10 +28,11 @@ from longshore.runtime.bus import Bus
 from longshore.runtime.bus_redis import RedisLink
 from longshore.services import services, utc_now
 from longshore.settings import Settings
+from longshore.signals import take_no_more
 from longshore.telemetry import configure_logging
 from longshore.web import auth
 from longshore.web.doorway import Doorway
-from longshore.web.serving import Server, allow_many_connections, take_no_more
+from longshore.web.serving import Server, allow_many_connections
 from longshore.web.stream.messages import MOST_BYTES
 from longshore.web.stream.socket import Stage
 from longshore.web.stream.wire import Wire

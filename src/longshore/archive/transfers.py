@@ -126,10 +126,8 @@ class Transfers:
             staged = _folder(tenant, id, transfer_id(area, announced))
             try:
                 made = await self._made(tenant, id, area, announced, parts, staged)
-            except (
-                NotFound,
-                Conflict,
-            ):  # asked twice at a time, as after a connection that broke: the other was faster
+            except (NotFound, Conflict):
+                # asked twice at a time, as after a connection that broke: the other was faster
                 found = await self._artifacts.find(tenant, id, area, announced.name)
                 if found is None or not _is(announced, found):
                     raise

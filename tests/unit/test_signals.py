@@ -10,7 +10,8 @@ import pytest
 
 BEGIN = """
 import asyncio, os, signal, socket, sys, uvicorn
-from longshore.web.serving import Server, take_no_more, until_told
+from longshore.signals import take_no_more, until_told
+from longshore.web.serving import Server
 
 def again():
     os.kill(os.getpid(), signal.SIGTERM)
