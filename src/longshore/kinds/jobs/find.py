@@ -211,9 +211,10 @@ async def _with_its_ends(parts: Services, job: Job) -> Job:
     of the pods may be late. For a pod that went unseen it is waited in vain, which ends soon after the job's end.
     """
     clock = asyncio.get_running_loop().time
-    until = clock() + LATE_SECONDS
+    until, pause = clock() + LATE_SECONDS, LOOK_SECONDS
     while _ends_are_to_come(parts, job) and clock() < until:
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(pause)
+        pause = min(1.0, pause * 1.5)  # many may wait for the same pod
         job = parts.stores.jobs.get(job.metadata.name, job.metadata.namespace) or job
     return job
 
