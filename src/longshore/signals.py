@@ -1,12 +1,14 @@
 """Ends what is told to end by a signal: `serve` and `control`, cleanly, however often they are told.
 
-A second signal may come at any moment, and what the first began, such as giving up a lease, is not cut off by it.
+A second SIGTERM may come at any moment, and what the first began, such as giving up a lease, is not cut off by it; a
+second Ctrl-C is from somebody who will not wait.
 """
 
 from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
@@ -27,7 +29,8 @@ def told_by_signals(end: Callable[[int], None]) -> Iterator[None]:
 
     before = {number: signal.signal(number, hear) for number in _NUMBERS}
     try:
-        yield
+        with _woken(loop):
+            yield
     finally:
         for number, handler in before.items():
             signal.signal(number, _nothing if told and number == signal.SIGTERM else handler or signal.SIG_DFL)
@@ -35,14 +38,32 @@ def told_by_signals(end: Callable[[int], None]) -> Iterator[None]:
 
 async def until_told(work: Callable[[], Awaitable[None]]) -> None:
     """Run until done, or until SIGTERM or SIGINT cancels it, which is a clean end."""
-    task = asyncio.ensure_future(work())
+    task, told = asyncio.ensure_future(work()), False
 
     def end(number: int) -> None:
-        if not task.cancelling() or number == signal.SIGINT:
+        nonlocal told
+        if not told or number == signal.SIGINT:
+            told = True
             task.cancel()
 
     with told_by_signals(end), suppress(asyncio.CancelledError):
         await task
+
+
+@contextmanager
+def _woken(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Within, a signal that comes just as the loop goes to sleep wakes it."""
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        reader.setblocking(False)
+        writer.setblocking(False)
+        before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        loop.add_reader(reader, reader.recv, 4096)
+        try:
+            yield
+        finally:
+            loop.remove_reader(reader)
+            signal.set_wakeup_fd(before)
 
 
 def take_no_more() -> None:

@@ -149,6 +149,28 @@ async def test_a_leader_stops_when_the_lease_is_given_to_another(client: Client,
     assert (await held(client, lease)).spec.holder_identity == "usurper", "what is not ours is not released"
 
 
+async def test_a_leader_that_is_told_to_end_while_it_loses_its_lease_does_not_wait_for_the_next(
+    client: Client, lease: str
+) -> None:
+    leads = asyncio.Event()
+
+    async def lead(term: Term) -> None:
+        leads.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            running.cancel()
+            await asyncio.sleep(0)
+
+    running = asyncio.create_task(Replica(client, lease).leader.run(lead))
+    await seconds_until(leads)
+    await client.patch(LEASES, lease, {"spec": {"holderIdentity": "usurper"}}, NAMESPACE)
+    await asyncio.wait([running], timeout=60)
+    told = running.cancelled()
+    running.cancel()
+    assert told
+
+
 async def test_a_leader_goes_on_when_something_else_of_its_lease_is_changed(client: Client, lease: str) -> None:
     async with Replica(client, lease).running() as leader:
         await seconds_until(leader.leads)

@@ -44,6 +44,26 @@ async def work():
 async def run():
     await until_told(work)
 """
+LOSING = """
+async def lose():
+    raise ValueError
+
+async def work():
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(lose())
+            try:
+                await asyncio.Event().wait()
+            finally:
+                print("begun", flush=True)
+                await asyncio.Event().wait()
+    except* ValueError:
+        assert asyncio.current_task().cancelling()
+        await end()
+
+async def run():
+    await until_told(work)
+"""
 END = """
 asyncio.run(run())
 again()
@@ -52,12 +72,15 @@ again()
 """
 
 
-@pytest.mark.parametrize("what", [SERVER, WORK], ids=["a server", "any work"])
+@pytest.mark.parametrize("what", [SERVER, WORK, LOSING], ids=["a server", "any work", "work that is failing"])
 def test_a_later_signal_to_end_spoils_nothing_of_what_the_first_began(what: str) -> None:
     command = [sys.executable, "-c", BEGIN + what + END]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"
         process.send_signal(signal.SIGTERM)
-        assert process.communicate(timeout=60)[0] == "over\n"
+        try:
+            assert process.communicate(timeout=60)[0] == "over\n"
+        finally:
+            process.kill()
     assert process.returncode == 0

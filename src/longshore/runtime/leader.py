@@ -20,6 +20,7 @@ from longshore.kube.objects import LeaseSpec
 from longshore.runtime import metrics
 from longshore.runtime.clock import boottime
 from longshore.runtime.lease import Claim, LeaseLost, Sighting
+from longshore.runtime.outcome import is_cancelled
 from longshore.runtime.term import Term, TermOver
 
 RELEASE_SECONDS = 3.0
@@ -93,6 +94,8 @@ class Leader:
             term.end()
             if not lost:
                 await self._release()
+        if lost and is_cancelled():
+            raise asyncio.CancelledError  # which the group kept to itself, as it was losing the lease already
         return not lost
 
     async def _acquire(self) -> None:

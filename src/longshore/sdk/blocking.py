@@ -21,7 +21,8 @@ class LoopThread:
     """Runs from `start` to `stop`; `run` may be called from any thread but its own."""
 
     def __init__(self) -> None:
-        self._changing = threading.Lock()  # what was handed to the loop is ended by `stop`, or was never begun
+        # what was handed to the loop is ended by `stop`, or was never begun; a signal's handler may call `stop` within
+        self._changing = threading.RLock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
@@ -41,10 +42,12 @@ class LoopThread:
             loop, self._loop = self._loop, None
         if loop is None or self._thread is None:
             return
-        asyncio.run_coroutine_threadsafe(_end(last), loop).result(_END_SECONDS)
-        loop.call_soon_threadsafe(loop.stop)
-        self._thread.join(_END_SECONDS)
-        loop.close()
+        try:
+            asyncio.run_coroutine_threadsafe(_end(last), loop).result(_END_SECONDS)
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            self._thread.join(_END_SECONDS)
+            loop.close()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`, or its error; Ctrl-C cancels it."""

@@ -182,3 +182,15 @@ def test_closing_leaves_no_thread(api: Api) -> None:
     while set(threading.enumerate()) - before and time.monotonic() < deadline:
         time.sleep(0.01)
     assert set(threading.enumerate()) - before == set()
+
+
+def test_closing_that_fails_leaves_no_thread_either() -> None:
+    before, loop = set(threading.enumerate()), LoopThread()
+    loop.start()
+
+    async def fail() -> None:
+        raise OSError("it cannot be closed")
+
+    with pytest.raises(OSError, match="cannot be closed"):
+        loop.stop(fail)
+    assert set(threading.enumerate()) - before == set()

@@ -134,10 +134,10 @@ async def archived(parts: Services, who: Caller, id: str) -> Found | None:
 async def require_tenant(parts: Services, asked: str) -> None:
     """Raises NotFound where an administrator asks for a tenant that neither is there nor has left any history."""
     name = object_name(asked)
-    if await tenant_named(parts, name) is not None:
+    if parts.stores.tenants.get(name) is not None:
         return
-    with suppress(Unavailable):  # while the archive is away nobody knows of whom it has history
-        if name not in await parts.archive.index.tenants():
+    with suppress(Unavailable):  # while the API server or the archive is away nobody knows
+        if await tenant_named(parts, name) is None and name not in await parts.archive.index.tenants():
             raise no_tenant(asked)
 
 
@@ -187,12 +187,15 @@ def explained(parts: Services, record: JobRecord) -> JobRecord:
     return explain(record) if explain else record
 
 
-async def full_record(parts: Services, found: Found) -> JobRecord:
-    """The record of a job wherever it is, with what became of its outputs, where the archive can say that now."""
+async def full_record(parts: Services, found: Found, *, patient: bool = True) -> JobRecord:
+    """The record of a job wherever it is, with what became of its outputs, where the archive can say that now.
+
+    `patient`: how it ended is waited for, where its pods are told of later; who is told of changes need not.
+    """
     if found.record is not None:
         return found.record
     assert found.job is not None
-    job = await _with_its_ends(parts, found.job)
+    job = await _with_its_ends(parts, found.job) if patient else found.job
     kept, outputs = None, None
     with suppress(Unavailable):  # while the archive is away, the cluster still says how it stands
         if model.is_released(job):
@@ -226,8 +229,12 @@ def _ends_are_to_come(parts: Services, job: Job) -> bool:
     if now - model.ended_at(job, now) > timedelta(seconds=3 * LATE_SECONDS):
         return False
     pods = parts.facts.departed.beside(job, pods_of(parts, job))
-    ended = sum(pod.status.phase in ("Succeeded", "Failed") for pod in pods)
-    return ended < job.status.succeeded + job.status.failed
+    return sum(map(_tells_no_more, pods)) < job.status.succeeded + job.status.failed
+
+
+def _tells_no_more(pod: Pod) -> bool:
+    """It has ended, or it went without having said how, as with its node, or goes so."""
+    return pod.status.phase in ("Succeeded", "Failed", "Unknown") or pod.metadata.deletion_timestamp is not None
 
 
 def live_events(parts: Services, job: Job) -> Happened:

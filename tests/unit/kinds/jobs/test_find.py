@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -63,6 +64,29 @@ async def test_ends_that_nobody_will_tell_any_more_are_not_waited_for(
     async with asyncio.timeout(60):
         record = await full_record(parts, found(job))
     assert record.exit_code is None
+
+
+@pytest.mark.parametrize("goes", [{"phase": "Unknown"}, {"phase": "Running", "deleted": True}])
+async def test_a_pod_that_goes_without_having_said_how_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, goes: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(find, "LOOK_SECONDS", 1_000.0)
+    job = over("BackoffLimitExceeded")
+    pod = pod_of(job)
+    deleted = workloads.at(0) if goes.get("deleted") else None
+    meta, status = replace(pod.metadata, deletion_timestamp=deleted), replace(pod.status, phase=goes["phase"])
+    parts, pods = parts_with(job, tmp_path)
+    pods.put(replace(pod, metadata=meta, status=status))
+    async with asyncio.timeout(60):
+        assert (await full_record(parts, found(job))).status == model.Status.FAILED
+
+
+async def test_who_follows_a_job_is_not_kept_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(find, "LOOK_SECONDS", 1_000.0)
+    job = over("BackoffLimitExceeded")
+    parts, _ = parts_with(job, tmp_path)
+    async with asyncio.timeout(60):
+        assert (await full_record(parts, found(job), patient=False)).exit_code is None
 
 
 async def test_an_end_that_does_not_come_is_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

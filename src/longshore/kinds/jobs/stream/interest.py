@@ -104,7 +104,7 @@ class OneJob:
 
     async def snapshot(self) -> Mapping[str, Any]:
         found = await _found(self._parts, self._who, self._id)
-        return {"jobs": [await full_record(self._parts, found)], **self._told}
+        return {"jobs": [await full_record(self._parts, found, patient=False)], **self._told}
 
 
 class Jobs:
