@@ -3,14 +3,16 @@
 `artifacts/{tenant}/{id}/{area}/{name}` holds the bytes; `artifacts/{tenant}/{id}/meta/{area}/{name}/{size}-{sha256}`,
 empty, says what they are, so that one listing tells all sizes and hashes. It goes before the bytes change and comes
 after them: a file without it is unfinished and is not there for any reader. What came in parts (`transfers`) stays in
-parts, `artifacts/{tenant}/{id}/parts/{pieces}/{number}`, and its description ends in `-{bytes of a part}-{pieces}`. The
-manifest of the outputs is `artifacts/{tenant}/{id}/manifest.json`. The API writes and reads here.
+parts, `artifacts/{tenant}/{id}/parts/{pieces}/{number}`, and its description ends in `-{bytes of a part}-{pieces}`;
+such a one comes before what it replaces goes. Where there are several, all readers take the greatest. The manifest of
+the outputs is `artifacts/{tenant}/{id}/manifest.json`. The API writes and reads here.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Literal, get_args
 from uuid import uuid4
 
@@ -32,6 +34,10 @@ class Artifact(msgspec.Struct, frozen=True, gc=False, order=True):
     sha256: str
     part: int = 0  # bytes of each part but the last; 0 where it is in one piece
     pieces: str = ""
+
+    def is_as(self, other: Artifact) -> bool:
+        """Whether both have the same content."""
+        return (self.size, self.sha256) == (other.size, other.sha256)
 
 
 class Piece(msgspec.Struct, frozen=True, gc=False):
@@ -61,14 +67,14 @@ class Artifacts:
                 yield chunk
             seen.expect(name, sha256)
             # From here the new bytes may show at any moment, so the old description must be gone.
-            await self._forget(meta)
+            await self._forget(tenant, id, await self._descriptions(meta, name))
 
         await self._objects.put_stream(data, checked())
         await self._objects.put(f"{meta}{seen.size}-{seen.sha256}", b"")
         return Artifact(name, seen.size, seen.sha256)
 
     async def list(self, tenant: str, id: str, area: str) -> list[Artifact]:
-        """The finished files of one area, sorted by name; one finished twice at a time has two descriptions."""
+        """The finished files of one area, sorted by name, each as `stat` has it."""
         prefix = _meta(tenant, id, area)
         found = [_described(path.removeprefix(prefix)) async for path, _ in self._objects.list(prefix)]
         return list({each.name: each for each in sorted(found)}.values())
@@ -76,11 +82,8 @@ class Artifacts:
     async def stat(self, tenant: str, id: str, area: str, name: str) -> Artifact:
         """Size and hash of one finished file; NotFound."""
         _, meta = _paths(tenant, id, area, safe_name(name))
-        prefix = _meta(tenant, id, area)
-        async for path, _ in self._objects.list(meta):
-            artifact = _described(path.removeprefix(prefix))
-            if artifact.name == name:
-                return artifact
+        if there := await self._descriptions(meta, name):
+            return max(there.values())
         raise NotFound(f"{id} has no file {name} in its {area}")
 
     async def find(self, tenant: str, id: str, area: str, name: str) -> Artifact | None:
@@ -116,27 +119,48 @@ class Artifacts:
                 if left <= 0:
                     break
 
-    async def adopt(self, tenant: str, id: str, area: str, artifact: Artifact) -> None:
-        """The file is now what `artifact` says, whose pieces are all there."""
+    async def adopt(self, tenant: str, id: str, area: str, artifact: Artifact) -> Artifact:
+        """Make the file what `artifact` says, whose pieces are all there; what the file is then. These pieces go where
+        it has that content already, or this fails before it is described. Cancelled, it goes to its end all the same.
+        """
+        adopting = asyncio.ensure_future(self._adopt(tenant, id, area, artifact))
+        try:
+            return await asyncio.shield(adopting)
+        except asyncio.CancelledError:  # the store may do what nobody waits for, and then the pieces must be there
+            await asyncio.wait([adopting])
+            raise
+
+    async def _adopt(self, tenant: str, id: str, area: str, artifact: Artifact) -> Artifact:
         data, meta = _paths(tenant, id, area, safe_name(artifact.name))
-        await self._forget(meta)
-        facts = f"{artifact.size}-{artifact.sha256}-{artifact.part}-{artifact.pieces}"
-        await self._objects.put(f"{meta}{facts}", b"")
+        path = f"{meta}{artifact.size}-{artifact.sha256}-{artifact.part}-{artifact.pieces}"
+        ours = {path: artifact}
+        try:
+            # Looked for before ours comes, so that of several at a time none removes one that came after its own.
+            there = await self._descriptions(meta, artifact.name)
+            found = max(there.values(), default=artifact)
+            if there and found.is_as(artifact):
+                await self._forget(tenant, id, ours)
+                return found
+            await self._objects.put(path, b"")
+        except Exception:
+            await self._forget(tenant, id, ours)
+            raise
+        await self._forget(tenant, id, there)
         await self._objects.delete(data)
+        return artifact
 
     async def copy(self, tenant: str, source: tuple[str, str, str], target: tuple[str, str, str]) -> Artifact:
         """Make the file `target` (id, area, name) what the file `source` is, on the store's side; NotFound."""
         found = await self.stat(tenant, *source)
         id, area, name = target
         there = await self.find(tenant, id, area, name)
-        if there is not None and (there.size, there.sha256) == (found.size, found.sha256):
+        if there is not None and there.is_as(found):
             return there
         made = Artifact(safe_name(name), found.size, found.sha256, found.part or max(found.size, 1), uuid4().hex)
         froms, to = self.pieces(tenant, *source[:2], found), self.pieces(tenant, id, area, made)
         for old, new in zip(froms, to, strict=True):
             await self._objects.copy(old.path, new.path)
-        await self.adopt(tenant, id, area, made)
-        return made
+        return await self.adopt(tenant, id, area, made)
 
     async def delete_all(self, tenant: str, id: str) -> None:
         """Remove everything of this id."""
@@ -153,14 +177,17 @@ class Artifacts:
         except NotFound:
             return None
 
-    async def _forget(self, meta: str) -> None:
-        """The description and the pieces of what the file was."""
-        stale = [path async for path, _ in self._objects.list(meta) if path.count("/") == meta.count("/")]
-        folder = meta.partition("/meta/")[0]
-        for path in stale:
+    async def _descriptions(self, meta: str, name: str) -> dict[str, Artifact]:
+        """What the file is, by path: several while one replaces another, and after several finished it at a time."""
+        found = [path.removeprefix(meta) async for path, _ in self._objects.list(meta)]
+        return {f"{meta}{facts}": _described(f"{stored_name(name)}/{facts}") for facts in found if "/" not in facts}
+
+    async def _forget(self, tenant: str, id: str, descriptions: Mapping[str, Artifact]) -> None:
+        """These, and their pieces once nothing leads to them any more."""
+        for path, artifact in descriptions.items():
             await self._objects.delete(path)
-            if pieces := _described(path.removeprefix(meta)).pieces:
-                await self._objects.clear(f"{folder}/parts/{pieces}/")
+            if artifact.pieces:
+                await self._objects.clear(pieces_path(tenant, id, artifact.pieces))
 
 
 class Seen:

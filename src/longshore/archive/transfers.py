@@ -147,11 +147,10 @@ class Transfers:
                 some = pieces[start : start + LOADS]
                 await gathered(self._objects.copy(p.path, kept + p.path.removeprefix(staged)) for p in some)
             await self._verify(announced, parts, pieces, self._artifacts.pieces(tenant, id, area, made))
-            await self._artifacts.adopt(tenant, id, area, made)
         except BaseException:
             await asyncio.shield(self._objects.clear(kept))
             raise
-        return made
+        return await self._artifacts.adopt(tenant, id, area, made)
 
     async def _require_all(self, staged: str, pieces: Sequence[Piece]) -> None:
         here = {path: size async for path, size in self._objects.list(staged)}

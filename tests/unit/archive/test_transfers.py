@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import itertools
 import random
@@ -7,14 +8,13 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import aiohttp
-import msgspec
 import pytest
 from yarl import URL
 
 from longshore.archive.artifacts import Artifacts
 from longshore.archive.objects import Objects
 from longshore.archive.transfers import ABANDONED, Announced, Transfer, Transfers
-from longshore.errors import BadUpload, Conflict, NotFound, TooLarge, UserMistake
+from longshore.errors import BadUpload, Conflict, NotFound, TooLarge, Unavailable, UserMistake
 
 PART = 1000
 JOB = ("a", "j1")
@@ -71,6 +71,10 @@ class Sender:
     async def staged(self) -> list[str]:
         return [path async for path, _ in self.objects.list("staging/")]
 
+    async def kept(self) -> int:
+        """How many pieces there are of all files."""
+        return len([path async for path, _ in self.objects.list("artifacts/a/j1/parts/")])
+
 
 @pytest.fixture
 def sender(objects: Objects) -> Sender:
@@ -103,7 +107,8 @@ async def test_sending_goes_on_where_it_stopped_and_finishing_twice_is_fine(send
 
 
 class Meanwhile(Objects):
-    """Before the first copy, or the list before it, others do something."""
+    """Before the first copy, the list before it, or when the file is described, others do something. Lists are sorted,
+    as in S3."""
 
     async def nothing(self) -> None: ...
 
@@ -117,8 +122,15 @@ class Meanwhile(Objects):
     async def list(self, prefix: str) -> AsyncIterator[tuple[str, int]]:
         if prefix.startswith("staging/"):
             await self._let("list")
-        async for each in super().list(prefix):
+        if "/meta/" in prefix:
+            await self._let("look")
+        for each in sorted([each async for each in super().list(prefix)]):
             yield each
+
+    async def put(self, path: str, data: bytes, *, if_absent: bool = False) -> None:
+        if "/meta/" in path:
+            await self._let("describe")
+        await super().put(path, data, if_absent=if_absent)
 
     async def _let(self, at: str) -> None:
         if at == self.at:
@@ -126,40 +138,110 @@ class Meanwhile(Objects):
             await do()
 
 
-async def test_a_file_that_was_finished_twice_at_a_time_is_listed_once(
-    sender: Sender, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def meanwhile(tmp_path_factory: pytest.TempPathFactory) -> Meanwhile:
+    return Meanwhile(f"file://{tmp_path_factory.mktemp('archive')}")
+
+
+async def test_of_two_files_that_were_finished_at_a_time_by_one_name_one_is_there_for_all_readers(
+    meanwhile: Meanwhile,
 ) -> None:
-    data = content(2 * PART)
-    await sender.whole(data)
+    sender, one, other = Sender(meanwhile), content(7), content(9)
+    await sender.send(await sender.transfers.open(*OUT, announced(one)), one)
 
-    async def nothing_yet(_: str) -> None: ...
+    async def the_other_is_finished() -> None:
+        await sender.whole(other)
 
-    monkeypatch.setattr(sender.artifacts, "_forget", nothing_yet)  # as the other looked before
-    (first,) = await sender.artifacts.list(*OUT)
-    await sender.artifacts.copy("a", ("j1", "outputs", first.name), ("j2", "outputs", first.name))
-    (other,) = await sender.artifacts.list("a", "j2", "outputs")
-    moved = msgspec.structs.replace(other, pieces=first.pieces)
-    await sender.artifacts.adopt("a", "j2", "outputs", moved)
-    (listed,) = await sender.artifacts.list("a", "j2", "outputs")
-    assert listed.name == first.name
+    meanwhile.at, meanwhile.do = "describe", the_other_is_finished  # type: ignore[method-assign]
+    await sender.transfers.finish(*OUT, announced(one))
+    (listed,) = await sender.artifacts.list(*OUT)
+    assert await sender.artifacts.stat(*OUT, listed.name) == listed
+    assert digest(await everything(sender.artifacts.stream(*OUT, listed.name))) == listed.sha256
+    await sender.whole(content(8))
+    assert [each.size for each in await sender.artifacts.list(*OUT)] == [8]
+    assert await sender.kept() == 1, "nothing of the two is left"
+
+
+async def test_a_file_that_is_finished_stays_when_who_finishes_it_too_cannot_describe_it(meanwhile: Meanwhile) -> None:
+    sender, data = Sender(meanwhile), content(5 * PART + 7)
+    said = announced(data)
+    await sender.send(await sender.transfers.open(*OUT, said), data)
+
+    async def the_archive_is_away() -> None:
+        raise Unavailable("the archive is away")
+
+    async def the_other_is_faster() -> None:
+        await sender.transfers.finish(*OUT, said)
+        meanwhile.at, meanwhile.do = "describe", the_archive_is_away  # type: ignore[method-assign]
+
+    async def copying() -> None:
+        meanwhile.at, meanwhile.do = "look", the_other_is_faster  # type: ignore[method-assign]
+
+    meanwhile.at, meanwhile.do = "copy", copying  # type: ignore[method-assign]
+    artifact = await sender.transfers.finish(*OUT, said)
+    assert await sender.artifacts.list(*OUT) == [artifact]
+    assert await everything(sender.artifacts.stream(*OUT, said.name)) == data
+    assert await sender.kept() == 6, "nothing of ours is left"
+
+
+async def test_the_file_before_stays_when_the_new_one_cannot_be_described(meanwhile: Meanwhile) -> None:
+    sender, old, new = Sender(meanwhile), content(2 * PART), content(3 * PART)
+    await sender.whole(old)
+    await sender.send(await sender.transfers.open(*OUT, announced(new)), new)
+
+    async def the_archive_is_away() -> None:
+        raise Unavailable("the archive is away")
+
+    meanwhile.at, meanwhile.do = "describe", the_archive_is_away  # type: ignore[method-assign]
+    with pytest.raises(Unavailable):
+        await sender.transfers.finish(*OUT, announced(new))
+    assert await everything(sender.artifacts.stream(*OUT, announced(old).name)) == old
+    assert await sender.kept() == 2
+    await sender.transfers.finish(*OUT, announced(new))
+    assert await everything(sender.artifacts.stream(*OUT, announced(old).name)) == new
+    assert await sender.kept() == 3
+
+
+async def test_who_is_cut_off_while_the_file_is_described_leaves_it_whole(meanwhile: Meanwhile) -> None:
+    """The store may have heard of it."""
+    sender, old, new = Sender(meanwhile), content(2 * PART), content(3 * PART)
+    await sender.whole(old)
+    await sender.send(await sender.transfers.open(*OUT, announced(new)), new)
+    begun, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> None:
+        begun.set()
+        await goes_on.wait()
+
+    meanwhile.at, meanwhile.do = "describe", slowly  # type: ignore[method-assign]
+    finishing = asyncio.ensure_future(sender.transfers.finish(*OUT, announced(new)))
+    async with asyncio.timeout(60):
+        await begun.wait()
+        assert await everything(sender.artifacts.stream(*OUT, announced(old).name)) == old
+        finishing.cancel()
+        await asyncio.sleep(0)
+        goes_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await finishing
+    assert await everything(sender.artifacts.stream(*OUT, announced(new).name)) == new
+    assert await sender.kept() == 3
 
 
 @pytest.mark.parametrize("at", ["copy", "list"])
-async def test_finishing_twice_at_a_time_is_fine_too(tmp_path_factory: pytest.TempPathFactory, at: str) -> None:
-    objects = Meanwhile(f"file://{tmp_path_factory.mktemp('archive')}")
-    sender, data = Sender(objects), content(5 * PART + 7)
+async def test_finishing_twice_at_a_time_is_fine_too(meanwhile: Meanwhile, at: str) -> None:
+    sender, data = Sender(meanwhile), content(5 * PART + 7)
     said = announced(data)
     await sender.send(await sender.transfers.open(*OUT, said), data)
 
     async def the_other_is_faster() -> None:
         await sender.transfers.finish(*OUT, said)
 
-    objects.at, objects.do = at, the_other_is_faster  # type: ignore[method-assign]
+    meanwhile.at, meanwhile.do = at, the_other_is_faster  # type: ignore[method-assign]
     artifact = await sender.transfers.finish(*OUT, said)
     assert await sender.artifacts.list(*OUT) == [artifact]
     assert await everything(sender.artifacts.stream(*OUT, said.name)) == data
     assert await sender.staged() == []
-    assert len([path async for path, _ in objects.list("artifacts/a/j1/parts/")]) == 6, "nothing of ours is left"
+    assert await sender.kept() == 6, "nothing of ours is left"
 
 
 @pytest.mark.parametrize("parts_known", [True, False])
@@ -174,7 +256,7 @@ async def test_a_damaged_part_is_found_and_only_it_is_sent_again(sender: Sender,
     with pytest.raises(BadUpload):
         await sender.transfers.finish(*OUT, said, digests)
     assert await everything(sender.artifacts.stream(*OUT, said.name)) == old
-    assert len([path async for path, _ in sender.objects.list("artifacts/a/j1/parts/")]) == 1  # the old one's
+    assert await sender.kept() == 1  # the old one's
     again = await sender.transfers.open(*OUT, said)
     assert [part.number for part in again.parts if not part.is_here] == ([1] if parts_known else [0, 1, 2])
     await sender.send(again, data)
