@@ -143,12 +143,15 @@ class Spool:
 
     async def drop(self, part: Part) -> None:
         """It is kept elsewhere, or worth nothing any more."""
-        dropping = asyncio.ensure_future(asyncio.to_thread(part.drop))
+        dropping = asyncio.ensure_future(self._drop(part))
         try:
             await asyncio.shield(dropping)
         except asyncio.CancelledError:  # a thread does not hear of it, and whoever comes next finds it there or not
             await asyncio.wait([dropping])
             raise
+
+    async def _drop(self, part: Part) -> None:
+        await asyncio.to_thread(part.drop)
         self._count(-part.bytes)
         part.bytes = 0
 

@@ -103,6 +103,7 @@ async def test_who_is_cut_off_while_a_part_goes_is_through_when_it_is_gone(
         await asyncio.wait([dropping], timeout=60)
         assert dropping.cancelled()
         assert parts_in(tmp_path) == []
+        assert (spool.bytes, part.bytes) == (0, 0)
 
 
 async def test_a_folder_that_cannot_be_written_to_names_the_setting(tmp_path: Path) -> None:
