@@ -51,22 +51,29 @@ class Output:
 async def run(argv: Sequence[str], env: Mapping[str, str], folder: Path, output: Output, seconds: float | None) -> int:
     """Its exit code, negative for a signal. Raises TimeoutError past `seconds`, UserMistake where it cannot be
     started. However this ends, cancelled too, nothing of its group is left. What has ended by itself when its time is
-    over, or it is cancelled, has its exit code, also where asyncio has yet to hear of it.
+    over, or it is cancelled, has its exit code, also where asyncio has yet to hear of it or its output is still read.
     """
     # a pipe of our own: asyncio's own would have wait() wait for whoever else holds it
     ours, theirs = os.pipe()
     reading = asyncio.create_task(_read(ours, output))
     starting = asyncio.ensure_future(_start(argv, env, folder, theirs))
+    by_itself = False
     try:
         await _to_its_end(starting)  # cut off in the midst it would leave what the command has begun
         async with asyncio.timeout(seconds):
-            return await starting.result().wait()
+            await starting.result().wait()
+        by_itself = True
     except (TimeoutError, asyncio.CancelledError):
-        if starting.exception() or not _has_ended(starting.result()):
+        by_itself = not starting.exception() and _has_ended(starting.result())
+        if not by_itself:
             raise
-        return await starting.result().wait()
     finally:
-        await _to_its_end(_end(None if starting.exception() else starting.result(), reading))
+        try:
+            await _to_its_end(_end(None if starting.exception() else starting.result(), reading))
+        except asyncio.CancelledError:
+            if not by_itself:
+                raise
+    return await starting.result().wait()
 
 
 async def _start(argv: Sequence[str], env: Mapping[str, str], folder: Path, theirs: int) -> asyncio.subprocess.Process:

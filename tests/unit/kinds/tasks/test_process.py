@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from longshore.kinds.tasks import process
 from longshore.kinds.tasks.process import Output, run
 
 
@@ -22,6 +25,35 @@ async def test_what_has_ended_by_itself_when_it_is_cancelled_has_ended_so(tmp_pa
         time.sleep(0.02)  # noqa: ASYNC251
     running.cancel()
     assert await running == 0
+
+
+@pytest.mark.parametrize("code", [0, 3])
+async def test_what_has_ended_by_itself_has_ended_so_also_when_it_is_cancelled_while_its_output_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """What has left its group holds the pipe open."""
+    began, output, end, ending = tmp_path / "began", Output(), process._end, asyncio.Event()
+
+    async def told(*given: Any) -> None:
+        ending.set()
+        await end(*given)
+
+    monkeypatch.setattr(process, "_end", told)
+    monkeypatch.setattr(process, "DRAIN_SECONDS", 0.5)
+    leaving = f"setsid bash -c 'echo $$ > {began}; exec sleep 987654' & until [ -s {began} ]; do sleep 0.02; done"
+    script = f"{leaving}; echo said; exit {code}"
+    running = asyncio.create_task(run(["bash", "-c", script], {}, tmp_path, output, 60))
+    left = await _written(began)
+    try:
+        async with asyncio.timeout(60):
+            await ending.wait()
+            running.cancel()
+            await asyncio.sleep(0)
+            running.cancel()
+            assert await running == code
+    finally:
+        os.kill(left, signal.SIGKILL)
+    assert output.text == "said\n"
 
 
 async def test_nothing_is_left_of_what_was_being_started_when_it_was_cancelled(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,6 +73,37 @@ async def test_what_had_ended_by_itself_when_the_service_stopped_ended_so_and_is
         while _runs(int(pid)):  # the service does not hear of it meanwhile
             time.sleep(0.02)  # noqa: ASYNC251
         await processes.stop()
+    task = await processes.find("a", "t1")
+    assert task is not None
+    assert (task.status, task.reason, task.exit_code, task.attempts) == (*became, 1)
+
+
+@pytest.mark.parametrize(
+    ("code", "became"), [(0, (Word.SUCCEEDED, "Completed", 0)), (3, (Word.FAILED, "ServiceStopped", None))]
+)
+async def test_what_has_ended_when_the_service_stops_is_not_tried_again_while_its_output_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, became: tuple[Word, str, int | None]
+) -> None:
+    processes = Processes(
+        Settings(), Kept(Objects(tmp_path.as_uri())), lambda: datetime.now(UTC), lambda _: None, Bus()
+    )
+    end, ending, left = process._end, asyncio.Event(), tmp_path / "left"
+
+    async def told(*given: Any) -> None:
+        ending.set()
+        await end(*given)
+
+    monkeypatch.setattr(process, "_end", told)
+    leaving = f"setsid bash -c 'echo $$ > {left}; exec sleep 987654' & until [ -s {left} ]; do sleep 0.02; done"
+    await processes.submit(
+        "a", Template(command=("bash", "-c", f"{leaving}; exit {code}"), retries=1), Asked("r"), "t1"
+    )
+    try:
+        async with asyncio.timeout(60):
+            await ending.wait()
+            await processes.stop()
+    finally:
+        os.kill(int(left.read_text()), signal.SIGKILL)
     task = await processes.find("a", "t1")
     assert task is not None
     assert (task.status, task.reason, task.exit_code, task.attempts) == (*became, 1)
