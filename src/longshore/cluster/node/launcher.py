@@ -16,9 +16,12 @@ from msgspec import Struct
 from longshore.cluster import processes
 from longshore.cluster.node.shim import holder
 from longshore.cluster.processes import Process
+from longshore.cluster.state import load
 from longshore.errors import LongshoreError, Unavailable
 
 _ANSWER_SECONDS = 60.0
+_KILL_SECONDS = 5.0
+_CLOSE_SECONDS = 2.0
 _POLL_SECONDS = 0.1
 _LINUX = sys.platform == "linux"
 
@@ -45,7 +48,11 @@ class Launcher:
 
     async def start(self, folder: Path) -> None:
         """Start the container described in `folder`; its pid is in the folder then. LongshoreError when it cannot."""
-        await self._ask({"folder": str(folder)}, _ANSWER_SECONDS)
+        try:
+            await self._ask({"folder": str(folder)}, _ANSWER_SECONDS)
+        except Unavailable:
+            if not await asyncio.to_thread(_is_held, folder):  # else it goes on, whoever was to say so
+                raise
 
     async def run(self, folder: Path, argv: list[str], seconds: float) -> Answer:
         """Run a command inside a running container; TimeoutError (and the command is killed) when it takes longer."""
@@ -66,7 +73,7 @@ class Launcher:
                 await process.stdin.drain()
                 answer = await future
         except (ConnectionError, TimeoutError):
-            self._give_up(process)
+            await self._give_up(process)
             raise Unavailable("the launcher of containers does not answer", hint="see the node's log") from None
         finally:
             del waiting[number]
@@ -74,12 +81,19 @@ class Launcher:
             raise LongshoreError(answer.error)
         return answer
 
-    def _give_up(self, process: asyncio.subprocess.Process) -> None:
-        """What it has not begun by now it must not begin later, when nobody knows of that any more."""
+    async def _give_up(self, process: asyncio.subprocess.Process) -> None:
+        """What it has not begun by now it must not begin later, when nobody knows of that any more.
+
+        With it end the starts that it is about; the holders that they have made by then go on.
+        """
         if self._process is process:
             self._process = None
         with suppress(ProcessLookupError):
             process.kill()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_KILL_SECONDS):
+                while process.returncode is None:  # noqa: ASYNC110 - `wait` waits for what it forked, too
+                    await asyncio.sleep(_POLL_SECONDS)
 
     async def _running(self) -> tuple[asyncio.subprocess.Process, dict[int, asyncio.Future[Answer]]]:
         """The process, and who waits for its answers."""
@@ -107,11 +121,14 @@ class Launcher:
                 future.set_exception(ConnectionResetError())
 
     async def close(self) -> None:
-        """End the launcher; holders and containers go on."""
+        """End the launcher; holders and containers go on, and what still answers, as a probe that hangs, is left."""
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
-            await self._process.wait()
-        await asyncio.gather(*self._readers)
+        if self._readers:
+            _, left = await asyncio.wait(self._readers, timeout=_CLOSE_SECONDS)
+            for reader in left:
+                reader.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -122,6 +139,12 @@ async def launcher() -> AsyncIterator[Launcher]:
         yield launcher
     finally:
         await launcher.close()
+
+
+def _is_held(folder: Path) -> bool:
+    """Whether a holder has the container described in `folder`."""
+    held = load(folder / "pid", Process)
+    return held is not None and processes.is_running(held)
 
 
 async def ended(process: Process) -> None:

@@ -3,7 +3,7 @@
 import json
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,10 @@ from longshore.cluster.node.launcher import Launcher
 from longshore.cluster.processes import Process
 
 
-def describe(folder: Path) -> None:
+def describe(folder: Path, argv: Sequence[str] = ("sleep", "600")) -> None:
     """All that starting it needs; it goes on until it is ended."""
     (folder / "tmp").mkdir(parents=True)
-    spec: dict[str, Any] = {"argv": ["sleep", "600"], "env": {"PATH": os.defpath}, "working_dir": "/"}
+    spec: dict[str, Any] = {"argv": argv, "env": {"PATH": os.defpath}, "working_dir": "/"}
     spec |= {"hostname": "pod", "stop_signal": signal.SIGTERM, "no_new_privileges": True, "user": None}
     spec |= {"memory_limit": None, "root": None, "bubblewrap": ""}
     (folder / "spec.json").write_text(json.dumps(spec))
