@@ -29,6 +29,7 @@ _PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 _STDIN, _STDOUT, _STDERR, _OUTCOME, _RESIZE, _CLOSE = 0, 1, 2, 3, 4, 255
 _CHUNK = 32768
 _HEARTBEAT_SECONDS = 30.0
+_POLL_SECONDS = 1.0
 
 
 _Cells = Annotated[int, Meta(ge=0, lt=1 << 16)]
@@ -60,7 +61,7 @@ async def serve(request: web.Request, attempt: Path) -> web.StreamResponse:
     wanted = _Streams(*(query.get(name) in ("1", "true") for name in ("input", "output", "error", "tty")))
     await socket.prepare(request)
     async with _command(attempt, command, wanted) as (process, terminal):
-        await _relay(socket, process, terminal)
+        await _relay(request, socket, process, terminal)
     return socket
 
 
@@ -88,7 +89,7 @@ async def _command(attempt: Path, command: list[str], wanted: _Streams) -> Async
             os.close(terminal)
 
 
-async def _relay(socket: web.WebSocketResponse, process: Process, terminal: int | None) -> None:
+async def _relay(request: web.Request, socket: web.WebSocketResponse, process: Process, terminal: int | None) -> None:
     if terminal is not None:
         outputs = [_pump(socket, _STDOUT, await _terminal_reader(terminal))]
     else:
@@ -96,14 +97,15 @@ async def _relay(socket: web.WebSocketResponse, process: Process, terminal: int 
         outputs = [_pump(socket, channel, stream) for channel, stream in streams if stream]
     pumps = asyncio.gather(*outputs, process.wait())
     listener = asyncio.create_task(_listen(socket, process, terminal))
+    left = asyncio.create_task(_left(request))
     try:
-        await asyncio.wait((pumps, listener), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((pumps, listener, left), return_when=asyncio.FIRST_COMPLETED)
         if pumps.done() and not socket.closed:
             await pumps
             await socket.send_bytes(bytes([_OUTCOME]) + outcome(process.returncode or 0))
             await socket.close()
     finally:
-        for task in (pumps, listener):
+        for task in (pumps, listener, left):
             task.cancel()
             with suppress(asyncio.CancelledError, ConnectionError):
                 await task
@@ -133,6 +135,12 @@ async def _listen(socket: web.WebSocketResponse, process: Process, terminal: int
                 await process.stdin.drain()
         elif channel == _CLOSE and process.stdin is not None:
             process.stdin.close()
+
+
+async def _left(request: web.Request) -> None:
+    """Until the caller has left, also while nothing of what they sent last is read: `_listen` waits for that."""
+    while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110 - it has no event
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 async def _type(terminal: int, data: bytes) -> None:
