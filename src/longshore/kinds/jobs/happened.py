@@ -13,6 +13,7 @@ from msgspec import Struct
 from longshore.kinds.jobs import model
 from longshore.kinds.jobs.failure import NEVER_RAN, not_started
 from longshore.kinds.jobs.record import EventView
+from longshore.kinds.jobs.waiting.why import resumed_at
 from longshore.kube.objects import Condition, ContainerStatus, Event, Job, Pod
 
 MOST = 200
@@ -43,13 +44,14 @@ def _of_job(job: Job) -> Iterator[EventView]:
     created = job.metadata.creation_timestamp
     if created is not None:
         yield EventView(created, NORMAL, "Accepted", "The job was taken in.", "job")
+    held = model.tenant_of(job) or any(found.type == "Suspended" for found in job.status.conditions)
+    if held and (begun := resumed_at(job)):  # also where the Job controller has not seen that it was held
+        yield EventView(begun, NORMAL, "Started", "Its turn came: it was let go on.", "job")
     for found in job.status.conditions:
         type_ = _OF_JOB.get(found.type)
         if found.last_transition_time is None or type_ is None:
             continue
-        if found.type == "Suspended" and found.status == "False":
-            yield EventView(found.last_transition_time, NORMAL, "Started", "Its turn came: it was let go on.", "job")
-        elif found.type == "Suspended" and job.status.start_time is not None:
+        if found.type == "Suspended" and found.status == "True" and job.status.start_time is not None:
             yield EventView(found.last_transition_time, NORMAL, "Suspended", "It was put back in line.", "job")
         elif found.type != "Suspended" and found.status == "True":
             decided = model.condition(job.status.conditions, "FailureTarget") if found.type == "Failed" else None

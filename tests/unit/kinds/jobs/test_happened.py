@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from tests.unit.kinds import workloads
 from tests.unit.kinds.workloads import at
 
 from longshore.kinds.jobs.happened import MOST, happened
@@ -82,6 +83,15 @@ def test_conditions_pods_and_events_are_merged_in_the_order_of_time() -> None:
 def test_a_job_that_waits_has_only_been_accepted() -> None:
     waiting = Job(JOB.metadata, status=JobStatus(conditions=(condition("Suspended", "True", 0),)))
     assert [e.reason for e in happened(waiting, [], told).items] == ["Accepted"]
+
+
+def test_a_job_that_was_let_go_before_the_job_controller_saw_that_it_was_held_started_too() -> None:
+    quick = workloads.job(started=at(1))
+    assert [e.reason for e in happened(quick, [], told).items] == ["Started"]
+    stopped = workloads.job(condition("FailureTarget", "True", 2, "Stopped"), started=at(2), suspend=True)
+    assert [e.reason for e in happened(stopped, [], told).items] == ["Stopped"]
+    others = Job(JOB.metadata, status=JobStatus(start_time=at(1)))
+    assert [e.reason for e in happened(others, [], told).items] == ["Accepted"]
 
 
 def test_a_job_that_was_put_back_in_line_says_so() -> None:
