@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from longshore.cluster import versions
+from longshore.cluster import bootstrap, versions
 from longshore.cluster.cluster import LocalCluster
 from longshore.cluster.parts import Check, Plan, passes
 from longshore.cluster.progress import Step
 from longshore.cluster.state import load
-from longshore.errors import Forbidden, LongshoreError, NotFound
+from longshore.errors import Forbidden, LongshoreError, NotFound, Unavailable
 from longshore.kube.client import Client
 from longshore.kube.config import Config
 from longshore.kube.objects import CONFIG_MAPS, JOBS, NAMESPACES, NODES, PODS, SECRETS
@@ -153,3 +153,15 @@ async def test_an_addition_that_cannot_start_is_taken_back_and_told_with_its_las
         return await pids(cluster) == before
 
     await until(gone)
+
+
+async def test_a_cluster_in_which_no_pod_can_be_made_is_not_said_to_be_up(
+    cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = await pids(cluster)
+    monkeypatch.setattr(bootstrap, "_ACCOUNT_TRIES", 0)
+    with pytest.raises(Unavailable, match="no pod can be made yet"):
+        await cluster.up()
+    assert await pids(cluster) == before
+    monkeypatch.undo()
+    await cluster.up()

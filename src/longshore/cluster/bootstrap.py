@@ -12,7 +12,7 @@ from typing import Any
 
 from longshore.cluster.identities import PROVISIONER_ACCOUNT
 from longshore.cluster.node.claims.plan import PROVISIONER
-from longshore.errors import Conflict, NotFound
+from longshore.errors import Conflict, NotFound, Unavailable
 from longshore.kube.client import Client
 from longshore.kube.config import Config
 from longshore.kube.objects import (
@@ -27,7 +27,7 @@ from longshore.kube.objects import (
 FIELD_MANAGER = "longshore-cluster"
 STORAGE_CLASS = "local-folder"
 _ROLE = "longshore:folder-provisioner"
-_ACCOUNT_TRIES, _POLL_SECONDS = 600, 0.05
+_ACCOUNT_TRIES, _POLL_SECONDS = 2400, 0.05
 
 
 async def bootstrap(kubeconfig: Path) -> None:
@@ -38,13 +38,20 @@ async def bootstrap(kubeconfig: Path) -> None:
 
 
 async def default_account(kubeconfig: Path) -> None:
-    """Wait for what the controller manager makes a moment after it is ready: until then a pod is refused."""
+    """Wait for what the controller manager makes a moment after it is ready: until then a pod is refused.
+
+    Raises Unavailable after some two minutes.
+    """
     async with Client(Config.load(kubeconfig)) as admin:
         for _ in range(_ACCOUNT_TRIES):
             with suppress(NotFound):
                 await admin.get(SERVICE_ACCOUNTS, "default", "default")
                 return
             await asyncio.sleep(_POLL_SECONDS)
+    raise Unavailable(
+        "no pod can be made yet: the namespace default has no ServiceAccount",
+        hint="the log of the controller manager says why: `longshore cluster logs kube-controller-manager`",
+    )
 
 
 async def _apply(admin: Client, resource: Resource[AnyObject], body: dict[str, Any]) -> None:
